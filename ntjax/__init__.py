@@ -1,0 +1,8 @@
+"""Fine-tune the Nucleotide Transformer in JAX/Haiku, and say honestly how good the result is."""
+
+from ntjax.adapters import Adapter
+from ntjax.errors import UserError
+from ntjax.models.pretrained import PretrainedModel, load_pretrained
+from ntjax.runs import Run, load_run
+
+__all__ = ["Adapter", "PretrainedModel", "Run", "UserError", "load_pretrained", "load_run"]

@@ -1,0 +1,56 @@
+"""IA³ (Liu et al. 2022): learned rescaling of keys, values and feed-forward activations.
+
+In the Nucleotide Transformer paper's notation
+
+    softmax(Q (l_k ⊙ Kᵀ) / √d_k) (l_v ⊙ V)        (l_ff ⊙ γ(W₁ x)) W₂
+
+Keys and values are scaled after their linear layer with its bias, one number per head and
+dimension, before rotary positions; the feed-forward layer after the activation (after the gated
+product), before fc2. Everything starts at one, so that the model is unchanged.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntjax.models.config import ROOT, TransformerConfig
+
+
+@dataclass(frozen=True)
+class IA3Config:
+    """IA³ has nothing to choose."""
+
+    kind: str = "ia3"
+
+
+def init(model: TransformerConfig) -> dict[str, jax.Array]:
+    """`l_k`, `l_v` [layers, heads * key_dim] and `l_ff` [layers, ffn_embed_dim], all ones."""
+    inner = model.attention_heads * model.key_dim
+    sizes = {"l_k": inner, "l_v": inner, "l_ff": model.ffn_embed_dim}
+    return {name: jnp.ones((model.num_layers, size)) for name, size in sizes.items()}
+
+
+def hook(vectors: dict[str, jax.Array], name: str, linear: Callable, x: jax.Array) -> jax.Array:
+    """Rescale the output of key and value and the input of fc2; `vectors` are one layer's."""
+    if name == "key":
+        return linear(x) * vectors["l_k"].astype(x.dtype)
+    if name == "value":
+        return linear(x) * vectors["l_v"].astype(x.dtype)
+    if name == "fc2":
+        return linear(x * vectors["l_ff"].astype(x.dtype))
+    return linear(x)
+
+
+def merge(vectors: dict[str, jax.Array], params: dict[str, Any]) -> dict[str, Any]:
+    """Fold the vectors into the weights: columns of key and value, rows of fc2. Exact."""
+    merged = dict(params)
+    for name, vector in (("key", vectors["l_k"]), ("value", vectors["l_v"])):
+        module = f"{ROOT}/layers/{name}"
+        linear = params[module]
+        merged[module] = {"w": linear["w"] * vector[:, None, :], "b": linear["b"] * vector}
+    module = f"{ROOT}/layers/fc2"
+    merged[module] = params[module] | {"w": params[module]["w"] * vectors["l_ff"][:, :, None]}
+    return merged

@@ -1,0 +1,104 @@
+"""LoRA (Hu et al. 2021): y = W x + b + (alpha / rank) B A dropout(x).
+
+As in PEFT: A starts uniform in ±1/√inputs (Kaiming with a = √5), B at zero, so that the model is
+unchanged; dropout acts on the branch's input.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntjax.errors import UserError
+from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
+
+PROJECTIONS = ("query", "key", "value", "mha_output", "fc1", "fc2")
+
+
+@dataclass(frozen=True)
+class LoRAConfig:
+    """Rank, scale (alpha / rank) and the linear layers that get a branch.
+
+    Dropout is not part of it: it is a number of the training step, so that members of a sweep
+    can have different ones.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("query", "value")
+    kind: str = "lora"
+
+    def __post_init__(self):
+        object.__setattr__(self, "targets", tuple(self.targets))
+        unknown = [name for name in self.targets if name not in PROJECTIONS]
+        if unknown or not self.targets:
+            raise UserError(
+                f"LoRA target {', '.join(unknown) or '(none)'} is not a linear layer of the model; "
+                f"choose from {', '.join(PROJECTIONS)}"
+            )
+        if self.rank < 1 or self.alpha <= 0:
+            raise UserError(f"LoRA rank {self.rank} and alpha {self.alpha:g} must be above 0")
+
+
+def init(
+    config: LoRAConfig, model: TransformerConfig, key: jax.Array
+) -> dict[str, dict[str, jax.Array]]:
+    """Per target `a` [layers, inputs, rank] (uniform) and `b` [layers, rank, outputs] (zero)."""
+    shapes = parameter_shapes(model)
+    adapter = {}
+    for name in config.targets:
+        layers, inputs, outputs = shapes[f"{ROOT}/layers/{name}"]["w"]
+        # The key depends on the name alone: adding a target changes no other's start.
+        draw = jax.random.fold_in(key, PROJECTIONS.index(name))
+        bound = inputs**-0.5
+        a = jax.random.uniform(draw, (layers, inputs, config.rank), minval=-bound, maxval=bound)
+        adapter[name] = {"a": a, "b": jnp.zeros((layers, config.rank, outputs))}
+    return adapter
+
+
+def make_hook(
+    config: LoRAConfig, rate: jax.Array | float | None, keys: jax.Array | None
+) -> Callable:
+    """The hook around every linear layer.
+
+    Args:
+        rate: probability to drop an input of the branch; None to drop nothing.
+        keys: one random key per example [batch], so that the draw does not depend on how the
+            batch is spread over devices or accumulation steps.
+    """
+
+    def hook(layer: dict[str, Any], name: str, linear: Callable, x: jax.Array) -> jax.Array:
+        if name not in config.targets:
+            return linear(x)
+        branch = layer["parameters"][name]
+        dropped = x if rate is None else _drop(x, rate, keys, layer["number"], name)
+        low_rank = dropped @ branch["a"].astype(x.dtype) @ branch["b"].astype(x.dtype)
+        return linear(x) + (config.alpha / config.rank) * low_rank
+
+    return hook
+
+
+def _drop(
+    x: jax.Array, rate: jax.Array | float, keys: jax.Array, layer: jax.Array, name: str
+) -> jax.Array:
+    place = layer * len(PROJECTIONS) + PROJECTIONS.index(name)
+
+    def kept(key: jax.Array) -> jax.Array:
+        return jax.random.bernoulli(jax.random.fold_in(key, place), 1.0 - rate, x.shape[1:])
+
+    return jnp.where(jax.vmap(kept)(keys), x / (1.0 - rate), 0.0).astype(x.dtype)
+
+
+def merge(
+    config: LoRAConfig, adapter: dict[str, dict[str, jax.Array]], params: dict[str, Any]
+) -> dict[str, Any]:
+    """Add (alpha / rank) A B to the weights."""
+    merged = dict(params)
+    for name, branch in adapter.items():
+        module = f"{ROOT}/layers/{name}"
+        update = jnp.einsum("lir,lro->lio", branch["a"], branch["b"], precision="highest")
+        w = params[module]["w"] + (config.alpha / config.rank) * update
+        merged[module] = params[module] | {"w": w}
+    return merged

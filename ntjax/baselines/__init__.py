@@ -1,0 +1,1 @@
+"""Models that every fine-tuned transformer has to be compared with."""

@@ -1,0 +1,192 @@
+"""A small convolutional network from scratch: the baseline a fine-tuned transformer has to beat.
+
+On the *E. coli* promoter test set (81 bp), trained on the 15,484 rows that share no 16-mer with a
+test promoter, it reaches an accuracy of 0.81 to 0.84 and an AUROC of 0.91 to 0.92 (one run, by
+seed); about two minutes on two CPU cores.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy.special import softmax
+from tqdm import tqdm
+
+from ntjax.baselines.labelled_rows import LabelledRows, check_labelled_rows
+from ntjax.baselines.one_hot import one_hot
+
+
+@dataclass(frozen=True)
+class CNNConfig:
+    """Size and training of the network; `filters` and `widths` (in bp) are per convolution."""
+
+    filters: tuple[int, int, int] = (96, 96, 64)
+    widths: tuple[int, int, int] = (9, 7, 5)
+    dropout: float = 0.5
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    batch_size: int = 128
+    epochs: int = 14
+
+
+@dataclass(frozen=True)
+class CNN:
+    """A trained network that sees the first `length` positions; `epoch` (from 1) was its best."""
+
+    params: hk.Params
+    config: CNNConfig
+    length: int
+    classes: int
+    epoch: int
+    validation_accuracy: float
+
+    def logits(self, sequences: Sequence[str]) -> np.ndarray:
+        """Score sequences: float32 `[n, classes]`; of two, `[:, 1] - [:, 0]` is the log-odds."""
+        letters = one_hot(sequences, self.length)
+        return _predict(self.params, letters, config=self.config, classes=self.classes)
+
+    def probabilities(self, sequences: Sequence[str]) -> np.ndarray:
+        """Softmax of `logits`: float32 `[n, classes]`."""
+        return softmax(self.logits(sequences), axis=1)
+
+
+def fit_cnn(
+    sequences: Sequence[str],
+    labels: Sequence[int] | np.ndarray,
+    *,
+    validation: LabelledRows,
+    seed: int = 0,
+    config: CNNConfig = CNNConfig(),
+    progress: bool = True,
+) -> CNN:
+    """Train the network and keep the epoch with the best validation accuracy (the first of equals).
+
+    Arguments:
+        sequences: n training sequences; positions count from the left, shorter ones are padded to
+            the longest, and at prediction longer ones are cropped to it.
+        labels: class numbers `[n]`, 0, 1, 2, ...
+        validation: (sequences, labels), never trained on.
+        seed: decides the initial weights, the order of the rows and the dropout.
+        progress: whether to show a bar over the epochs.
+
+    Raises:
+        UserError: no rows, or fewer than two classes.
+    """
+    labels, held_out, classes = check_labelled_rows((sequences, labels), validation)
+    length = max(1, max(len(s) for s in sequences))
+    static = {"config": config, "classes": classes}
+    letters, held_out_letters = one_hot(sequences, length), one_hot(validation[0], length)
+
+    key = jax.random.key(seed)
+    params = _network(config, classes).init(key, letters[:1], False)
+    optimizer_state = _optimizer(config).init(params)
+    best = (-1.0, 0, params)
+    letters, labels = jnp.asarray(letters), jnp.asarray(labels)
+    epochs = tqdm(range(1, config.epochs + 1), "CNN", leave=False, disable=not progress)
+    for epoch in epochs:
+        for step, rows in _batches(len(labels), config.batch_size, seed, epoch):
+            step_key = jax.random.fold_in(key, step)
+            params, optimizer_state = _train_step(
+                params, optimizer_state, step_key, letters, labels, rows, **static
+            )
+        predicted = _predict(params, held_out_letters, **static).argmax(axis=1)
+        accuracy = float((predicted == held_out).mean())
+        if accuracy > best[0]:
+            best = (accuracy, epoch, params)
+        epochs.set_postfix_str(f"validation accuracy {accuracy:.3f}, best {best[0]:.3f}")
+    accuracy, epoch, params = best
+    return CNN(jax.device_get(params), config, length, classes, epoch, accuracy)
+
+
+def _network(config: CNNConfig, classes: int) -> hk.Transformed:
+    """Build letters [n, length, 4] -> logits [n, classes]."""
+
+    def forward(letters: jax.Array, training: bool) -> jax.Array:
+        first, second, third = (
+            hk.Conv1D(filters, width)
+            for filters, width in zip(config.filters, config.widths, strict=True)
+        )
+        hidden = jax.nn.relu(second(jax.nn.relu(first(letters.astype(jnp.float32)))))
+        # Promoter elements sit at fixed distances from the start site: let a filter of the next
+        # layer respond to a motif only where it belongs.
+        hidden += hk.get_parameter("position_bias", hidden.shape[1:], init=jnp.zeros)
+        hidden = hk.Flatten()(_halve(jax.nn.relu(third(hidden))))
+        if training:
+            hidden = hk.dropout(hk.next_rng_key(), config.dropout, hidden)
+        return hk.Linear(classes)(hidden)
+
+    return hk.transform(forward)
+
+
+def _halve(hidden: jax.Array) -> jax.Array:
+    """Max-pool neighbouring pairs: [n, length, filters] -> [n, ceil(length / 2), filters].
+
+    Zero padding is right because a ReLU came before.
+    """
+    n, length, filters = hidden.shape
+    padded = jnp.pad(hidden, ((0, 0), (0, length % 2), (0, 0)))
+    return padded.reshape(n, -1, 2, filters).max(axis=2)
+
+
+def _optimizer(config: CNNConfig) -> optax.GradientTransformation:
+    return optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _batches(n: int, batch_size: int, seed: int, epoch: int) -> list[tuple[int, np.ndarray]]:
+    """Shuffle n rows into full batches: (step number since the start of training, row numbers).
+
+    The rows left over differ from epoch to epoch; leaving them out keeps one compiled shape.
+    """
+    batch_size = min(batch_size, n)
+    steps = n // batch_size
+    order = np.random.default_rng([seed, epoch]).permutation(n)[: steps * batch_size]
+    first = (epoch - 1) * steps
+    return list(enumerate(order.reshape(steps, batch_size), start=first))
+
+
+@partial(jax.jit, static_argnames=("config", "classes"))
+def _train_step(
+    params: hk.Params,
+    optimizer_state: optax.OptState,
+    key: jax.Array,
+    letters: jax.Array,
+    labels: jax.Array,
+    rows: jax.Array,
+    *,
+    config: CNNConfig,
+    classes: int,
+) -> tuple[hk.Params, optax.OptState]:
+    """Take one AdamW step on the mean cross-entropy of `letters[rows]` and `labels[rows]`."""
+
+    def loss(params: hk.Params) -> jax.Array:
+        logits = _network(config, classes).apply(params, key, letters[rows], True)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels[rows]).mean()
+
+    updates, optimizer_state = _optimizer(config).update(
+        jax.grad(loss)(params), optimizer_state, params
+    )
+    return optax.apply_updates(params, updates), optimizer_state
+
+
+@partial(jax.jit, static_argnames=("config", "classes"))
+def _logits(params: hk.Params, letters: jax.Array, *, config: CNNConfig, classes: int) -> jax.Array:
+    return _network(config, classes).apply(params, None, letters, False)
+
+
+def _predict(
+    params: hk.Params, letters: np.ndarray, *, config: CNNConfig, classes: int
+) -> np.ndarray:
+    """Compute logits float32 [n, classes] batch by batch, the last one filled up with zeros."""
+    n, size = len(letters), config.batch_size
+    logits = np.zeros((n, classes), dtype=np.float32)
+    for start in range(0, n, size):
+        batch = letters[start : start + size]
+        filled = np.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0)))
+        result = _logits(params, filled, config=config, classes=classes)
+        logits[start : start + size] = np.asarray(result)[: len(batch)]
+    return logits

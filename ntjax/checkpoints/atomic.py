@@ -1,0 +1,71 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ntjax.errors import UserError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def format_bytes(count: int) -> str:
+    """A file size as people read it, in units of 1000: `10.19 GB`."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count} bytes"
+
+
+@contextlib.contextmanager
+def written_atomically(
+    path: Path, size: int, remedy: str = "free some space, or write to another disk"
+) -> Iterator[BinaryIO]:
+    """A new file that takes `path`'s place when the block ends without an error.
+
+    The bytes go to a temporary file of a unique name in the same folder, are flushed to the disk,
+    and are then renamed, so that readers, and other processes that write the same file, never see
+    a part of it. `size`: the bytes about to be written, checked against the free space first.
+    `remedy`: what a user should do if there is no room.
+
+    Raises `UserError` if the folder cannot be written or the disk is full; the temporary file is
+    then gone and whatever stood at `path` is as it was.
+    """
+    temporary = path.parent / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise UserError(_explained(error, path, size, remedy)) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _explained(error: OSError, path: Path, size: int, remedy: str) -> str:
+    if error.errno not in _NO_SPACE:
+        return f"{path}: cannot be written ({error.strerror or error}); {remedy}"
+    free = format_bytes(shutil.disk_usage(path.parent).free)
+    return f"{path}: disk full: needs {format_bytes(size)} in {path.parent}, {free} free; {remedy}"
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system lets folders be flushed."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

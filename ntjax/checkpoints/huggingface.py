@@ -1,0 +1,107 @@
+"""Official weights from the Hugging Face Hub, into its own cache.
+
+Only the two files of `jax_model/` are fetched, both of one commit. The Hub's cache folder, its
+`HF_HUB_OFFLINE` and its other variables are honoured and never set here.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ntjax.checkpoints.official import HYPERPARAMETERS_FILE, WEIGHTS_FILE
+from ntjax.errors import UserError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfFileMetadata
+
+_ORGANISATION = "InstaDeepAI"
+_FILES = (f"jax_model/{HYPERPARAMETERS_FILE}", f"jax_model/{WEIGHTS_FILE}")
+
+# How long the first request may take. Without an answer the Hub's own client retries for longer
+# than anybody waits, so the first request is made here, and once.
+_TIMEOUT_SECONDS = 10
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Download:
+    """A checkpoint on this machine.
+
+    Attributes:
+        folder: holds `jax_model/`.
+        commit: the 40 hexadecimal digits of the repository's revision.
+        sha256: of `pytree_ckpt.joblib` as published; None where the Hub does not say.
+    """
+
+    folder: Path
+    commit: str
+    sha256: str | None
+
+
+def download(repository: str, revision: str | None, name: str) -> Download:
+    """Fetch a published model, unless the Hub's cache has it already.
+
+    Arguments:
+        repository: on huggingface.co, of InstaDeepAI unless it names another organisation.
+        revision: a commit (40 hexadecimal digits), which is never looked up again once it is in
+            the cache, or a branch; None means `main`.
+        name: the model's name, for messages.
+
+    Without an answer within ten seconds, what the cache holds of that revision is used.
+
+    Raises `UserError` that tells how to fetch the files by hand if that fails too.
+    """
+    repository = repository if "/" in repository else f"{_ORGANISATION}/{repository}"
+    revision = revision or "main"
+    if _COMMIT.fullmatch(revision) and (found := _from_cache(repository, revision)):
+        return found
+    try:
+        return _from_hub(repository, revision)
+    except Exception as error:  # of the Hub's client, its HTTP client, the disk
+        if found := _from_cache(repository, revision):
+            return found
+        raise UserError(_by_hand(repository, name, error)) from None
+
+
+def _from_cache(repository: str, revision: str) -> Download | None:
+    """What the Hub's cache holds; nothing is requested."""
+    from huggingface_hub import try_to_load_from_cache
+
+    paths = [try_to_load_from_cache(repository, file, revision=revision) for file in _FILES]
+    if not all(isinstance(path, str) for path in paths):
+        return None
+    return _downloaded(Path(paths[1]), None)
+
+
+def _from_hub(repository: str, revision: str) -> Download:
+    """Ask which commit `revision` is, then fetch both files of that commit."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    url = hf_hub_url(repository, _FILES[1], revision=revision)
+    metadata = get_hf_file_metadata(url, timeout=_TIMEOUT_SECONDS)
+    _, weights = (
+        hf_hub_download(
+            repository, file, revision=metadata.commit_hash, etag_timeout=_TIMEOUT_SECONDS
+        )
+        for file in _FILES
+    )
+    return _downloaded(Path(weights), metadata)
+
+
+def _downloaded(weights: Path, metadata: "HfFileMetadata | None") -> Download:
+    """The cache's layout: `snapshots/COMMIT/FILE`, a link to `blobs/SHA256` for large files."""
+    folder = weights.parent.parent
+    etag = metadata.etag if metadata is not None else weights.resolve().name
+    return Download(folder, folder.name, etag if _SHA256.fullmatch(etag or "") else None)
+
+
+def _by_hand(repository: str, name: str, error: Exception) -> str:
+    reason = " ".join(str(error).split("\n")[0].split())[:200] or type(error).__name__
+    return (
+        f"could not download {name} ({reason}): put {HYPERPARAMETERS_FILE} and {WEIGHTS_FILE} "
+        f"from https://huggingface.co/{repository}/tree/main/jax_model into "
+        f"models/{name}/jax_model/ and pass --model models/{name}"
+    )

@@ -1,0 +1,1 @@
+"""Sequences, labels and tokens: reading, splitting, batching."""

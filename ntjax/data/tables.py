@@ -1,0 +1,385 @@
+"""Labelled sequences from CSV, TSV, Parquet and FASTA files, and labels as class numbers."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ntjax.data.fasta import (
+    excerpt,
+    is_gzip,
+    open_text,
+    read_fasta,
+    read_head,
+    refuse_not_text,
+    split_label,
+)
+from ntjax.data.sequences import Ambiguous, clean_sequences
+from ntjax.errors import UserError
+
+_FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".fas"})
+_WHOLE_FLOAT = re.compile(r"(-?\d+)\.0*")
+_MISSING_LABELS = frozenset({"", "nan", "<na>"})  # in lower case
+_LOOKS_LIKE_DATA = re.compile(r"[ACGTUNRYSWKMBDHV]{10,}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SequenceTable:
+    """Sequences with their names and, where known, their labels.
+
+    Attributes:
+        names: [n] names; they may repeat.
+        sequences: [n] upper-case sequences of A, C, G, T and N.
+        labels: [n] labels as text, or None.
+        source: file or data set they come from.
+        rows: [n] row numbers in the source, counted from 1: the line of a CSV or TSV file (its
+            header is line 1), the header's line of a FASTA record, the row of a Parquet file.
+    """
+
+    names: tuple[str, ...]
+    sequences: tuple[str, ...]
+    labels: tuple[str, ...] | None
+    source: str
+    rows: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        columns = [self.names, self.sequences, self.rows]
+        if self.labels is not None:
+            columns.append(self.labels)
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError(f"columns differ in length: {[len(column) for column in columns]}")
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def take(self, indices: Iterable[int]) -> "SequenceTable":
+        """The table of the given rows, in the given order; indices count from 0."""
+        indices = [int(index) for index in indices]
+
+        def chosen(column: tuple) -> tuple:
+            return tuple(column[index] for index in indices)
+
+        return SequenceTable(
+            names=chosen(self.names),
+            sequences=chosen(self.sequences),
+            labels=None if self.labels is None else chosen(self.labels),
+            source=self.source,
+            rows=chosen(self.rows),
+        )
+
+
+def read_table(
+    path: str | os.PathLike,
+    *,
+    sequence_column: str = "sequence",
+    label_column: str = "label",
+    name_column: str = "name",
+    ambiguous: Ambiguous = "refuse",
+    require_labels: bool = True,
+) -> SequenceTable:
+    """Sequences, labels and names of a CSV, TSV, Parquet or FASTA file.
+
+    The content decides on the format, the extension only where the content leaves it open. All
+    but Parquet may be gzip-compressed. In CSV and TSV an empty line is skipped, and quoted
+    line breaks shift the row numbers after them. FASTA labels stand in the headers
+    (`ntjax.data.fasta.split_label`).
+
+    A label that is a whole number is written as one ("1" for 1, "1" and "1.0"). An empty cell
+    and "nan" (what pandas writes) are missing labels; "NA" and "None" are classes. Where the
+    name is missing or empty it is "row_N", N being the row number.
+
+    Arguments:
+        path: the file.
+        sequence_column: column of the sequences (not for FASTA).
+        label_column: column of the labels (not for FASTA).
+        name_column: column of the names (not for FASTA); "name" may be absent.
+        ambiguous: what becomes of letters other than A, C, G, T, N: "refuse" or "n".
+        require_labels: whether a missing label is an error. If not, `labels` is None unless
+            every row has one.
+
+    Raises:
+        UserError: the file can't be read, a column or label is missing, a sequence isn't DNA.
+    """
+    wanted = _Wanted(sequence_column, label_column, name_column, require_labels)
+    raw = _read_raw(path, wanted)
+    source = str(path)
+    if not raw.rows:
+        raise UserError(f"{source}: has column names but no rows: add sequences below them")
+    labels = None if raw.labels is None else _label_texts(raw.labels, raw.rows, source, wanted)
+    sequences = clean_sequences(raw.sequences, raw.rows, source, ambiguous)
+    given = raw.names or [""] * len(raw.rows)
+    names = (name or f"row_{row}" for name, row in zip(given, raw.rows, strict=True))
+    return SequenceTable(
+        names=tuple(names),
+        sequences=tuple(sequences),
+        labels=labels,
+        source=source,
+        rows=tuple(raw.rows),
+    )
+
+
+class _Wanted(NamedTuple):
+    """The columns to read, by what they hold."""
+
+    sequence: str
+    label: str
+    name: str
+    require_labels: bool
+
+
+class _Raw(NamedTuple):
+    """Columns as read, before any check of their values."""
+
+    names: list[str] | None
+    sequences: list[str]
+    labels: list[Any] | None
+    rows: list[int]
+
+
+def _read_raw(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
+    head = read_head(path)
+    if head.startswith(b"PAR1"):
+        if is_gzip(path):
+            raise UserError(f"{path}: is gzip-compressed Parquet: decompress it with gunzip")
+        return _read_parquet(path, wanted)
+    refuse_not_text(path, head)
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    suffix = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    if head.lstrip().startswith(b">") or suffix in _FASTA_SUFFIXES:
+        return _read_fasta_columns(path, wanted)
+    return _read_delimited(path, _delimiter(head, suffix), wanted)
+
+
+def _delimiter(head: bytes, suffix: str) -> str:
+    """Comma or tab as the extension says, unless only another one is in the first line."""
+    first_line = (head.splitlines() or [b""])[0].decode("utf-8", "replace")
+    candidates = ",\t;" if suffix == ".csv" else "\t,;"  # Excel writes ';' in many countries
+    return next((mark for mark in candidates if mark in first_line), candidates[0])
+
+
+def _read_delimited(path: str | os.PathLike, delimiter: str, wanted: _Wanted) -> _Raw:
+    with open_text(path, newline="") as file:
+        try:
+            # Without a header for pandas, it neither takes a surplus column for an index nor
+            # drops blank lines, so that the frame's row is the file's line.
+            cells = pd.read_csv(
+                file, sep=delimiter, header=None, dtype=str, na_filter=False, skip_blank_lines=False
+            )
+        except pd.errors.EmptyDataError as error:
+            raise UserError(
+                f"{path}: line 1 is blank: it must hold the column names, such as 'sequence,label'"
+            ) from error
+        except pd.errors.ParserError as error:
+            raise UserError(f"{path}: {_parser_problem(str(error), delimiter)}") from error
+    found = [name.strip() for name in cells.iloc[0]]
+    if wanted.sequence not in found and any(map(_LOOKS_LIKE_DATA.fullmatch, found)):
+        raise UserError(
+            f"{path}: line 1 looks like data, not column names: add a first line such as "
+            "'sequence,label'"
+        )
+    chosen = _chosen_columns(found, path, wanted)
+    body = cells.iloc[1:]
+    body = body[(body != "").any(axis=1)]
+    columns = {role: body[found.index(name)].tolist() for role, name in chosen.items()}
+    return _raw(columns, [index + 1 for index in body.index.tolist()])
+
+
+def _parser_problem(message: str, delimiter: str) -> str:
+    ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
+    if ragged:
+        expected, line, saw = ragged.groups()
+        return (
+            f"line {line} has {saw} fields, the header {expected}: put quotes around a field "
+            f"that holds {delimiter!r}, or remove what is too many"
+        )
+    unclosed = re.search(r"EOF inside string starting at row (\d+)", message)
+    if unclosed:
+        return f'the quote (") opened in line {int(unclosed.group(1)) + 1} is never closed'
+    return f"is not a table: {excerpt(' '.join(message.split()), 120)}"
+
+
+def _read_parquet(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UserError(
+            f'{path}: reading Parquet needs pyarrow: pip install "ntjax[parquet]"'
+        ) from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            chosen = _chosen_columns(file.schema_arrow.names, path, wanted)
+            for name in chosen.values():
+                kind = file.schema_arrow.field(name).type
+                if pyarrow.types.is_nested(kind):
+                    raise UserError(f"{path}: column {name!r} holds {kind}, not text or numbers")
+            arrow = file.read(columns=list(dict.fromkeys(chosen.values())))
+        columns = {role: arrow[name].to_pylist() for role, name in chosen.items()}
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: the Parquet data are damaged or incomplete: copy or write the file again"
+        ) from error
+    return _raw(columns, list(range(1, arrow.num_rows + 1)))
+
+
+def _chosen_columns(
+    found: Sequence[str], path: str | os.PathLike, wanted: _Wanted
+) -> dict[str, str]:
+    """Column of each of "sequence", "label" and "name" that is there."""
+    required = {
+        "sequence": True,
+        "label": wanted.require_labels,
+        "name": wanted.name != "name",
+    }
+    chosen = {}
+    for role, is_required in required.items():
+        column = getattr(wanted, role)
+        if found.count(column) > 1:
+            raise UserError(
+                f"{path}: {found.count(column)} columns are called {column!r}: rename all but one"
+            )
+        if column in found:
+            chosen[role] = column
+        elif is_required:
+            raise UserError(f"{path}: {_missing_column(role, column, found)}")
+    return chosen
+
+
+def _missing_column(role: str, column: str, found: Sequence[str]) -> str:
+    lowered = {name.lower(): name for name in found}
+    near = difflib.get_close_matches(column.lower(), lowered, n=1)
+    remedy = f"choose one with --{role}-column"
+    if near:
+        remedy = f"did you mean --{role}-column {excerpt(lowered[near[0]])}?"
+    listed = ", ".join(excerpt(name) for name in found[:10])
+    more = ", …" if len(found) > 10 else ""
+    return f"no column {column!r} among {listed}{more}: {remedy}"
+
+
+def _read_fasta_columns(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
+    names, sequences, labels, headers, rows = [], [], [], [], []
+    for header, sequence, row in read_fasta(path):
+        name, label = split_label(header)
+        if label is None and wanted.require_labels:
+            raise UserError(
+                f"{path}: line {row}: header {excerpt('>' + header)} has no label: write "
+                "'>name|label' or '>name label=1' (a label without spaces)"
+            )
+        names.append(name)
+        sequences.append(sequence)
+        labels.append(label)
+        headers.append(header)
+        rows.append(row)
+    if None in labels:  # then a last field is part of the name
+        return _Raw(headers, sequences, None, rows)
+    return _Raw(names, sequences, labels, rows)
+
+
+def _raw(columns: dict[str, list[Any]], rows: list[int]) -> _Raw:
+    names = columns.get("name")
+    return _Raw(
+        names=None if names is None else [_text(name) for name in names],
+        sequences=[_text(sequence) for sequence in columns["sequence"]],
+        labels=columns.get("label"),
+        rows=rows,
+    )
+
+
+def _text(value: Any) -> str:
+    """A cell as text, a missing one as ""."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").strip()
+    return str(value).strip()
+
+
+def _label_texts(
+    values: Sequence[Any], rows: Sequence[int], source: str, wanted: _Wanted
+) -> tuple[str, ...] | None:
+    text_of = {value: _label_text(value) for value in set(values)}
+    labels = tuple(text_of[value] for value in values)
+    if any(text.lower() in _MISSING_LABELS for text in text_of.values()):
+        if not wanted.require_labels:
+            return None
+        position = next(i for i, text in enumerate(labels) if text.lower() in _MISSING_LABELS)
+        what = f"missing ({labels[position]!r})" if labels[position] else "empty"
+        raise UserError(
+            f"{source}: row {rows[position]}: the label is {what}: fill it in or remove the row"
+        )
+    return labels
+
+
+def _label_text(value: Any) -> str:
+    text = _text(value)
+    whole = _WHOLE_FLOAT.fullmatch(text)  # pandas writes 1 as 1.0 once a column had a gap
+    return str(int(whole.group(1))) if whole else text
+
+
+def classes_of(labels: Iterable[str]) -> tuple[str, ...]:
+    """The distinct labels: in numerical order if all are integers, else alphabetically.
+
+    Of two classes the second is the positive one.
+    """
+    distinct = sorted(set(labels))
+    if all(re.fullmatch(r"[+-]?[0-9]+", label) for label in distinct):
+        distinct.sort(key=int)
+    return tuple(distinct)
+
+
+def encode_labels(
+    labels: Sequence[str],
+    classes: Sequence[str],
+    where: str,
+    rows: Sequence[int] | None = None,
+) -> np.ndarray:
+    """Labels as positions in `classes`.
+
+    Arguments:
+        labels: [n] labels.
+        classes: distinct labels in order, as from `classes_of`.
+        where: file or data set, for messages.
+        rows: [n] row numbers in it, for messages; 1 to n if absent.
+
+    Returns:
+        int32 [n].
+
+    Raises:
+        UserError: a label is not among the classes.
+    """
+    position_of = {name: position for position, name in enumerate(classes)}
+    unknown = set(labels) - position_of.keys()
+    if unknown:
+        index = next(i for i, label in enumerate(labels) if label in unknown)
+        row = index + 1 if rows is None else rows[index]
+        listed = ", ".join(excerpt(name) for name in classes[:10])
+        more = ", …" if len(classes) > 10 else ""
+        raise UserError(
+            f"{where}: row {row}: class {excerpt(labels[index])} is not one of {listed}{more}: "
+            "correct the label or remove the row"
+        )
+    return np.array([position_of[label] for label in labels], dtype=np.int32)
+
+
+def require_two_classes(labels: Sequence[str] | None, source: str) -> tuple[str, ...]:
+    """The classes of the labels, if there are at least two.
+
+    Raises:
+        UserError: no labels, or all alike: nothing could be learned or measured.
+    """
+    classes = classes_of(labels or ())
+    if len(classes) > 1:
+        return classes
+    if not classes:
+        raise UserError(f"{source}: has no labels: two classes at least are needed")
+    raise UserError(
+        f"{source}: all {len(labels)} rows have the label {excerpt(classes[0])}: add rows of at "
+        "least one other class"
+    )

@@ -1,0 +1,217 @@
+"""`load_pretrained`: a model by its published name, `mini`, or a folder in the official format."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntjax.adapters import Adapter
+from ntjax.checkpoints.cache import load_stacked
+from ntjax.checkpoints.huggingface import download
+from ntjax.data.tokenizer import Tokenizer
+from ntjax.errors import UserError
+from ntjax.models import mini
+from ntjax.models.config import TransformerConfig, config_from_hyperparams, parameter_shapes
+from ntjax.models.forward import forward
+from ntjax.models.published import PUBLISHED, unknown_model
+
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class PretrainedModel:
+    """Configuration, weights and tokenizer of a Nucleotide Transformer.
+
+    Attributes:
+        name: as it was asked for.
+        config: hyper-parameters.
+        params: weights, layers stacked (the tree of `parameter_shapes`).
+        tokenizer: the vocabulary that belongs to these weights.
+        dtype: type of the matrices and of the computation.
+        source: where the weights came from (path, revision, SHA-256), for the record of a run.
+        notice: what a user has to know about these weights; empty if nothing.
+    """
+
+    name: str
+    config: TransformerConfig
+    params: dict[str, Any] = field(repr=False)
+    tokenizer: Tokenizer = field(repr=False)
+    dtype: str = "float32"
+    source: dict[str, str] = field(default_factory=dict)
+    notice: str = ""
+
+    def apply(
+        self,
+        params: dict[str, Any],
+        ids: jax.Array | np.ndarray,
+        adapter: Adapter | None = None,
+        attention_mask: jax.Array | None = None,
+        logits: bool = True,
+        embeddings_layers: tuple[int, ...] = (),
+        attention_layers: tuple[int, ...] = (),
+    ) -> dict[str, jax.Array]:
+        """Run the model; compiled once for each shape and choice of outputs.
+
+        Args:
+            params: weights, usually `self.params`.
+            ids: int32 [batch, tokens].
+            adapter: IA³, LoRA, ... to run with.
+            attention_mask: bool [batch, 1, tokens, tokens] in place of the padding mask.
+            logits: False saves the language-model head.
+            embeddings_layers: layers, from 1, whose embeddings are wanted; the last layer's are
+                taken after the final layer norm, as the official code does.
+            attention_layers: layers, from 1, whose attention maps are wanted.
+
+        Returns:
+            float32 `logits` [batch, tokens, vocabulary] (0 at `<pad>`), `embeddings_L` [batch,
+            tokens, dim], `attention_L` [batch, heads, tokens, tokens], heads in true order.
+
+        Raises:
+            UserError: a layer that does not exist, or more tokens than the model has positions.
+        """
+        self._check(ids, attention_mask, (*embeddings_layers, *attention_layers))
+        return _apply(
+            self.config,
+            self.dtype,
+            bool(logits),
+            tuple(sorted(set(embeddings_layers))),
+            tuple(sorted(set(attention_layers))),
+            params,
+            ids,
+            adapter,
+            attention_mask,
+        )
+
+    def _check(self, ids: Any, attention_mask: Any, layers: tuple[int, ...]) -> None:
+        if np.ndim(ids) != 2:
+            raise UserError(f"ids should be [batch, tokens], not of shape {np.shape(ids)}")
+        batch, tokens = np.shape(ids)
+        check_length(self.config, tokens)
+        if attention_mask is not None and np.shape(attention_mask) != (batch, 1, tokens, tokens):
+            raise UserError(
+                "attention_mask should be [batch, 1, tokens, tokens] = "
+                f"{(batch, 1, tokens, tokens)}"
+                f", not {np.shape(attention_mask)}"
+            )
+        for layer in layers:
+            if not 1 <= layer <= self.config.num_layers:
+                raise UserError(
+                    f"layer {layer} does not exist: layers of {self.name} count from 1 to "
+                    f"{self.config.num_layers}"
+                )
+
+
+def check_length(config: TransformerConfig, tokens: int) -> None:
+    """Refuse sequences beyond the positions the model was trained on.
+
+    Raises:
+        UserError: more tokens than `max_positions`.
+    """
+    if tokens > config.max_positions:
+        letters = (config.max_positions - 1) * config.k_for_kmers
+        raise UserError(
+            f"{tokens} tokens are more than the model's {config.max_positions} positions; shorten "
+            f"the sequences to {letters:,} letters without N"
+        )
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _apply(
+    config: TransformerConfig,
+    dtype: str,
+    logits: bool,
+    embeddings_layers: tuple[int, ...],
+    attention_layers: tuple[int, ...],
+    params: dict[str, Any],
+    ids: jax.Array,
+    adapter: Adapter | None,
+    attention_mask: jax.Array | None,
+) -> dict[str, jax.Array]:
+    return forward(
+        config,
+        dtype,
+        params,
+        ids,
+        adapter,
+        attention_mask=attention_mask,
+        logits=logits,
+        embeddings_layers=embeddings_layers,
+        attention_layers=attention_layers,
+    )
+
+
+def load_pretrained(
+    name_or_dir: str | Path,
+    dtype: str = "float32",
+    *,
+    sharding: jax.sharding.Sharding | None = None,
+) -> PretrainedModel:
+    """Load a published model, `mini`, or a folder that holds `jax_model/`.
+
+    Args:
+        name_or_dir: a published name such as '500M_1000G', 'mini', or a folder.
+        dtype: 'float32' or 'bfloat16'; norms and biases are float32 in both.
+        sharding: where to put the weights; default: the first device.
+
+    Raises:
+        UserError: unknown name, no such checkpoint, a damaged or unsafe file, no network.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f"unknown dtype '{dtype}'; known: {', '.join(DTYPES)}")
+    name = str(name_or_dir)
+    place = partial(_place, dtype=dtype, sharding=sharding)
+    if name == mini.NAME:
+        return _model(name, mini.CONFIG, place(mini.parameters()), dtype, {}, mini.NOTICE)
+    source: dict[str, str] = {}
+    if Path(name).is_dir():
+        folder = Path(name)
+    elif name in PUBLISHED:
+        published = PUBLISHED[name]
+        fetched = download(published.repository, published.revision, name)
+        folder = fetched.folder
+        source = {"repository": published.repository, "revision": fetched.commit}
+    else:
+        raise unknown_model(name)
+    config, params, record = _read_folder(folder)
+    return _model(name, config, place(params), dtype, source | record)
+
+
+def _read_folder(folder: Path) -> tuple[TransformerConfig, dict[str, Any], dict[str, str]]:
+    where = str(folder / "hyperparams.json")
+
+    def shapes(hyperparams: dict[str, Any], vocabulary_size: int) -> Any:
+        return parameter_shapes(config_from_hyperparams(hyperparams, vocabulary_size, where))
+
+    hyperparams, vocabulary_size, params = load_stacked(folder, shapes)
+    config = config_from_hyperparams(hyperparams, vocabulary_size, where)
+    return config, params, {"path": str(folder)}
+
+
+def _model(
+    name: str,
+    config: TransformerConfig,
+    params: dict[str, Any],
+    dtype: str,
+    source: dict[str, str],
+    notice: str = "",
+) -> PretrainedModel:
+    tokenizer = Tokenizer.for_vocabulary_size(config.vocabulary_size, config.k_for_kmers)
+    return PretrainedModel(name, config, params, tokenizer, dtype, source, notice)
+
+
+def _place(params: Any, *, dtype: str, sharding: jax.sharding.Sharding | None) -> Any:
+    """Put weights on the device, matrices in `dtype`; one array at a time, to spare memory."""
+    cast: Callable = jax.jit(lambda w: w.astype(dtype))
+
+    def place(path: tuple, leaf: Any) -> jax.Array:
+        array = jax.device_put(leaf, sharding) if sharding else jnp.asarray(leaf)
+        if path[-1].key in ("w", "embeddings") and array.dtype != dtype:
+            return cast(array)
+        return array
+
+    return jax.tree_util.tree_map_with_path(place, params)

@@ -1,0 +1,294 @@
+"""The Nucleotide Transformer's forward pass in Haiku, layers stacked and scanned.
+
+Computes what InstaDeep's `nucleotide_transformer/model.py` and `layers.py` compute. The
+architecture is ESM's: pre-layer-norm encoder blocks and a RoBERTa language-model head.
+
+Numerics: rotary angles, softmax and layer-norm statistics are float32 whatever the compute type.
+A float32 model multiplies in true float32: TPUs and recent GPUs would otherwise round the factors
+to bfloat16 or TF32, and the parity with the published model would be lost without a word.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from ntjax.models.config import ROOT, TransformerConfig, ffn_width
+
+PAD_ID, MASK_ID = 1, 2
+
+Linear = Callable[[jax.Array], jax.Array]
+# hook(per_layer, name, linear, x) -> y: stands around every linear layer of every block.
+Hook = Callable[[Any, str, Linear, jax.Array], jax.Array]
+
+_ACTIVATIONS = {
+    "gelu": jax.nn.gelu,
+    "gelu-no-approx": lambda x: jax.nn.gelu(x, approximate=False),
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "sin": jnp.sin,
+    "swish": jax.nn.silu,
+}
+
+
+def no_hook(per_layer: Any, name: str, linear: Linear, x: jax.Array) -> jax.Array:
+    """The bare model: every linear layer as it is."""
+    del per_layer, name
+    return linear(x)
+
+
+def _precision(dtype: jnp.dtype) -> jax.lax.Precision | None:
+    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
+
+
+class _Linear(hk.Module):
+    """x W + b in the type of x, whatever the type the weights are kept in."""
+
+    def __init__(self, size: int, name: str, bias: bool = True):
+        super().__init__(name=name)
+        self.size, self.bias = size, bias
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        init = hk.initializers.TruncatedNormal(x.shape[-1] ** -0.5)
+        w = hk.get_parameter("w", (x.shape[-1], self.size), init=init)
+        y = jnp.dot(x, w.astype(x.dtype), precision=_precision(x.dtype))
+        if self.bias:
+            y = y + hk.get_parameter("b", (self.size,), init=jnp.zeros).astype(x.dtype)
+        return y
+
+
+class _LayerNorm(hk.Module):
+    """Layer norm over the last axis, statistics and affine part in float32."""
+
+    def __init__(self, eps: float, name: str):
+        super().__init__(name=name)
+        self.eps = eps
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = hk.get_parameter("scale", x.shape[-1:], init=jnp.ones)
+        offset = hk.get_parameter("offset", x.shape[-1:], init=jnp.zeros)
+        centred = x.astype(jnp.float32)
+        centred = centred - centred.mean(axis=-1, keepdims=True)
+        variance = jnp.square(centred).mean(axis=-1, keepdims=True)
+        return (centred * jax.lax.rsqrt(variance + self.eps) * scale + offset).astype(x.dtype)
+
+
+class _Embedding(hk.Module):
+    """Rows of a table, looked up by id."""
+
+    def __init__(self, rows: int, size: int, name: str):
+        super().__init__(name=name)
+        self.rows, self.size = rows, size
+
+    def __call__(self, ids: jax.Array, dtype: jnp.dtype) -> jax.Array:
+        init = hk.initializers.TruncatedNormal(1.0)
+        table = hk.get_parameter("embeddings", (self.rows, self.size), init=init)
+        return table[ids].astype(dtype)
+
+
+class NucleotideTransformer(hk.Module):
+    """Tokens to logits, embeddings and attention maps."""
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        dtype: jnp.dtype,
+        hook: Hook = no_hook,
+        rematerialise: bool = False,
+    ):
+        super().__init__(name=ROOT)
+        self.config, self.dtype, self.hook = config, jnp.dtype(dtype), hook
+        self.rematerialise = rematerialise
+
+    def __call__(
+        self,
+        tokens: jax.Array,
+        attention_mask: jax.Array | None = None,
+        per_layer: Any = None,
+        logits: bool = True,
+        embeddings_layers: tuple[int, ...] = (),
+        attention_layers: tuple[int, ...] = (),
+    ) -> dict[str, jax.Array]:
+        """Run the model.
+
+        Args:
+            tokens: int32 [batch, tokens].
+            attention_mask: bool [batch, 1, tokens, tokens], True where a query (third axis) may
+                look at a key (fourth axis); stands in for the padding mask.
+            per_layer: pytree for the hook, every leaf [layers, ...].
+            logits: whether to run the language-model head.
+            embeddings_layers: layers, counted from 1, whose output is wanted.
+            attention_layers: layers, counted from 1, whose attention maps are wanted.
+
+        Returns:
+            float32 `logits` [batch, tokens, vocabulary] (0 at `<pad>`), `embeddings_L`
+            [batch, tokens, dim], `attention_L` [batch, heads, tokens, tokens].
+        """
+        config = self.config
+        if attention_mask is None:
+            attention_mask = (tokens != PAD_ID)[:, None, None, :]
+        x = self._embed(tokens)
+        x, saved = self._layers(
+            x, attention_mask, per_layer, tuple(embeddings_layers), tuple(attention_layers)
+        )
+        # The last layer's embeddings are taken after the head's first norm, as ESM does.
+        last = _LayerNorm(config.layer_norm_eps, "emb_layer_norm_after")(x)
+        outputs = {name: value.astype(jnp.float32) for name, value in saved.items()}
+        if config.num_layers in embeddings_layers:
+            outputs[f"embeddings_{config.num_layers}"] = last.astype(jnp.float32)
+        if logits:
+            outputs["logits"] = self._language_model_head(last, tokens)
+        return outputs
+
+    @hk.transparent
+    def _embed(self, tokens: jax.Array) -> jax.Array:
+        config = self.config
+        x = _Embedding(config.vocabulary_size, config.embed_dim, "embed")(tokens, self.dtype)
+        if config.token_dropout:
+            x = x * _token_dropout_scale(config, tokens).astype(x.dtype)
+        x = config.embed_scale * x
+        if config.positional_embedding == "learned":
+            # As in ESM, positions are counted over real tokens only and begin at pad_id + 1.
+            real = tokens != PAD_ID
+            positions = jnp.cumsum(real, axis=1) * real + PAD_ID
+            table = _Embedding(config.max_positions + 2, config.embed_dim, "positional_embedding")
+            x = x + table(positions, self.dtype)
+        if config.emb_layer_norm_before:
+            x = _LayerNorm(config.layer_norm_eps, "emb_layer_norm_before")(x)
+        return x
+
+    @hk.transparent
+    def _layers(
+        self,
+        x: jax.Array,
+        attention_mask: jax.Array,
+        per_layer: Any,
+        embeddings_layers: tuple[int, ...],
+        attention_layers: tuple[int, ...],
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        batch, tokens, _ = x.shape
+        heads = self.config.attention_heads
+        # Buffers with one slot per wanted layer travel through the scan: what is not asked for
+        # is neither kept nor computed.
+        inner_layers = tuple(n for n in embeddings_layers if n != self.config.num_layers)
+        kept = {
+            "embeddings": jnp.zeros((len(inner_layers), *x.shape), x.dtype),
+            "attention": jnp.zeros((len(attention_layers), batch, heads, tokens, tokens)),
+        }
+        wanted = {"embeddings": inner_layers, "attention": attention_layers}
+
+        def layer(carry: Any, number: jax.Array, inputs: Any) -> tuple[Any, None]:
+            x, kept = carry
+            x, weights = self._layer(x, attention_mask, inputs)
+            new = {"embeddings": x, "attention": weights}
+            kept = {name: _keep(kept[name], new[name], number, wanted[name]) for name in kept}
+            return (x, kept), None
+
+        numbers = jnp.arange(1, self.config.num_layers + 1)
+        body = hk.remat(layer) if self.rematerialise else layer
+        stack = hk.layer_stack(self.config.num_layers, with_per_layer_inputs=True, name="layers")
+        (x, kept), _ = stack(body)((x, kept), numbers, per_layer)
+        saved = {
+            f"{name}_{number}": kept[name][slot]
+            for name, numbers in wanted.items()
+            for slot, number in enumerate(numbers)
+        }
+        return x, saved
+
+    @hk.transparent
+    def _layer(
+        self, x: jax.Array, attention_mask: jax.Array, inputs: Any
+    ) -> tuple[jax.Array, jax.Array]:
+        config = self.config
+
+        def linear(name: str, size: int, x: jax.Array, bias: bool = True) -> jax.Array:
+            return self.hook(inputs, name, _Linear(size, name, bias), x)
+
+        normed = _LayerNorm(config.layer_norm_eps, "self_attention_layer_norm")(x)
+        split = (*x.shape[:2], config.attention_heads, config.key_dim)
+        size = config.attention_heads * config.key_dim
+        query, key, value = (
+            linear(name, size, normed).reshape(split) for name in ("query", "key", "value")
+        )
+        if config.use_rotary_embedding:
+            query, key = rotate(query), rotate(key)
+        context, weights = attend(query, key, value, attention_mask)
+        x = x + linear("mha_output", config.embed_dim, context.reshape(*x.shape[:2], size))
+
+        normed = _LayerNorm(config.layer_norm_eps, "final_layer_norm")(x)
+        inner = linear("fc1", ffn_width(config), normed, config.add_bias_ffn)
+        activation = _ACTIVATIONS[config.ffn_activation_name]
+        if config.use_glu_in_ffn:
+            activated, gate = jnp.split(inner, 2, axis=-1)
+            inner = activation(activated) * gate
+        else:
+            inner = activation(inner)
+        return x + linear("fc2", config.embed_dim, inner, config.add_bias_ffn), weights
+
+    @hk.transparent
+    def _language_model_head(self, embeddings: jax.Array, tokens: jax.Array) -> jax.Array:
+        config = self.config
+        x = jax.nn.gelu(_Linear(config.embed_dim, "lm_head_fc_1")(embeddings), approximate=False)
+        x = _LayerNorm(config.layer_norm_eps, "lm_head_layer_norm")(x)
+        logits = _Linear(config.vocabulary_size, "lm_final_fc")(x).astype(jnp.float32)
+        return jnp.where((tokens != PAD_ID)[..., None], logits, 0.0)
+
+
+def _token_dropout_scale(config: TransformerConfig, tokens: jax.Array) -> jax.Array:
+    """[batch, tokens, 1]: 0 at `<mask>`, elsewhere (1 - expected) / (1 - observed masking)."""
+    masked = tokens == MASK_ID
+    observed = masked.sum(axis=-1) / (tokens != PAD_ID).sum(axis=-1)
+    scale = (1 - config.masking_ratio * config.masking_prob) / (1 - observed)
+    return jnp.where(masked, 0.0, scale[:, None])[..., None]
+
+
+def _keep(
+    buffer: jax.Array, value: jax.Array, number: jax.Array, wanted: tuple[int, ...]
+) -> jax.Array:
+    """Write `value` into the slot of layer `number`, or leave the buffer as it is."""
+    if not wanted:
+        return buffer
+    matches = jnp.asarray(wanted) == number
+    slot = jnp.argmax(matches)
+    value = jnp.where(matches.any(), value.astype(buffer.dtype), buffer[slot])
+    return buffer.at[slot].set(value)
+
+
+def rotate(heads: jax.Array) -> jax.Array:
+    """Rotary positions (Su et al. 2021), dimension i paired with i + key_dim / 2 as in ESM-2.
+
+    `heads`: [batch, tokens, heads, key_dim]. Angles and rotation are float32: bfloat16 angles
+    are off by whole turns within a few hundred tokens.
+    """
+    tokens, key_dim = heads.shape[1], heads.shape[-1]
+    inverse_frequency = 10000.0 ** (-jnp.arange(0, key_dim, 2, dtype=jnp.float32) / key_dim)
+    angles = jnp.arange(tokens, dtype=jnp.float32)[:, None] * inverse_frequency
+    cosine, sine = jnp.cos(angles)[:, None, :], jnp.sin(angles)[:, None, :]
+    first, second = jnp.split(heads.astype(jnp.float32), 2, axis=-1)
+    rotated = (first * cosine - second * sine, second * cosine + first * sine)
+    return jnp.concatenate(rotated, axis=-1).astype(heads.dtype)
+
+
+def attend(
+    query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Scaled dot-product attention with a float32 softmax.
+
+    Args:
+        query, key, value: [batch, tokens, heads, key_dim].
+        mask: bool, broadcastable to [batch, heads, tokens, tokens].
+
+    Returns:
+        Context [batch, tokens, heads, key_dim] and float32 weights [batch, heads, tokens, tokens].
+    """
+    precision = _precision(query.dtype)
+    scores = jnp.einsum(
+        "bthd,bshd->bhts", query, key, precision=precision, preferred_element_type=jnp.float32
+    )
+    scores = scores * query.shape[-1] ** -0.5
+    scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+    weights = jax.nn.softmax(scores, axis=-1)
+    context = jnp.einsum("bhts,bshd->bthd", weights.astype(value.dtype), value, precision=precision)
+    return context, weights

@@ -1,0 +1,233 @@
+"""What a finished run leaves behind, and how to use it again.
+
+`adapter.json` says what the tensors in `adapter.safetensors` mean: adapter and head of one task.
+After full fine-tuning the whole model lies beside them in the official format (`jax_model/`).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import softmax
+
+from ntjax import adapters
+from ntjax.adapters import Adapter
+from ntjax.calibration import Calibration, calibrated_probabilities, calibration_from_dict
+from ntjax.checkpoints import safetensors
+from ntjax.checkpoints.atomic import written_atomically
+from ntjax.checkpoints.official import write_pytree
+from ntjax.data.batching import TokenisedSet
+from ntjax.data.sequences import clean_sequences
+from ntjax.errors import UserError
+from ntjax.models import heads
+from ntjax.models.heads import HeadConfig
+from ntjax.models.pretrained import PretrainedModel, check_length, load_pretrained
+from ntjax.training.loop import predict, replicated_sharding
+from ntjax.training.optimizers import OptimizerConfig
+from ntjax.training.state import named_leaves
+from ntjax.training.step import StepConfig, Trainable, compile_predict
+
+ADAPTER_FILE, DESCRIPTION_FILE = "adapter.safetensors", "adapter.json"
+_FORMAT = 1
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON beside the file and rename it into place."""
+    data = (json.dumps(content, indent=1) + "\n").encode()
+    with written_atomically(path, len(data)) as file:
+        file.write(data)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: it is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; is {path.parent} the folder of a run?") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}); restore it") from None
+
+
+def save_run(
+    folder: Path,
+    model: PretrainedModel,
+    head: HeadConfig,
+    trainable: Trainable,
+    classes: Sequence[str],
+    calibration: Calibration | None,
+    training: dict[str, Any],
+) -> None:
+    """Write adapter and head (and, after full fine-tuning, the whole model) into `folder`."""
+    adapter = trainable.adapter
+    source = model.source
+    if adapter.config.kind == "full":
+        merged = jax.tree.map(np.asarray, adapters.merge(adapter, model.params))
+        write_pytree(folder, _as_float32(merged), model.config.to_hyperparams())
+        source = {"path": "."}
+        trainable = trainable._replace(adapter=Adapter(adapter.config, {}))
+    tensors = {name: np.asarray(leaf) for name, leaf in named_leaves(_saved(trainable)).items()}
+    safetensors.write(folder / ADAPTER_FILE, tensors, {"format": str(_FORMAT)})
+    description = {
+        "format": _FORMAT,
+        "model": {"name": model.name, **source},
+        "dtype": model.dtype,
+        "adapter": asdict(adapter.config),
+        "head": asdict(head),
+        "classes": list(classes),
+        "calibration": calibration.to_dict() if calibration else None,
+        "training": training,
+    }
+    write_json(folder / DESCRIPTION_FILE, description)
+
+
+def _saved(trainable: Trainable) -> dict[str, Any]:
+    return {"adapter": trainable.adapter.parameters, "head": trainable.head}
+
+
+def _as_float32(params: Any) -> Any:
+    return jax.tree.map(lambda w: np.asarray(w, np.float32), params)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained classifier.
+
+    Attributes:
+        model: the frozen backbone.
+        head: pooling and number of outputs.
+        trainable: adapter and head.
+        classes: class names, in the order of the probabilities' columns.
+        calibration: fitted on rows kept apart; None if there were too few.
+    """
+
+    model: PretrainedModel
+    head: HeadConfig
+    trainable: Trainable
+    classes: tuple[str, ...]
+    calibration: Calibration | None
+
+    def logits(self, sequences: Sequence[str], *, progress: str = "") -> np.ndarray:
+        """The head's outputs, float32 [n, classes].
+
+        Raises:
+            UserError: no sequences, other letters than ACGTN, or more than the model can hold.
+        """
+        if not len(sequences):
+            raise UserError("there is nothing to predict: no sequences were given")
+        rows = range(1, len(sequences) + 1)
+        cleaned = clean_sequences(list(sequences), list(rows), "sequences")
+        ids = self.model.tokenizer.encode(cleaned)
+        check_length(self.model.config, ids.shape[1])
+        data = TokenisedSet.create(ids, np.zeros(len(ids), np.int32))
+        config = StepConfig(
+            self.model.config, self.head, OptimizerConfig(steps=1), self.model.dtype
+        )
+        compiled = compile_predict(config)
+        return predict(compiled, self.model.params, self.trainable, data, progress)
+
+    def predict(
+        self, sequences: Sequence[str], *, calibrated: bool = False, progress: str = ""
+    ) -> np.ndarray:
+        """Probabilities [n, classes], in the order of `classes`.
+
+        `calibrated=True` gives those of `calibrated_probability` in `predictions.csv`.
+        """
+        logits = self.logits(sequences, progress=progress)
+        if not calibrated:
+            return softmax(logits.astype(np.float64), axis=1)
+        if self.calibration is None:
+            raise UserError("this run was not calibrated: it had too few rows to set aside")
+        return calibrated_probabilities(self.calibration, logits)
+
+
+def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
+    """Load what `python -m ntjax.finetune` has written.
+
+    Args:
+        folder: a run folder (`adapter.safetensors` and `adapter.json` are enough).
+        model: where the backbone is now, if not where it was.
+
+    Raises:
+        UserError: a file is missing, lacks parameters of the adapter, or the backbone is not
+            the one the adapter was trained on.
+    """
+    folder = Path(folder)
+    description = read_json(folder / DESCRIPTION_FILE)
+    try:
+        if description["format"] != _FORMAT:
+            raise UserError(f"{folder / DESCRIPTION_FILE}: format {description['format']} is newer")
+        options = {key: value for key, value in description["adapter"].items() if key != "kind"}
+        config = adapters.adapter_config(description["adapter"]["kind"], **options)
+        head = HeadConfig(**description["head"])
+        saved = description["calibration"]
+        calibration = calibration_from_dict(saved) if saved else None
+        classes = tuple(description["classes"])
+        source, dtype = description["model"], description["dtype"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / DESCRIPTION_FILE} does not describe a run ({error}); restore the file"
+        ) from None
+    backbone = load_pretrained(
+        model or _backbone(folder, source, config.kind), dtype, sharding=replicated_sharding()
+    )
+    _check_backbone(backbone, source, folder)
+    trainable = _read_trainable(folder, backbone, config, head)
+    return Run(backbone, head, trainable, classes, calibration)
+
+
+def _backbone(folder: Path, source: dict[str, str], kind: str) -> str:
+    if kind == "full":
+        return str(folder)
+    # A folder is recorded by its path; a published model by its name, wherever the cache is.
+    return source["name"] if "repository" in source or "path" not in source else source["path"]
+
+
+def _check_backbone(model: PretrainedModel, source: dict[str, str], folder: Path) -> None:
+    expected, found = source.get("sha256"), model.source.get("sha256")
+    if expected and found != expected:
+        raise UserError(
+            f"{folder}: the adapter was trained on weights with SHA-256 {expected[:12]}…, but "
+            f"those of {model.name} have {str(found)[:12]}…; give the right model"
+        )
+
+
+def _read_trainable(
+    folder: Path, model: PretrainedModel, config: adapters.AdapterConfig, head: HeadConfig
+) -> Trainable:
+    def fresh() -> dict[str, Any]:
+        key = jax.random.key(0)
+        # After full fine-tuning the weights are the model's own; only the head is beside them.
+        kind = adapters.HeadOnlyConfig() if config.kind == "full" else config
+        adapter = adapters.init(kind, model.config, model.params, key)
+        head_parameters = heads.init(head, model.config.embed_dim, key)
+        return _saved(Trainable(adapter, head_parameters))
+
+    template = jax.eval_shape(fresh)
+    tensors, _ = safetensors.read(folder / ADAPTER_FILE)
+    expected = {name: leaf.shape for name, leaf in named_leaves(template).items()}
+    problems = [f"{name} is missing" for name in sorted(expected.keys() - tensors.keys())]
+    problems += [f"{name} is surplus" for name in sorted(tensors.keys() - expected.keys())]
+    problems += [
+        f"{name} is {tensors[name].shape}, expected {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tensors[name].shape != shape
+    ]
+    if problems:
+        raise UserError(
+            f"{folder / ADAPTER_FILE} does not hold this adapter: {'; '.join(problems)}; is it "
+            f"the file that belongs to {DESCRIPTION_FILE}?"
+        )
+    leaves = [jnp.asarray(tensors[name]) for name in expected]
+    values = jax.tree.unflatten(jax.tree.structure(template), leaves)
+    kind = adapters.HeadOnlyConfig() if config.kind == "full" else config
+    trainable = Trainable(Adapter(kind, values["adapter"]), values["head"])
+    return jax.device_put(trainable, replicated_sharding())

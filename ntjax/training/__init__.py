@@ -1,0 +1,1 @@
+"""The training step, its optimiser and the loop around it."""

@@ -1,0 +1,200 @@
+"""One fine-tuning run from data to files: train, choose, calibrate, score, write."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntjax import adapters
+from ntjax.data.batching import TokenisedSet
+from ntjax.errors import UserError
+from ntjax.models import heads
+from ntjax.models.heads import HeadConfig
+from ntjax.models.pretrained import PretrainedModel, load_pretrained
+from ntjax.runs import read_json, save_run, write_json
+from ntjax.scoring import calibrate, score_logits, write_predictions
+from ntjax.training.loop import (
+    Fitted,
+    LoopConfig,
+    Trainer,
+    new_member,
+    predict,
+    replicated_sharding,
+)
+from ntjax.training.optimizers import OptimizerConfig
+from ntjax.training.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
+from ntjax.training.settings import Settings
+from ntjax.training.step import Hyperparameters, StepConfig, Trainable
+
+CONFIG_FILE, RESULT_FILE, PREDICTIONS_FILE = "config.json", "test_metrics.json", "predictions.csv"
+_PACKAGES = ("ntjax", "jax", "dm-haiku", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is about to begin: everything read and checked, nothing written."""
+
+    settings: Settings
+    model: PretrainedModel
+    parts: LabelledParts
+    tokenised: dict[str, TokenisedSet]
+    step: StepConfig
+    loop: LoopConfig
+
+
+def prepare(settings: Settings) -> Job:
+    """Read model and data and check the settings against them.
+
+    Raises:
+        UserError: any of them is unusable.
+    """
+    config = settings.adapter_config()
+    if settings.head not in heads.POOLINGS:
+        raise UserError(f"unknown head '{settings.head}'; known: {', '.join(heads.POOLINGS)}")
+    if not 0 <= settings.lora_dropout < 1:
+        raise UserError(f"LoRA dropout {settings.lora_dropout:g} must be at least 0 and below 1")
+    optimizer = OptimizerConfig(
+        settings.steps,
+        settings.schedule,
+        settings.warmup_steps,
+        settings.weight_decay,
+        settings.gradient_clip,
+    )
+    loop = LoopConfig(
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        accumulation=settings.accumulation,
+        evaluate_every=settings.evaluate_every,
+        select=settings.select,
+        patience=settings.patience,
+        seed=settings.seed,
+    )
+    parts = read_parts(settings)
+    model = load_pretrained(settings.model, settings.dtype, sharding=replicated_sharding())
+    tokenised = {
+        part: tokenise(table, parts.labels[part], model.tokenizer, model.config)
+        for part, table in parts.tables.items()
+    }
+    step = StepConfig(
+        model.config,
+        HeadConfig(settings.head, len(parts.classes)),
+        optimizer,
+        dtype=settings.dtype,
+        rematerialise=settings.rematerialise,
+        use_dropout=config.kind == "lora" and settings.lora_dropout > 0,
+    )
+    return Job(settings, model, parts, tokenised, step, loop)
+
+
+def record(job: Job) -> dict[str, Any]:
+    """The content of `config.json`: all that is needed to repeat the run."""
+    return {
+        "settings": asdict(job.settings),
+        "model": {"name": job.model.name, **job.model.source},
+        "data": {
+            part: {"source": table.source, "rows": len(table), "sha256": fingerprint(table)}
+            for part, table in job.parts.tables.items()
+        },
+        "classes": list(job.parts.classes),
+        "notes": [*job.parts.notes, *([job.model.notice] if job.model.notice else [])],
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "devices": {"platform": jax.default_backend(), "count": jax.local_device_count()},
+    }
+
+
+def open_folder(folder: Path, job: Job, resume: bool) -> None:
+    """Begin or re-enter a run folder.
+
+    Raises:
+        UserError: the folder holds something already and `resume` is off; or the run in it had
+            other settings, data or weights.
+    """
+    content = record(job)
+    path = folder / CONFIG_FILE
+    if not resume:
+        refuse_occupied(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
+        return
+    before = read_json(path)
+    for part in ("settings", "model", "data"):
+        changed = [k for k, v in as_json(content[part]).items() if before[part].get(k) != v]
+        if changed:
+            raise UserError(
+                f"{folder}: cannot resume: {part} {', '.join(changed)} differs from {path}; start "
+                "a new run with another --out"
+            )
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Refuse a folder that holds anything, before any time is spent.
+
+    Raises:
+        UserError: it is not empty, or not a folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            f"{folder} is in use: give another --out, or add --resume to go on with the run in it"
+        )
+
+
+def as_json(value: Any) -> Any:
+    """A value as it comes back from JSON: tuples are lists."""
+    if isinstance(value, dict):
+        return {key: as_json(item) for key, item in value.items()}
+    return [as_json(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def initial_trainable(job: Job) -> Trainable:
+    """Adapter and head before the first step, from the run's seed."""
+    adapter_key, head_key = jax.random.split(jax.random.key(job.settings.seed))
+    adapter = adapters.init(
+        job.settings.adapter_config(), job.model.config, job.model.params, adapter_key
+    )
+    return Trainable(adapter, heads.init(job.step.head, job.model.config.embed_dim, head_key))
+
+
+def train(job: Job, folder: Path, progress: bool = True) -> tuple[Fitted, Callable]:
+    """Train (or go on training) and give the best state and a function to predict with it."""
+    key = jax.random.fold_in(jax.random.key(job.settings.seed), 1)
+    hyperparameters = Hyperparameters(
+        np.float32(job.settings.learning_rate), np.float32(job.settings.lora_dropout), key
+    )
+    table = job.parts.tables["train"]
+    trainer = Trainer(
+        job.step, job.loop, job.model.params, hyperparameters, folder, partial(describe_rows, table)
+    )
+    member = new_member(job.step, initial_trainable(job))
+    training, validation = job.tokenised["train"], job.tokenised["validation"]
+    fitted = trainer.fit(member, training, validation, progress)
+    scored = partial(predict, trainer.predict, job.model.params, fitted.trainable)
+    return fitted, scored
+
+
+def finish(job: Job, folder: Path, fitted: Fitted, scored: Callable) -> dict[str, Any]:
+    """Calibrate, score the test rows, write the results; returns `test_metrics.json`."""
+    calibration = calibrate(scored(job.tokenised["calibration"]), job.parts.labels["calibration"])
+    logits = scored(job.tokenised["test"], "scoring the test rows")
+    table, labels = job.parts.tables["test"], job.parts.labels["test"]
+    result, probabilities, calibrated = score_logits(
+        logits, labels, calibration, seed=job.settings.seed
+    )
+    training = {"best_step": fitted.step, job.settings.select: fitted.value}
+    save_run(
+        folder,
+        job.model,
+        job.step.head,
+        fitted.trainable,
+        job.parts.classes,
+        calibration,
+        training,
+    )
+    write_predictions(folder / PREDICTIONS_FILE, table, logits, probabilities, calibrated)
+    write_json(folder / RESULT_FILE, result)
+    return result

@@ -1,0 +1,45 @@
+"""SIGTERM (a preempted TPU VM) and Ctrl-C: finish the step, save, leave."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and has saved its state.
+
+    `signal_number` is the signal; a command exits with 128 + that number, as shells expect.
+    """
+
+    def __init__(self, signal_number: int, step: int):
+        super().__init__(f"stopped by {signal.Signals(signal_number).name} after step {step}")
+        self.signal_number, self.step = signal_number, step
+
+
+class Interruption:
+    """While open, the first SIGTERM or SIGINT is noted; a second one acts as usual."""
+
+    def __init__(self):
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interruption":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._before[number] = signal.signal(number, self._note)
+            except ValueError:
+                return self  # not the main thread: signals are someone else's
+        return self
+
+    def __exit__(self, *_: Any):
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

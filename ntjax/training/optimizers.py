@@ -1,0 +1,82 @@
+"""AdamW with warm-up and decay, as an optax chain whose learning rate is traced."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ntjax.errors import UserError
+
+SCHEDULES = ("linear", "cosine", "inverse-sqrt")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Everything about the optimiser but the peak learning rate, which members may differ in.
+
+    `gradient_clip` bounds the global norm of the gradient; 0 switches it off.
+    """
+
+    steps: int
+    schedule: str = "linear"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+
+    def __post_init__(self):
+        if self.schedule not in SCHEDULES:
+            raise UserError(f"unknown schedule '{self.schedule}'; known: {', '.join(SCHEDULES)}")
+        if self.steps < 1 or not 0 <= self.warmup_steps < self.steps:
+            raise UserError(
+                f"steps ({self.steps}) must be above 0 and more than the warm-up steps "
+                f"({self.warmup_steps})"
+            )
+
+
+def schedule_factor(config: OptimizerConfig, step: jax.Array) -> jax.Array:
+    """The share of the peak learning rate at `step` (from 0).
+
+    After a linear warm-up from 0: linear or half-cosine decay to 0 at the last step, or
+    √(warm-up / step), the Nucleotide Transformer's pre-training schedule.
+    """
+    warmup, steps = config.warmup_steps, config.steps
+    match config.schedule:
+        case "linear":
+            decay = optax.linear_schedule(1.0, 0.0, steps - warmup)
+        case "cosine":
+            decay = optax.cosine_decay_schedule(1.0, steps - warmup)
+        case _:
+            begin = max(warmup, 1)
+
+            def decay(count: jax.Array) -> jax.Array:
+                return jnp.sqrt(begin / jnp.maximum(count + warmup, begin))
+
+    if warmup:
+        decay = optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup), decay], [warmup])
+    return decay(step)
+
+
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Clipping, Adam and decoupled weight decay; the update is still to be scaled by -rate."""
+    parts = [optax.scale_by_adam()]
+    if config.gradient_clip:
+        parts.insert(0, optax.clip_by_global_norm(config.gradient_clip))
+    if config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=decayed))
+    return optax.chain(*parts)
+
+
+def decayed(trainable: Any) -> Any:
+    """True for matrices (LoRA's two factors among them), False for IA³, biases and norms.
+
+    IA³ vectors start at one, so that decay would pull the model away from its own weights.
+    """
+
+    def is_matrix(path: tuple, leaf: jax.Array) -> bool:
+        name = str(getattr(path[-1], "key", ""))
+        # LoRA's B is called b like a bias; alone among them it has [layers, rank, outputs].
+        return name in ("w", "a", "embeddings") or (name == "b" and leaf.ndim == 3)
+
+    return jax.tree_util.tree_map_with_path(is_matrix, trainable)

@@ -1,0 +1,147 @@
+"""Labelled sequences, split so that training, validation, calibration and test stay apart."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ntjax.data.batching import TokenisedSet
+from ntjax.data.datasets import DATASETS, load_dataset
+from ntjax.data.leakage import rows_sharing_kmers
+from ntjax.data.splits import grouped_split
+from ntjax.data.tables import SequenceTable, encode_labels, read_table, require_two_classes
+from ntjax.data.tokenizer import Tokenizer
+from ntjax.errors import UserError
+from ntjax.models.config import TransformerConfig
+from ntjax.models.pretrained import check_length
+from ntjax.training.settings import Settings
+
+PARTS = ("train", "validation", "calibration", "test")
+
+
+@dataclass(frozen=True)
+class LabelledParts:
+    """The four parts of a task.
+
+    Attributes:
+        tables: by name of the part.
+        labels: class numbers [rows] of each part.
+        classes: class names; of two, the second is the positive one.
+        notes: what a reader of the result has to know about the data.
+    """
+
+    tables: dict[str, SequenceTable]
+    labels: dict[str, np.ndarray]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_parts(settings: Settings) -> LabelledParts:
+    """Read and split the data that `settings` name.
+
+    Validation rows choose the checkpoint, calibration rows fit the calibration, test rows are
+    only ever scored. What is not given is set aside from the training rows, in groups that share
+    no 16-mer with each other.
+
+    Raises:
+        UserError: unreadable or unsuitable data, one line that names file and row.
+    """
+    tables, notes = _given_tables(settings)
+    classes = require_two_classes(tables["train"].labels, tables["train"].source)
+    tables = _set_aside(tables, classes, settings)
+    labels = {
+        part: encode_labels(table.labels, classes, table.source, table.rows)
+        for part, table in tables.items()
+    }
+    shared = rows_sharing_kmers(tables["test"].sequences, tables["train"].sequences)
+    if shared.any():
+        notes.append(
+            f"{int(shared.sum()):,} of {len(shared):,} test rows share a 16-mer with a training "
+            "row, on either strand"
+        )
+    return LabelledParts(tables, labels, classes, tuple(notes))
+
+
+def _given_tables(settings: Settings) -> tuple[dict[str, SequenceTable], list[str]]:
+    def read(path: str) -> SequenceTable:
+        return read_table(
+            path,
+            sequence_column=settings.sequence_column,
+            label_column=settings.label_column,
+            name_column=settings.name_column,
+            ambiguous=settings.ambiguous,
+        )
+
+    tables, notes = {}, []
+    if settings.train in DATASETS:
+        dataset = load_dataset(settings.train, protocol=settings.protocol)
+        tables, notes = {"train": dataset.train, "test": dataset.test}, list(dataset.notes)
+    elif Path(settings.train).exists() or Path(settings.train).suffix:
+        tables["train"] = read(settings.train)
+    else:
+        load_dataset(settings.train)  # neither a file nor a data set: names the nearest one
+    for part in ("validation", "test"):
+        if path := getattr(settings, part):
+            tables[part] = read(path)
+    return tables, notes
+
+
+def _set_aside(
+    tables: dict[str, SequenceTable], classes: Sequence[str], settings: Settings
+) -> dict[str, SequenceTable]:
+    wanted = {
+        "validation": settings.validation_fraction,
+        "calibration": settings.calibration_fraction,
+        "test": settings.test_fraction,
+    }
+    fractions = {part: share for part, share in wanted.items() if part not in tables}
+    if not all(0 < share < 1 for share in fractions.values()) or sum(fractions.values()) >= 1:
+        raise UserError(
+            "the fractions set aside for "
+            + ", ".join(f"{part} ({share:g})" for part, share in fractions.items())
+            + " must be above 0 and leave rows to train on"
+        )
+    whole = tables["train"]
+    labels = encode_labels(whole.labels, classes, whole.source, whole.rows)
+    fractions = {"train": 1 - sum(fractions.values()), **fractions}
+    parts = grouped_split(whole.sequences, labels, fractions, seed=settings.seed)
+    split = {part: whole.take(indices) for part, indices in parts.items()}
+    return {
+        part: (split | {k: v for k, v in tables.items() if k != "train"})[part] for part in PARTS
+    }
+
+
+def tokenise(
+    table: SequenceTable, labels: np.ndarray, tokenizer: Tokenizer, config: TransformerConfig
+) -> TokenisedSet:
+    """Token ids of a table.
+
+    Raises:
+        UserError: a sequence is longer than the model's positions; file and row are named.
+    """
+    counts = tokenizer.count_tokens(table.sequences)
+    longest = int(np.argmax(counts))
+    try:
+        check_length(config, int(counts[longest]))
+    except UserError as error:
+        raise UserError(
+            f"{table.source}, row {table.rows[longest]}: the sequence is too long: {error}"
+        ) from None
+    return TokenisedSet.create(tokenizer.encode(table.sequences), labels)
+
+
+def fingerprint(table: SequenceTable) -> str:
+    """SHA-256 of names, sequences and labels, in order."""
+    digest = hashlib.sha256()
+    for column in (table.names, table.sequences, table.labels or ()):
+        digest.update("\n".join(column).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def describe_rows(table: SequenceTable, indices: np.ndarray, most: int = 20) -> str:
+    """`rows 3, 17, 20 of train.csv`, for an error message."""
+    rows = sorted({table.rows[index] for index in indices})
+    listed = ", ".join(map(str, rows[:most])) + (", …" if len(rows) > most else "")
+    return f"rows {listed} of {table.source}"

@@ -1,0 +1,151 @@
+"""The settings of a fine-tuning run: what a user gave, and what is chosen for the rest."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from ntjax.adapters import AdapterConfig, adapter_config
+from ntjax.models import mini
+
+# Learning rate and batch size that suit each adapter. IA³: the Nucleotide Transformer paper's;
+# LoRA: the promoter report's; the others are customary for encoders of this kind.
+_BY_ADAPTER: dict[str, dict[str, Any]] = {
+    "ia3": {"learning_rate": 3e-3, "batch_size": 8},
+    "lora": {"learning_rate": 5e-4, "batch_size": 16},
+    "full": {"learning_rate": 5e-5, "batch_size": 16},
+    "head": {"learning_rate": 1e-3, "batch_size": 32},
+}
+_STEPS = 1000
+# The embedded default: small enough for two CPU cores and two minutes.
+_FOR_MINI = {"steps": 300, "batch_size": 32}
+_DATASET, _DATASET_FOR_MINI = "ecoli_promoters", "simulated_sigma70"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides a run's result. None stands for 'choose for me'."""
+
+    model: str = mini.NAME
+    """Published name (500M_1000G, 2B5_multi_species, ...), 'mini', or a folder with jax_model/."""
+    adapter: Literal["ia3", "lora", "full", "head"] = "ia3"
+    """What is trained besides the classification head."""
+    train: str | None = None
+    """CSV, TSV, Parquet or FASTA file (gzip or not), or a data set (ecoli_promoters,
+    simulated_sigma70). Chosen: simulated_sigma70 for mini, ecoli_promoters for the others."""
+    validation: str | None = None
+    """File whose rows choose the checkpoint. Otherwise set aside from the training rows."""
+    test: str | None = None
+    """File whose rows are scored in the end. Otherwise the data set's, or set aside."""
+    protocol: Literal["clean", "published"] = "clean"
+    """For data sets whose published test rows overlap the training rows: remove the overlap
+    ('clean') or keep it ('published')."""
+    sequence_column: str = "sequence"
+    """Column of the sequences."""
+    label_column: str = "label"
+    """Column of the labels."""
+    name_column: str = "name"
+    """Column of the names, which may be missing."""
+    ambiguous: Literal["refuse", "n"] = "refuse"
+    """Letters other than A, C, G, T, N: refuse them, or read them as N."""
+    validation_fraction: float = 0.05
+    """Share of the training rows that chooses the checkpoint, unless --validation is given."""
+    calibration_fraction: float = 0.05
+    """Share of the training rows that is kept apart to calibrate the probabilities."""
+    test_fraction: float = 0.1
+    """Share of the rows that is kept apart for the test, unless there is a test set."""
+    steps: int | None = None
+    """Optimiser steps. Chosen: 1000 (300 for mini)."""
+    batch_size: int | None = None
+    """Sequences per step, over all devices. Chosen: 8 (ia3), 16 (lora, full), 32 (head, mini)."""
+    accumulation: int = 1
+    """Passes over which a batch is spread, to save memory."""
+    learning_rate: float | None = None
+    """Peak learning rate. Chosen: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head)."""
+    schedule: Literal["linear", "cosine", "inverse-sqrt"] = "linear"
+    """Decay after the warm-up: to 0 linearly or as a half cosine, or with 1 / sqrt(step)."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up from 0."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay of matrices (never of IA3 vectors, biases and norms)."""
+    gradient_clip: float = 1.0
+    """Largest global norm of the gradient; 0 for none."""
+    lora_rank: int = 8
+    """LoRA: rank of the update."""
+    lora_alpha: float = 16.0
+    """LoRA: the update is scaled by alpha / rank."""
+    lora_dropout: float = 0.1
+    """LoRA: probability to drop an input of the branch while training."""
+    lora_targets: tuple[str, ...] = ("query", "value")
+    """LoRA: linear layers with a branch, from query key value mha_output fc1 fc2."""
+    head: Literal["cls", "mean"] = "cls"
+    """What the head sees of the last layer: the <cls> position, or the mean over nucleotides."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the computation; trained parameters are float32 in both."""
+    rematerialise: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    evaluate_every: int = 100
+    """Steps between evaluations on the validation rows; each writes a checkpoint."""
+    select: str = "mcc"
+    """Validation metric that chooses the checkpoint: loss, accuracy, mcc, auroc, f1, ..."""
+    patience: int = 0
+    """Evaluations without improvement before stopping early; 0 for never."""
+    seed: int = 0
+    """Of everything random: split, initial values, order of rows, dropout, bootstrap."""
+    baselines: bool = True
+    """Train gradient boosting and a small CNN on the same rows, to compare with."""
+
+    def adapter_config(self) -> AdapterConfig:
+        """The adapter these settings describe."""
+        if self.adapter == "lora":
+            return adapter_config(
+                "lora", rank=self.lora_rank, alpha=self.lora_alpha, targets=self.lora_targets
+            )
+        return adapter_config(self.adapter)
+
+
+def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
+    """Fill in what was left open.
+
+    Returns:
+        The settings without a None (but for files that were not given), and what was chosen.
+    """
+    settings.adapter_config()  # refuses an unknown adapter before its row is looked up
+    bundled = settings.model == mini.NAME
+    suggested = {
+        "train": _DATASET_FOR_MINI if bundled else _DATASET,
+        "steps": _STEPS,
+        **_BY_ADAPTER[settings.adapter],
+        **(_FOR_MINI if bundled else {}),
+    }
+    given = asdict(settings)
+    chosen = {name: value for name, value in suggested.items() if given[name] is None}
+    return replace(settings, **chosen), chosen
+
+
+def differing(settings: Settings, saved: dict[str, Any]) -> list[str]:
+    """Names of settings that were given explicitly and are not what a saved run used.
+
+    A value equal to the default counts as not given.
+    """
+    return [
+        field.name
+        for field in fields(Settings)
+        if (value := getattr(settings, field.name)) != field.default
+        and _as_json(value) != saved.get(field.name)
+    ]
+
+
+def from_saved(saved: dict[str, Any]) -> Settings:
+    """Settings as they stand in a run's `config.json`.
+
+    Raises:
+        KeyError, TypeError: keys are missing or unknown.
+    """
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
+    missing = {field.name for field in fields(Settings)} - values.keys()
+    if missing:
+        raise KeyError(", ".join(sorted(missing)))
+    return Settings(**values)
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,188 @@
+"""One optimiser step, written for one member of a population.
+
+Frozen weights come first and are shared. What may differ between members (adapter, head, optimiser
+state, learning rate, dropout rate, random key, batch) is an argument, so that `jax.vmap` over
+those trains many members over one backbone; `jax.pmap` spreads the rows of a batch over devices.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ntjax.adapters import Adapter, Dropout
+from ntjax.models import heads
+from ntjax.models.config import TransformerConfig
+from ntjax.models.forward import forward
+from ntjax.models.heads import HeadConfig
+from ntjax.training.optimizers import OptimizerConfig, make_optimizer, schedule_factor
+
+DEVICES = "devices"
+
+
+class Trainable(NamedTuple):
+    """What is differentiated: adapter and head, float32 master weights."""
+
+    adapter: Adapter
+    head: Any
+
+
+class Member(NamedTuple):
+    """One member's state between steps."""
+
+    trainable: Trainable
+    optimizer: Any
+
+
+class Hyperparameters(NamedTuple):
+    """Traced scalars in which members may differ; `key` seeds the member's dropout."""
+
+    learning_rate: jax.Array
+    dropout: jax.Array
+    key: jax.Array
+
+
+class DeviceBatch(NamedTuple):
+    """One device's share of a batch; leading axis: accumulation steps.
+
+    Attributes:
+        tokens: int32 [accumulation, rows, tokens].
+        labels: int32 [accumulation, rows].
+        weights: float32 [accumulation, rows], 0 for slots that hold no row of their own.
+        slots: int32 [accumulation, rows], place in the whole batch; names the dropout key.
+    """
+
+    tokens: jax.Array
+    labels: jax.Array
+    weights: jax.Array
+    slots: jax.Array
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """What is compiled into the step."""
+
+    model: TransformerConfig
+    head: HeadConfig
+    optimizer: OptimizerConfig
+    dtype: str = "float32"
+    rematerialise: bool = False
+    use_dropout: bool = False
+    task: str = "classification"
+
+
+def cross_entropy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Negative log-likelihood [rows] from logits [rows, classes]."""
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
+
+
+# A regression adds its loss here and asks for a head of one output.
+LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {"classification": cross_entropy}
+
+
+def head_outputs(
+    config: StepConfig,
+    params: Any,
+    trainable: Trainable,
+    tokens: jax.Array,
+    dropout: Dropout | None = None,
+) -> jax.Array:
+    """The head's outputs [rows, outputs] for token ids [rows, tokens]."""
+    last = config.model.num_layers
+    result = forward(
+        config.model,
+        config.dtype,
+        params,
+        tokens,
+        trainable.adapter,
+        dropout,
+        logits=False,
+        embeddings_layers=(last,),
+        rematerialise=config.rematerialise,
+    )
+    return heads.apply(config.head, trainable.head, result[f"embeddings_{last}"], tokens)
+
+
+def summed_gradients(
+    config: StepConfig,
+    params: Any,
+    trainable: Trainable,
+    hyperparameters: Hyperparameters,
+    step: jax.Array,
+    batch: DeviceBatch,
+) -> tuple[jax.Array, jax.Array, Trainable]:
+    """Sum of loss, of weights and of gradients over this device's rows."""
+    step_key = jax.random.fold_in(hyperparameters.key, step)
+
+    def loss(trainable: Trainable, rows: DeviceBatch) -> jax.Array:
+        dropout = None
+        if config.use_dropout:
+            keys = jax.vmap(partial(jax.random.fold_in, step_key))(rows.slots)
+            dropout = Dropout(hyperparameters.dropout, keys)
+        outputs = head_outputs(config, params, trainable, rows.tokens, dropout)
+        return jnp.sum(rows.weights * LOSSES[config.task](outputs, rows.labels))
+
+    def accumulate(sums: Any, rows: DeviceBatch) -> tuple[Any, None]:
+        value, gradients = jax.value_and_grad(loss)(trainable, rows)
+        new = (value, rows.weights.sum(), gradients)
+        return jax.tree.map(jnp.add, sums, new), None
+
+    zeros = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
+    return jax.lax.scan(accumulate, zeros, batch)[0]
+
+
+def train_step(
+    config: StepConfig,
+    params: Any,
+    member: Member,
+    hyperparameters: Hyperparameters,
+    step: jax.Array,
+    batch: DeviceBatch,
+) -> tuple[Member, dict[str, jax.Array]]:
+    """One update of one member, inside a mapped axis `devices`.
+
+    Losses and gradients are summed over accumulation steps and devices and divided once by the
+    number of rows, so that neither changes the result.
+
+    Returns:
+        The new state; `loss` (mean over rows) and `gradient_norm` (before clipping).
+    """
+    sums = summed_gradients(config, params, member.trainable, hyperparameters, step, batch)
+    loss, rows, gradients = jax.lax.psum(sums, DEVICES)
+    gradients = jax.tree.map(lambda gradient: gradient / rows, gradients)
+    updates, state = make_optimizer(config.optimizer).update(
+        gradients, member.optimizer, member.trainable
+    )
+    rate = hyperparameters.learning_rate * schedule_factor(config.optimizer, step)
+    updates = jax.tree.map(lambda update: -rate * update, updates)
+    trainable = optax.apply_updates(member.trainable, updates)
+    metrics = {
+        "loss": loss / rows,
+        "gradient_norm": optax.tree.norm(gradients),
+        "learning_rate": rate,
+    }
+    return Member(trainable, state), metrics
+
+
+def compile_train_step(config: StepConfig) -> Callable:
+    """`step(params, member, hyperparameters, step, batch)` over all local devices.
+
+    Frozen weights, state and metrics are replicated; the batch's leading axis is the devices'.
+    The state is donated: it is overwritten in place.
+    """
+    return jax.pmap(
+        partial(train_step, config),
+        axis_name=DEVICES,
+        in_axes=(None, None, None, None, 0),
+        out_axes=(None, None),
+        donate_argnums=(1,),
+    )
+
+
+def compile_predict(config: StepConfig) -> Callable:
+    """`predict(params, trainable, tokens [devices, rows, tokens])` -> [devices, rows, outputs]."""
+    return jax.pmap(partial(head_outputs, config), axis_name=DEVICES, in_axes=(None, None, 0))
