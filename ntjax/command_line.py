@@ -7,14 +7,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import tyro
 
 from ntjax.errors import UserError
 from ntjax.training.interruption import Interrupted
 
+_VALUES = {"INT": "a whole number", "FLOAT": "a number with a decimal point"}
 
-def parse(options: type, description: str) -> Any:
+
+def parse(options: type, module: str, description: str) -> Any:
     """An instance of the dataclass `options` from the command line; `--help` explains it.
+
+    Args:
+        options: a dataclass with a docstring under each field.
+        module: the command, as in `python -m ntjax.finetune`.
+        description: what it does; indented lines are kept as they are.
 
     Raises:
         UserError: an option is unknown or its value unusable.
@@ -22,7 +30,7 @@ def parse(options: type, description: str) -> Any:
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
-            return tyro.cli(options, description=description)
+            return tyro.cli(options, description=description, prog=f"python -m {module}")
     except SystemExit as leaving:
         if leaving.code:
             raise UserError(_one_line(messages.getvalue())) from None
@@ -30,9 +38,18 @@ def parse(options: type, description: str) -> Any:
 
 
 def _one_line(box: str) -> str:
-    """The text inside the frame that tyro draws around an error, up to its list of commands."""
+    """What is wrong, from the frame that tyro draws around it and its list of commands."""
     text = re.sub(r"\x1b\[[0-9;]*m|[╭╮╰╯│─┌┐└┘|]", " ", box)
-    return re.sub(r"\s+", " ", text).strip() + " (see --help)"
+    text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r" For full helptext, .*", "", text)
+    if found := re.search(r"Unrecognized options: (\S+?)(?:,| |$)(?:.*you meant: (\S+))?", text):
+        hint = f"; did you mean {found[2]}?" if found[2] else ""
+        return f"there is no option {found[1]}{hint} (--help lists all)"
+    if found := re.search(r"Error parsing (--\S+):.*helptext: --\S+ (?:{None} )?(\S+)", text):
+        given = re.search(r"(?:instantiated from |: )\[?'([^']*)'\]?", text)
+        value = f" {given[1]!r}" if given else ""
+        return f"{found[1]}{value}: should be {_VALUES.get(found[2], found[2])} (see --help)"
+    return text.partition(" Argument helptext: ")[0] + " (see --help)"
 
 
 def run(command: Callable[[], Any]) -> None:
@@ -45,9 +62,20 @@ def run(command: Callable[[], Any]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(
+            "error: out of memory: lower --batch-size, or take a machine with more of it",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     except Interrupted as interrupted:
-        print(f"{interrupted}; its state is saved, --resume goes on", file=sys.stderr)
+        print(
+            f"{interrupted}; its state is saved: go on with --resume --out and its folder",
+            file=sys.stderr,
+        )
         sys.exit(128 + interrupted.signal_number)
     except KeyboardInterrupt:
-        print("stopped before anything was saved", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -29,7 +29,7 @@ from ntjax.training.finetuning import (
     refuse_occupied,
     train,
 )
-from ntjax.training.settings import Settings, complete, differing, from_saved
+from ntjax.training.settings import Settings, complete, differing, from_saved, option
 
 BASELINES_FILE = "baselines.json"
 _SHOWN = ("accuracy", "mcc", "sensitivity", "specificity", "auroc", "ece")
@@ -50,7 +50,7 @@ class Options:
 
 def main() -> None:
     """The command."""
-    command_line.run(lambda: finetune(command_line.parse(Options, __doc__)))
+    command_line.run(lambda: finetune(command_line.parse(Options, "ntjax.finetune", __doc__)))
 
 
 def finetune(options: Options) -> dict[str, Any]:
@@ -61,18 +61,23 @@ def finetune(options: Options) -> dict[str, Any]:
         Interrupted: stopped by a signal, with its state saved.
     """
     folder, settings, chosen = _where_and_what(options)
-    if options.resume and (folder / RESULT_FILE).exists():
+    if options.resume and _is_finished(folder, settings):
         print(f"{folder}: this run is finished; nothing to resume")
         return read_json(folder / RESULT_FILE)
     if chosen:
-        print("chosen for you: " + ", ".join(f"--{_flag(k)} {v}" for k, v in chosen.items()))
+        print("chosen for you: " + ", ".join(f"{option(k)} {v}" for k, v in chosen.items()))
     job = prepare(settings)
     open_folder(folder, job, options.resume)
     _print_job(job, folder)
     began = time.perf_counter()
     fitted, scored = train(job, folder, options.progress)
-    rows = {job.settings.model + " " + job.settings.adapter: finish(job, folder, fitted, scored)}
-    print(f"trained in {time.perf_counter() - began:.0f} s; best step {fitted.step}", flush=True)
+    name = f"{Path(settings.model).name} {settings.adapter}"
+    rows = {name: finish(job, folder, fitted, scored, options.progress)}
+    print(
+        f"trained and scored in {time.perf_counter() - began:.0f} s; best step {fitted.step} "
+        f"(validation {settings.select} {fitted.value:.3f})",
+        flush=True,
+    )
     if settings.baselines:
         baselines = score_baselines(job.parts, settings.seed, options.progress)
         write_json(folder / BASELINES_FILE, baselines)
@@ -93,13 +98,27 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
     path = options.out / CONFIG_FILE
     saved = read_json(path)
     try:
-        settings = from_saved(saved["settings"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: missing or unknown key: {error}; restore the file") from None
-    if changed := differing(options.settings, saved["settings"]):
-        flags = ", ".join(f"--{_flag(name)}" for name in changed)
-        raise UserError(f"{options.out}: {flags} differs from the run's own {path}; leave it out")
+        settings, _ = complete(
+            from_saved(saved.get("settings") if isinstance(saved, dict) else None)
+        )
+    except UserError as error:
+        raise UserError(
+            f"{path}: {error}; restore the file, or begin anew in another --out"
+        ) from None
+    if changed := differing(options.settings, settings):
+        given = ", ".join(f"{option(name)} {getattr(options.settings, name)}" for name in changed)
+        had = ", ".join(f"{option(name)} {getattr(settings, name)}" for name in changed)
+        raise UserError(
+            f"{options.out}: cannot resume with {given}: the run was begun with {had}; leave it "
+            "out, or begin a new run in another --out"
+        )
     return options.out, settings, {}
+
+
+def _is_finished(folder: Path, settings: Settings) -> bool:
+    return (folder / RESULT_FILE).exists() and (
+        (folder / BASELINES_FILE).exists() or not settings.baselines
+    )
 
 
 def _fresh_folder(settings: Settings) -> Path:
@@ -109,10 +128,6 @@ def _fresh_folder(settings: Settings) -> Path:
     while folder.exists():
         folder, number = Path("runs") / f"{stem}-{number}", number + 1
     return folder
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _print_job(job: Job, folder: Path) -> None:
@@ -143,13 +158,13 @@ def _print_results(rows: dict[str, dict[str, Any]]) -> None:
     """A line per model: value and 95% interval, on the test rows."""
     width = max(len(name) for name in rows) + 14
     count = next(iter(rows.values()))["n"]
-    print(
-        f"\n{f'{count:,} test rows, 95% bootstrap':<{width}}" + "".join(f"{n:>19}" for n in _SHOWN)
-    )
+    title = f"{count:,} test rows [95% interval]"
+    width = max(width, len(title))
+    print(f"\n{title:<{width}}" + "".join(f"{metric:>22}" for metric in _SHOWN))
     for name, result in rows.items():
-        print(f"{name:<{width}}" + "".join(f"{_cell(result[m]):>19}" for m in _SHOWN))
+        print(f"{name:<{width}}" + "".join(f"{_cell(result[m]):>22}" for m in _SHOWN))
         if result["calibrated"]:
-            cells = "".join(f"{_cell(result['calibrated'][m]):>19}" for m in _SHOWN)
+            cells = "".join(f"{_cell(result['calibrated'][m]):>22}" for m in _SHOWN)
             print(f"{name + ', calibrated':<{width}}{cells}")
     print()
 

@@ -5,10 +5,11 @@ After full fine-tuning the whole model lies beside them in the official format (
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import numpy as np
 from scipy.special import softmax
 
 from ntjax import adapters
-from ntjax.adapters import Adapter
+from ntjax.adapters import Adapter, AdapterConfig
 from ntjax.calibration import Calibration, calibrated_probabilities, calibration_from_dict
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.atomic import written_atomically
@@ -34,6 +35,7 @@ from ntjax.training.step import StepConfig, Trainable, compile_predict
 
 ADAPTER_FILE, DESCRIPTION_FILE = "adapter.safetensors", "adapter.json"
 _FORMAT = 1
+_KEYS = {"format", "model", "dtype", "adapter", "head", "classes", "calibration", "training"}
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -68,7 +70,9 @@ def save_run(
 ) -> None:
     """Write adapter and head (and, after full fine-tuning, the whole model) into `folder`."""
     adapter = trainable.adapter
-    source = model.source
+    source = dict(model.source)
+    if "path" in source:
+        source["path"] = str(Path(source["path"]).resolve())  # the run is used from elsewhere
     if adapter.config.kind == "full":
         merged = jax.tree.map(np.asarray, adapters.merge(adapter, model.params))
         write_pytree(folder, _as_float32(merged), model.config.to_hyperparams())
@@ -131,8 +135,7 @@ class Run:
         config = StepConfig(
             self.model.config, self.head, OptimizerConfig(steps=1), self.model.dtype
         )
-        compiled = compile_predict(config)
-        return predict(compiled, self.model.params, self.trainable, data, progress)
+        return predict(_compiled(config), self.model.params, self.trainable, data, progress)
 
     def predict(
         self, sequences: Sequence[str], *, calibrated: bool = False, progress: str = ""
@@ -149,6 +152,12 @@ class Run:
         return calibrated_probabilities(self.calibration, logits)
 
 
+@lru_cache(maxsize=8)
+def _compiled(config: StepConfig) -> Callable:
+    """Compiled once, however often a run predicts."""
+    return compile_predict(config)
+
+
 def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
     """Load what `python -m ntjax.finetune` has written.
 
@@ -161,34 +170,67 @@ def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
             the one the adapter was trained on.
     """
     folder = Path(folder)
-    description = read_json(folder / DESCRIPTION_FILE)
-    try:
-        if description["format"] != _FORMAT:
-            raise UserError(f"{folder / DESCRIPTION_FILE}: format {description['format']} is newer")
-        options = {key: value for key, value in description["adapter"].items() if key != "kind"}
-        config = adapters.adapter_config(description["adapter"]["kind"], **options)
-        head = HeadConfig(**description["head"])
-        saved = description["calibration"]
-        calibration = calibration_from_dict(saved) if saved else None
-        classes = tuple(description["classes"])
-        source, dtype = description["model"], description["dtype"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{folder / DESCRIPTION_FILE} does not describe a run ({error}); restore the file"
-        ) from None
+    saved = _read_description(folder / DESCRIPTION_FILE)
     backbone = load_pretrained(
-        model or _backbone(folder, source, config.kind), dtype, sharding=replicated_sharding()
+        model or _backbone(folder, saved.source, saved.adapter.kind),
+        saved.dtype,
+        sharding=replicated_sharding(),
     )
-    _check_backbone(backbone, source, folder)
-    trainable = _read_trainable(folder, backbone, config, head)
-    return Run(backbone, head, trainable, classes, calibration)
+    _check_backbone(backbone, saved.source, folder)
+    trainable = _read_trainable(folder, backbone, saved.adapter, saved.head)
+    return Run(backbone, saved.head, trainable, saved.classes, saved.calibration)
+
+
+class _Description(NamedTuple):
+    """The content of `adapter.json`, checked."""
+
+    adapter: AdapterConfig
+    head: HeadConfig
+    classes: tuple[str, ...]
+    calibration: Calibration | None
+    source: dict[str, str]
+    dtype: str
+
+
+def _read_description(path: Path) -> _Description:
+    content = read_json(path)
+    try:
+        if content["format"] != _FORMAT:
+            raise ValueError(f"format {content['format']!r} is of another version of ntjax")
+        if surplus := content.keys() - _KEYS:
+            raise ValueError(f"unknown key {', '.join(sorted(surplus))}")
+        described = _Description(
+            adapters.adapter_config(**content["adapter"]),
+            HeadConfig(**content["head"]),
+            tuple(content["classes"]),
+            calibration_from_dict(content["calibration"]) if content["calibration"] else None,
+            dict(content["model"]),
+            content["dtype"],
+        )
+        if described.head.pooling not in heads.POOLINGS:
+            raise ValueError(f"unknown pooling {described.head.pooling!r}")
+        if described.head.outputs != len(described.classes):
+            raise ValueError(f"{len(described.classes)} classes, {described.head.outputs} outputs")
+        described.source["name"]
+    except KeyError as error:
+        raise UserError(f"{path}: the key {error} is missing; restore the file") from None
+    except (UserError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} does not describe a run ({error}); restore the file") from None
+    return described
 
 
 def _backbone(folder: Path, source: dict[str, str], kind: str) -> str:
     if kind == "full":
         return str(folder)
     # A folder is recorded by its path; a published model by its name, wherever the cache is.
-    return source["name"] if "repository" in source or "path" not in source else source["path"]
+    if "repository" in source or "path" not in source:
+        return source["name"]
+    if not Path(source["path"]).is_dir():
+        raise UserError(
+            f"{folder}: the model it was trained on is not at {source['path']} any more; say where "
+            "it is now (model=FOLDER)"
+        )
+    return source["path"]
 
 
 def _check_backbone(model: PretrainedModel, source: dict[str, str], folder: Path) -> None:
@@ -220,6 +262,11 @@ def _read_trainable(
         f"{name} is {tensors[name].shape}, expected {shape}"
         for name, shape in expected.items()
         if name in tensors and tensors[name].shape != shape
+    ]
+    problems += [
+        f"{name} is {tensor.dtype}, expected float32"
+        for name, tensor in tensors.items()
+        if tensor.dtype != np.float32
     ]
     if problems:
         raise UserError(

@@ -2,10 +2,10 @@
 
     python scripts/benchmark_tokenizer.py
 
-Both make the same padded int32 array, and the script checks that they agree. Runs are interleaved,
-so that a busy moment of the machine meets both; the table shows medians. Takes about half a minute
-on one CPU core. Expected: at least 20 times faster on sequences of one length without N (the first
-two rows), about 15 times on the others.
+Both make the same padded int32 array, which the script checks first. Both use one thread, so the
+times are the process's CPU times, which other programs disturb less than the clock; runs alternate,
+and the table shows medians. Takes about half a minute. Expected: at least 20 times faster on
+sequences of one length without N (the first two rows), 12 to 15 times on the others.
 """
 
 import argparse
@@ -85,14 +85,14 @@ def encode_in_a_loop(sequences: list[str], token_ids: dict[str, int], k: int) ->
 def time_interleaved(
     first: Callable[[], np.ndarray], second: Callable[[], np.ndarray], repeats: int
 ) -> tuple[float, float]:
-    """Return the median seconds of two functions called in turn, once they agree."""
+    """Return the median CPU seconds of two functions called in turn, once they agree."""
     np.testing.assert_array_equal(first(), second())
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for function, times in zip((first, second), seconds, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             function()
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 

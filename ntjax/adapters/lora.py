@@ -38,7 +38,7 @@ class LoRAConfig:
                 f"LoRA target {', '.join(unknown) or '(none)'} is not a linear layer of the model; "
                 f"choose from {', '.join(PROJECTIONS)}"
             )
-        if self.rank < 1 or self.alpha <= 0:
+        if self.rank < 1 or not self.alpha > 0:
             raise UserError(f"LoRA rank {self.rank} and alpha {self.alpha:g} must be above 0")
 
 
@@ -74,10 +74,16 @@ def make_hook(
             return linear(x)
         branch = layer["parameters"][name]
         dropped = x if rate is None else _drop(x, rate, keys, layer["number"], name)
-        low_rank = dropped @ branch["a"].astype(x.dtype) @ branch["b"].astype(x.dtype)
+        low_rank = _product(_product(dropped, branch["a"]), branch["b"])
         return linear(x) + (config.alpha / config.rank) * low_rank
 
     return hook
+
+
+def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """In the type of x; true float32 for a float32 model, like the model's own products."""
+    precision = "highest" if x.dtype == jnp.float32 else None
+    return jnp.dot(x, matrix.astype(x.dtype), precision=precision)
 
 
 def _drop(

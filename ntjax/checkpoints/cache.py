@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.official import (
     HYPERPARAMETERS_FILE,
@@ -164,9 +166,8 @@ def _read_current(
         return None
     vocabulary = len(tree[module][name])
     shapes = safetensors.flatten(shapes_for(hyperparameters, vocabulary))
-    if {name: tuple(shape) for name, shape in shapes.items()} != {
-        name: tensor.shape for name, tensor in tensors.items()
-    }:
+    expected = {name: (tuple(shape), np.float32) for name, shape in shapes.items()}
+    if {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()} != expected:
         return None
     return vocabulary, tree
 

@@ -5,6 +5,7 @@ Only the two files of `jax_model/` are fetched, both of one commit. The Hub's ca
 """
 
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,29 +78,36 @@ def _from_cache(repository: str, revision: str) -> Download | None:
 
 
 def _from_hub(repository: str, revision: str) -> Download:
-    """Ask which commit `revision` is, then fetch both files of that commit."""
+    """Ask for `revision` once, then fetch both files, the second of the first one's commit."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     url = hf_hub_url(repository, _FILES[1], revision=revision)
     metadata = get_hf_file_metadata(url, timeout=_TIMEOUT_SECONDS)
-    _, weights = (
-        hf_hub_download(
-            repository, file, revision=metadata.commit_hash, etag_timeout=_TIMEOUT_SECONDS
+    for file in _FILES:
+        path = Path(
+            hf_hub_download(repository, file, revision=revision, etag_timeout=_TIMEOUT_SECONDS)
         )
-        for file in _FILES
-    )
-    return _downloaded(Path(weights), metadata)
+        revision = _snapshot(path).name
+    return _downloaded(path, metadata)
+
+
+def _snapshot(file: Path) -> Path:
+    """The folder of a commit in the Hub's cache, which is laid out `COMMIT/jax_model/FILE`."""
+    return file.parent.parent
 
 
 def _downloaded(weights: Path, metadata: "HfFileMetadata | None") -> Download:
-    """The cache's layout: `snapshots/COMMIT/FILE`, a link to `blobs/SHA256` for large files."""
-    folder = weights.parent.parent
-    etag = metadata.etag if metadata is not None else weights.resolve().name
-    return Download(folder, folder.name, etag if _SHA256.fullmatch(etag or "") else None)
+    """What was found; in the Hub's cache a large file is a link to one named by its SHA-256."""
+    folder = _snapshot(weights)
+    digest = weights.resolve().name
+    if metadata is not None and metadata.commit_hash == folder.name:
+        digest = metadata.etag or digest  # where the system has no links
+    return Download(folder, folder.name, digest if _SHA256.fullmatch(digest) else None)
 
 
 def _by_hand(repository: str, name: str, error: Exception) -> str:
-    reason = " ".join(str(error).split("\n")[0].split())[:200] or type(error).__name__
+    text = str(error).strip() or type(error).__name__
+    reason = textwrap.shorten(text.split("\n")[0], 160, placeholder=" ...")
     return (
         f"could not download {name} ({reason}): put {HYPERPARAMETERS_FILE} and {WEIGHTS_FILE} "
         f"from https://huggingface.co/{repository}/tree/main/jax_model into "

@@ -124,6 +124,8 @@ class ArrayUnpickler(pickle._Unpickler):
         raise RefusedFileError(f"makes an instance of {described(label)} in an outdated way")
 
     def _refuse(self) -> None:
+        if self.proto < 2:  # no joblib file: any bytes at all can look like these old pickles
+            raise pickle.UnpicklingError
         raise RefusedFileError("uses a part of the pickle format that weights do not need")
 
     def _load_frame(self) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from ntjax.data.leakage import kmer_length_for, most_common_kmer, shared_kmer_groups
 from ntjax.errors import UserError
 
-_TOLERANCE = 0.25
-"""How far a part's size may be from the one asked for, as a share of it."""
+_TOLERANCE = 0.5
+"""How far a part's size may be from the one asked for, as a share of it, before a split fails."""
 
 
 def grouped_split(

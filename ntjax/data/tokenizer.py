@@ -215,7 +215,7 @@ class Tokenizer:
 
         sources = _spread(segments.starts + segments.kmers * self.k, segments.singles, 1)
         places = _spread(targets + segments.kmers, segments.singles, 1)
-        flat[places] = self._letter_ids[text.letters[sources]]
+        flat[places] = self._letter_ids.take(text.letters[sources], mode="wrap")
 
     def _fill_kmers(self, ids: np.ndarray, windows: np.ndarray) -> None:
         """Write the ids of words `[rows, kmers]` into `ids` `[rows, kmers]`, block by block."""

@@ -98,6 +98,10 @@ def config_from_hyperparams(
         known["key_dim"] = _default_key_dim(known, where)
     for name, value in known.items():
         _check_value(name, value, where)
+    if known.get("use_rotary_embedding") and known["key_dim"] % 2:
+        raise UserError(
+            f"{where}: key_dim={known['key_dim']} is odd; rotary positions turn pairs of dimensions"
+        )
     return TransformerConfig(vocabulary_size=vocabulary_size, **known)
 
 

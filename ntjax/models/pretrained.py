@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntjax.adapters import Adapter
-from ntjax.checkpoints.cache import load_stacked
+from ntjax.checkpoints.cache import load_stacked, locate
 from ntjax.checkpoints.huggingface import download
 from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
@@ -168,28 +168,33 @@ def load_pretrained(
     if name == mini.NAME:
         return _model(name, mini.CONFIG, place(mini.parameters()), dtype, {}, mini.NOTICE)
     source: dict[str, str] = {}
+    sha256 = None
     if Path(name).is_dir():
         folder = Path(name)
     elif name in PUBLISHED:
         published = PUBLISHED[name]
         fetched = download(published.repository, published.revision, name)
         folder = fetched.folder
+        sha256 = fetched.sha256
         source = {"repository": published.repository, "revision": fetched.commit}
     else:
         raise unknown_model(name)
-    config, params, record = _read_folder(folder)
+    config, params, record = _read_folder(folder, sha256)
     return _model(name, config, place(params), dtype, source | record)
 
 
-def _read_folder(folder: Path) -> tuple[TransformerConfig, dict[str, Any], dict[str, str]]:
-    where = str(folder / "hyperparams.json")
+def _read_folder(
+    folder: Path, sha256: str | None
+) -> tuple[TransformerConfig, dict[str, Any], dict[str, str]]:
+    where = str(locate(folder)[0])
 
     def shapes(hyperparams: dict[str, Any], vocabulary_size: int) -> Any:
         return parameter_shapes(config_from_hyperparams(hyperparams, vocabulary_size, where))
 
-    hyperparams, vocabulary_size, params = load_stacked(folder, shapes)
+    hyperparams, vocabulary_size, params = load_stacked(folder, shapes, sha256)
     config = config_from_hyperparams(hyperparams, vocabulary_size, where)
-    return config, params, {"path": str(folder)}
+    record = {"path": str(folder)} | ({"sha256": sha256} if sha256 else {})
+    return config, params, record
 
 
 def _model(

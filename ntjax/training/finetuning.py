@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 from ntjax import adapters
 from ntjax.data.batching import TokenisedSet
 from ntjax.errors import UserError
-from ntjax.models import heads
+from ntjax.models import heads, mini
 from ntjax.models.heads import HeadConfig
 from ntjax.models.pretrained import PretrainedModel, load_pretrained
+from ntjax.models.published import PUBLISHED, unknown_model
 from ntjax.runs import read_json, save_run, write_json
 from ntjax.scoring import calibrate, score_logits, write_predictions
 from ntjax.training.loop import (
@@ -29,7 +30,7 @@ from ntjax.training.loop import (
 )
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
-from ntjax.training.settings import Settings
+from ntjax.training.settings import Settings, check
 from ntjax.training.step import Hyperparameters, StepConfig, Trainable
 
 CONFIG_FILE, RESULT_FILE, PREDICTIONS_FILE = "config.json", "test_metrics.json", "predictions.csv"
@@ -54,11 +55,8 @@ def prepare(settings: Settings) -> Job:
     Raises:
         UserError: any of them is unusable.
     """
+    check(settings)
     config = settings.adapter_config()
-    if settings.head not in heads.POOLINGS:
-        raise UserError(f"unknown head '{settings.head}'; known: {', '.join(heads.POOLINGS)}")
-    if not 0 <= settings.lora_dropout < 1:
-        raise UserError(f"LoRA dropout {settings.lora_dropout:g} must be at least 0 and below 1")
     optimizer = OptimizerConfig(
         settings.steps,
         settings.schedule,
@@ -75,7 +73,11 @@ def prepare(settings: Settings) -> Job:
         patience=settings.patience,
         seed=settings.seed,
     )
+    if not (settings.model in (mini.NAME, *PUBLISHED) or Path(settings.model).is_dir()):
+        raise unknown_model(settings.model)  # before data are read, or downloaded
     parts = read_parts(settings)
+    # A larger batch would be filled up with rows that weigh nothing.
+    loop = replace(loop, batch_size=min(loop.batch_size, len(parts.tables["train"])))
     model = load_pretrained(settings.model, settings.dtype, sharding=replicated_sharding())
     tokenised = {
         part: tokenise(table, parts.labels[part], model.tokenizer, model.config)
@@ -119,17 +121,29 @@ def open_folder(folder: Path, job: Job, resume: bool) -> None:
     path = folder / CONFIG_FILE
     if not resume:
         refuse_occupied(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{folder} cannot be made ({error.strerror}): give another --out"
+            ) from None
         write_json(path, content)
         return
     before = read_json(path)
+    if not isinstance(before, dict) or before.keys() != content.keys():
+        raise UserError(f"{path}: should hold {', '.join(content)} and nothing else; restore it")
     for part in ("settings", "model", "data"):
-        changed = [k for k, v in as_json(content[part]).items() if before[part].get(k) != v]
-        if changed:
+        if changed := _changed(before[part], as_json(content[part])):
             raise UserError(
-                f"{folder}: cannot resume: {part} {', '.join(changed)} differs from {path}; start "
-                "a new run with another --out"
+                f"{folder}: cannot resume: {part} ({', '.join(changed)}) is not what {path} says "
+                "the run was begun with; begin a new run in another --out"
             )
+
+
+def _changed(before: Any, now: dict[str, Any]) -> list[str]:
+    if not isinstance(before, dict):
+        return list(now)
+    return [name for name in {**now, **before} if now.get(name) != before.get(name)]
 
 
 def refuse_occupied(folder: Path) -> None:
@@ -177,10 +191,12 @@ def train(job: Job, folder: Path, progress: bool = True) -> tuple[Fitted, Callab
     return fitted, scored
 
 
-def finish(job: Job, folder: Path, fitted: Fitted, scored: Callable) -> dict[str, Any]:
+def finish(
+    job: Job, folder: Path, fitted: Fitted, scored: Callable, progress: bool = True
+) -> dict[str, Any]:
     """Calibrate, score the test rows, write the results; returns `test_metrics.json`."""
     calibration = calibrate(scored(job.tokenised["calibration"]), job.parts.labels["calibration"])
-    logits = scored(job.tokenised["test"], "scoring the test rows")
+    logits = scored(job.tokenised["test"], "scoring the test rows" if progress else "")
     table, labels = job.parts.tables["test"], job.parts.labels["test"]
     result, probabilities, calibrated = score_logits(
         logits, labels, calibration, seed=job.settings.seed

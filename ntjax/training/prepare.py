@@ -1,5 +1,6 @@
 """Labelled sequences, split so that training, validation, calibration and test stay apart."""
 
+import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,11 @@ from ntjax.models.pretrained import check_length
 from ntjax.training.settings import Settings
 
 PARTS = ("train", "validation", "calibration", "test")
+
+# More classes than this, or than half of the rows, are measurements, not classes.
+_MOST_CLASSES = 1000
+# Fewer rows than this tell checkpoints apart, or calibrate, by chance.
+_FEW_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,13 @@ def read_parts(settings: Settings) -> LabelledParts:
     """
     tables, notes = _given_tables(settings)
     classes = require_two_classes(tables["train"].labels, tables["train"].source)
+    _refuse_measurements(classes, tables["train"], settings.label_column)
     tables = _set_aside(tables, classes, settings)
     labels = {
         part: encode_labels(table.labels, classes, table.source, table.rows)
         for part, table in tables.items()
     }
+    notes += _notes_on_few_rows(tables, settings)
     shared = rows_sharing_kmers(tables["test"].sequences, tables["train"].sequences)
     if shared.any():
         notes.append(
@@ -62,6 +70,29 @@ def read_parts(settings: Settings) -> LabelledParts:
             "row, on either strand"
         )
     return LabelledParts(tables, labels, classes, tuple(notes))
+
+
+def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: str) -> None:
+    if len(classes) <= min(_MOST_CLASSES, max(len(table) // 2, 2)):
+        return
+    raise UserError(
+        f"{table.source}: the {len(table):,} rows have {len(classes):,} different labels, such as "
+        f"{', '.join(classes[:3])}: these look like measurements, and only classes can be learned: "
+        f"choose another --label-column than {column!r}, or turn them into a few classes"
+    )
+
+
+def _notes_on_few_rows(tables: dict[str, SequenceTable], settings: Settings) -> list[str]:
+    uses = {
+        "validation": "the choice of the checkpoint",
+        "calibration": "the calibrated probabilities",
+    }
+    return [
+        f"only {len(tables[part])} {part} rows: {use} may rest on chance"
+        + ("" if getattr(settings, part, None) else f"; a higher --{part}-fraction sets more aside")
+        for part, use in uses.items()
+        if len(tables[part]) < _FEW_ROWS
+    ]
 
 
 def _given_tables(settings: Settings) -> tuple[dict[str, SequenceTable], list[str]]:
@@ -81,11 +112,17 @@ def _given_tables(settings: Settings) -> tuple[dict[str, SequenceTable], list[st
     elif Path(settings.train).exists() or Path(settings.train).suffix:
         tables["train"] = read(settings.train)
     else:
-        load_dataset(settings.train)  # neither a file nor a data set: names the nearest one
+        raise _no_such_data(settings.train)
     for part in ("validation", "test"):
         if path := getattr(settings, part):
             tables[part] = read(path)
     return tables, notes
+
+
+def _no_such_data(name: str) -> UserError:
+    near = difflib.get_close_matches(name, DATASETS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(DATASETS)}"
+    return UserError(f"--train {name}: there is no such file or data set; {hint}")
 
 
 def _set_aside(

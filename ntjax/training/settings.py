@@ -1,9 +1,14 @@
 """The settings of a fine-tuning run: what a user gave, and what is chosen for the rest."""
 
+import difflib
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ntjax.adapters import AdapterConfig, adapter_config
+from ntjax.errors import UserError
 from ntjax.models import mini
 
 # Learning rate and batch size that suit each adapter. IA³: the Nucleotide Transformer paper's;
@@ -18,6 +23,22 @@ _STEPS = 1000
 # The embedded default: small enough for two CPU cores and two minutes.
 _FOR_MINI = {"steps": 300, "batch_size": 32}
 _DATASET, _DATASET_FOR_MINI = "ecoli_promoters", "simulated_sigma70"
+
+_AT_LEAST = {
+    "steps": 1,
+    "batch_size": 1,
+    "accumulation": 1,
+    "evaluate_every": 1,
+    "lora_rank": 1,
+    "warmup_steps": 0,
+    "weight_decay": 0,
+    "gradient_clip": 0,
+    "patience": 0,
+    "seed": 0,
+}
+_ABOVE_ZERO = ("learning_rate", "lora_alpha")
+# scikit-learn takes no larger ones, and to JAX, which keeps 32 bits, they would equal smaller ones.
+_LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -121,31 +142,92 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
     return replace(settings, **chosen), chosen
 
 
-def differing(settings: Settings, saved: dict[str, Any]) -> list[str]:
-    """Names of settings that were given explicitly and are not what a saved run used.
+def option(name: str) -> str:
+    """The option of a setting: `--learning-rate` of `learning_rate`."""
+    return "--" + name.replace("_", "-")
+
+
+def check(settings: Settings) -> None:
+    """Refuse values that no run can use.
+
+    Raises:
+        UserError: names the option and what it can be.
+    """
+    for name, hint in get_type_hints(Settings).items():
+        value = getattr(settings, name)
+        problem = _problem(name, value) if _is_a(value, hint) else f"should be {_described(hint)}"
+        if problem:
+            raise UserError(f"{option(name)} is {value!r}: {problem}")
+
+
+def _problem(name: str, value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "should be a finite number"
+    if value is not None and name in _AT_LEAST and value < _AT_LEAST[name]:
+        return f"should be at least {_AT_LEAST[name]}"
+    if value is not None and name in _ABOVE_ZERO and value <= 0:
+        return "should be above 0"
+    if name == "seed" and value > _LARGEST_SEED:
+        return f"should be at most {_LARGEST_SEED}"
+    if name == "lora_dropout" and not 0 <= value < 1:
+        return "should be at least 0 and below 1"
+    return ""
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Whether a value, as it may come from a file, is of the type of a setting."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is UnionType:
+        return any(_is_a(value, choice) for choice in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _described(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(get_args(hint))
+    if get_origin(hint) is UnionType:
+        return " or ".join(_described(choice) for choice in get_args(hint))
+    if get_origin(hint) is tuple:
+        return "a list of words"
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(hint, "left out")
+
+
+def differing(given: Settings, own: Settings) -> list[str]:
+    """Names of settings that were given explicitly and are not a run's own.
 
     A value equal to the default counts as not given.
     """
     return [
         field.name
         for field in fields(Settings)
-        if (value := getattr(settings, field.name)) != field.default
-        and _as_json(value) != saved.get(field.name)
+        if getattr(given, field.name) not in (field.default, getattr(own, field.name))
     ]
 
 
-def from_saved(saved: dict[str, Any]) -> Settings:
+def from_saved(saved: Any) -> Settings:
     """Settings as they stand in a run's `config.json`.
 
     Raises:
-        KeyError, TypeError: keys are missing or unknown.
+        UserError: a key is missing or unknown, or a value is unusable.
     """
+    if not isinstance(saved, Mapping):
+        raise UserError("it holds no settings")
+    known = [field.name for field in fields(Settings)]
+    for name in saved:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UserError(
+                f"unknown setting {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
+            )
+    if missing := [name for name in known if name not in saved]:
+        raise UserError(f"missing setting {', '.join(missing)}")
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
-    missing = {field.name for field in fields(Settings)} - values.keys()
-    if missing:
-        raise KeyError(", ".join(sorted(missing)))
-    return Settings(**values)
-
-
-def _as_json(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    settings = Settings(**values)
+    check(settings)
+    return settings

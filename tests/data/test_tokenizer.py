@@ -44,9 +44,9 @@ def reference_encode(sequences, tokenizer):
 
 
 def random_sequence(generator, length, letters="ACGT", share_of_n=0.0):
-    drawn = generator.choice(list(letters), length)
-    drawn[generator.random(length) < share_of_n] = "N"
-    return "".join(drawn)
+    drawn = generator.choice(np.frombuffer(letters.encode(), np.uint8), length)
+    drawn[generator.random(length) < share_of_n] = ord("N")
+    return drawn.tobytes().decode()
 
 
 def random_sequences(seed, count, low, high, letters="ACGT", share_of_n=0.0):
@@ -134,7 +134,7 @@ def test_unsupported_k(k):
 @pytest.mark.parametrize("share_of_n", [0.0, 0.001, 0.05, 0.7])
 def test_random_sequences(tokenizer, share_of_n):
     # More letters than one block of the tokenizer holds.
-    sequences = random_sequences(0, 4000, 1, 200, "ACGTacgt", share_of_n)
+    sequences = random_sequences(0, 3000, 1, 200, "ACGTacgt", share_of_n)
     expected = reference_encode(sequences, tokenizer)
     np.testing.assert_array_equal(tokenizer.encode(sequences), expected)
     np.testing.assert_array_equal(tokenizer.count_tokens(sequences), (expected != 1).sum(1))
@@ -144,7 +144,7 @@ def test_random_sequences(tokenizer, share_of_n):
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7, 12, 81, 200])
 @pytest.mark.parametrize("extra", [[], ["N" * 4], ["ACGTA"], ["ANNC"]])
 def test_sequences_of_one_size(tokenizer, size, extra):
-    sequences = [*random_sequences(size, 3000, size, size, "ACGTacgt"), *extra]
+    sequences = [*random_sequences(size, 700, size, size, "ACGTacgt"), *extra]
     expected = reference_encode(sequences, tokenizer)
     np.testing.assert_array_equal(tokenizer.encode(sequences), expected)
     np.testing.assert_array_equal(tokenizer.count_tokens(sequences), (expected != 1).sum(1))
@@ -273,13 +273,13 @@ def test_ids_of_another_kind_are_refused(ids, message):
 # What is refused
 
 
-# Besides IUPAC codes: characters whose code ends in a nucleotide's byte, or equals a nucleotide when
-# one or two bits are ignored, and letters that .upper() turns into ASCII or into two letters.
+# Besides IUPAC codes: characters whose code ends in a nucleotide's byte or equals a nucleotide's
+# but for one or two bits, and letters that .upper() turns into ASCII or into two letters.
 OTHER_CHARACTERS = [*"RYKMSWBDHVUX-. \n\0!#\x01*1EFL", *"éßıſＡАŇŎŁﬁ", "\ud800", "🧬"]
 
 
 @pytest.mark.parametrize("call", [V1.encode, V1.count_tokens])
-@pytest.mark.parametrize("others", [["ACGT"], ["N"], ["acgtn"], ["ACGTACG"] * 50_000])
+@pytest.mark.parametrize("others", [["ACGT"], ["N"], ["acgtn"], ["ACGT" * 10_000] * 10])
 def test_other_characters(call, others):
     for character in OTHER_CHARACTERS:
         with pytest.raises(UserError) as error:

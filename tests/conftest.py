@@ -1,0 +1,78 @@
+"""Fixtures that several folders share: the reference checkpoints of tests/golden."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ntjax
+
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_NAMES = ("v1", "v1_token_dropout", "v2", "v2_3mer", "rotary_gelu")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Inputs of a reference checkpoint and what the official model computes from them.
+
+    Attributes:
+        folder: holds `jax_model/`.
+        sequences: DNA.
+        fixed_length: tokens every sequence is padded to.
+        masked: [row, column] of the tokens replaced by `<mask>`.
+        expected: tokens, logits, `embeddings_i`, `attention_i`.
+    """
+
+    folder: Path
+    sequences: list[str]
+    fixed_length: int
+    masked: list[list[int]]
+    expected: dict[str, np.ndarray]
+
+    @property
+    def real(self):
+        """Bool [batch, tokens]: not `<pad>`."""
+        return self.expected["tokens"] != 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Converted weights go to a folder of this session, not to the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NTJAX_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """`golden(name)`: the inputs and reference outputs of a checkpoint."""
+
+    @cache
+    def read(name):
+        folder = GOLDEN / name
+        inputs = json.loads((folder / "inputs.json").read_text())
+        with np.load(folder / "expected.npz") as arrays:
+            expected = dict(arrays)
+        return Golden(
+            folder,
+            inputs["sequences"],
+            inputs["fixed_length"],
+            inputs["masked_positions"],
+            expected,
+        )
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def golden_model(own_cache):
+    """`golden_model(name, dtype="float32")`: a reference checkpoint, loaded once a session."""
+
+    @cache
+    def load(name, dtype="float32"):
+        return ntjax.load_pretrained(GOLDEN / name, dtype=dtype)
+
+    return load

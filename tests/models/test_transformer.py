@@ -1,0 +1,153 @@
+"""Every architecture that the configuration can express, against the NumPy reference."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference_transformer import reference_forward
+
+from ntjax.models.config import TransformerConfig, parameter_shapes
+from ntjax.models.forward import forward, random_parameters
+from ntjax.models.transformer import attend, rotate
+
+TINY = {
+    "vocabulary_size": 11,
+    "k_for_kmers": 6,
+    "max_positions": 10,
+    "attention_heads": 2,
+    "embed_dim": 8,
+    "ffn_embed_dim": 12,
+    "num_layers": 2,
+    "key_dim": 4,
+}
+ARCHITECTURES = {
+    "learned and rotary together": {
+        "use_rotary_embedding": True,
+        "ffn_activation_name": "gelu",
+    },
+    "SwiGLU with biases": {
+        "positional_embedding": None,
+        "use_rotary_embedding": True,
+        "use_glu_in_ffn": True,
+        "ffn_activation_name": "swish",
+    },
+    "no positions, no FFN biases, wide heads": {
+        "positional_embedding": None,
+        "add_bias_ffn": False,
+        "key_dim": 6,
+        "ffn_activation_name": "gelu-no-approx",
+    },
+    "narrow odd heads, scaled embedding": {
+        "key_dim": 3,
+        "embed_scale": 0.3,
+        "ffn_activation_name": "sin",
+    },
+    "first norm, token dropout, large epsilon": {
+        "emb_layer_norm_before": True,
+        "token_dropout": True,
+        "masking_ratio": 0.3,
+        "masking_prob": 0.7,
+        "layer_norm_eps": 0.1,
+        "ffn_activation_name": "relu",
+    },
+    "gated sine without biases, one layer": {
+        "num_layers": 1,
+        "add_bias_ffn": False,
+        "use_glu_in_ffn": True,
+        "ffn_activation_name": "silu",
+    },
+}
+# <pad> in the middle: positions are counted over real tokens; <mask> for token dropout.
+TOKENS = np.array([[3, 5, 6, 2, 8, 1, 9, 10, 2], [3, 9, 1, 4, 7, 7, 1, 1, 1]], np.int32)
+
+
+def random_tree(config, seed):
+    """Weights in which no bias is zero and no scale one."""
+    random = np.random.default_rng(seed)
+
+    def draw(shape):
+        return (random.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+
+    return jax.tree.map(draw, parameter_shapes(config), is_leaf=lambda leaf: type(leaf) is tuple)
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def config(request):
+    return TransformerConfig(**TINY | ARCHITECTURES[request.param])
+
+
+def test_forward_equals_the_numpy_reference(config):
+    layers = tuple(range(1, config.num_layers + 1))
+    params = random_tree(config, seed=3)
+    run = partial(forward, config, "float32", embeddings_layers=layers, attention_layers=layers)
+    got = jax.jit(run)(params, TOKENS)
+    expected = reference_forward(config, params, TOKENS)
+    assert set(got) == set(expected)
+    real = TOKENS != 1
+    for name, value in expected.items():
+        if name.startswith("attention"):
+            got[name], value = (np.swapaxes(array, 1, 2) for array in (got[name], value))
+        np.testing.assert_allclose(got[name][real], value[real], rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_random_parameters_are_the_tree_of_parameter_shapes(config):
+    drawn = jax.eval_shape(partial(random_parameters, config), jax.random.key(0))
+    assert jax.tree.map(lambda leaf: leaf.shape, drawn) == parameter_shapes(config)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(drawn))
+
+
+def test_random_parameters_are_scaled_by_their_inputs():
+    config = TransformerConfig(**TINY | {"embed_dim": 100, "ffn_embed_dim": 400, "key_dim": 50})
+    params = random_parameters(config, jax.random.key(0))
+    layers = "nucleotide_transformer/layers"
+    # A normal distribution cut at two standard deviations has 0.88 of its standard deviation.
+    for name, inputs in (("query", 100), ("fc1", 100), ("fc2", 400)):
+        module = params[f"{layers}/{name}"]
+        assert float(module["w"].std()) == pytest.approx(inputs**-0.5, rel=0.15)
+        assert not np.array_equal(module["w"][0], module["w"][1])
+        assert not module["b"].any()
+    norm = params[f"{layers}/final_layer_norm"]
+    assert (norm["scale"] == 1).all()
+    assert (norm["offset"] == 0).all()
+
+
+def test_rematerialising_changes_no_gradient():
+    config = TransformerConfig(**TINY)
+    params = random_tree(config, seed=4)
+
+    @partial(jax.jit, static_argnums=0)
+    def gradient(rematerialise):
+        def loss(params):
+            run = forward(config, "float32", params, TOKENS, rematerialise=rematerialise)
+            return (run["logits"] ** 2).mean()
+
+        return jax.grad(loss)(params)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7),
+        gradient(True),
+        gradient(False),
+    )
+
+
+def test_rotary_angles_stay_exact_in_bfloat16():
+    # Angles computed in bfloat16 are off by whole turns at position 511.
+    heads = np.ones((1, 512, 1, 8), np.float32)
+    got = np.asarray(rotate(jnp.asarray(heads, jnp.bfloat16)).astype(jnp.float32))[0, 511, 0]
+    angles = 511 * 10000.0 ** (-np.arange(0, 8, 2) / 8)
+    cosine, sine = np.cos(angles), np.sin(angles)
+    expected = np.concatenate([cosine - sine, cosine + sine])
+    np.testing.assert_allclose(got, expected, atol=0.01)
+
+
+def test_attention_weights_are_float32_in_bfloat16():
+    random = np.random.default_rng(5)
+    query, key, value = (
+        jnp.asarray(random.normal(size=(1, 300, 2, 4)), jnp.bfloat16) for _ in range(3)
+    )
+    context, weights = attend(query, key, value, jnp.ones((1, 1, 300, 300), bool))
+    assert context.dtype == jnp.bfloat16
+    assert weights.dtype == jnp.float32
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)

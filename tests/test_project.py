@@ -1,0 +1,58 @@
+"""The project's own rules: style, the README's commands, the licence."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("command", [["check", "."], ["format", "--check", "."]])
+def test_ruff_is_clean(command):
+    result = subprocess.run(
+        [sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_ci_runs_the_command_of_the_readme():
+    last = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
+    assert "pytest" in last
+    assert last in (ROOT / "README.md").read_text().splitlines()
+
+
+def test_options_in_the_readme_exist():
+    options = subprocess.run(
+        [sys.executable, "-m", "ntjax.finetune", "--help"], capture_output=True, text=True
+    ).stdout
+    commands = re.findall(r"python -m ntjax\.finetune((?: [^`\n]*)?)", _readme())
+    flags = {flag for command in commands for flag in re.findall(r"--[a-z0-9-]+", command)}
+    assert len(flags) > 5
+    assert not [flag for flag in sorted(flags) if flag not in options]
+
+
+def test_tables_in_the_readme_come_from_committed_results():
+    table = (ROOT / "experiments" / "promoters" / "adapters.md").read_text()
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert rows
+    assert all(row in _readme() for row in rows)
+
+
+def test_no_paths_of_one_machine():
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.py", "*.md", "*.toml"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
+    pattern = re.compile(r"(?<![\w.])/(?:work|root|home|farm)/[a-z]")
+    found = [
+        name
+        for name in tracked
+        if name != "tests/test_project.py" and pattern.search((ROOT / name).read_text())
+    ]
+    assert not found
+
+
+def _readme() -> str:
+    return (ROOT / "README.md").read_text()

@@ -1,0 +1,88 @@
+"""Train on all devices of this process in several ways; the results go to an .npz file.
+
+    XLA_FLAGS=--xla_force_host_platform_device_count=8 python on_devices.py OUT.npz
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jax
+import numpy as np
+from tiny import hyperparameters, named, padded_batch, parameters, problem, step_config, trainable
+
+from ntjax.training.loop import (
+    LoopConfig,
+    Trainer,
+    new_member,
+    predict,
+    replicated_sharding,
+    spread,
+)
+from ntjax.training.step import DEVICES, DeviceBatch, compile_train_step, summed_gradients
+
+STEPS, BATCH_SIZE = 10, 12  # 12 rows: not a multiple of 8 devices, nor of 2 devices × 4 passes
+LENGTHS = (5, 7, 10)
+
+
+def slots(accumulation):
+    passes = jax.local_device_count() * accumulation
+    return -(-BATCH_SIZE // passes) * passes
+
+
+def batch(step, accumulation):
+    rows = padded_batch(problem(), BATCH_SIZE, step, slots(accumulation))
+    return spread(rows, accumulation)
+
+
+def trained(kind, accumulation):
+    params, config = parameters(), step_config(use_dropout=kind == "lora")
+    member, hyper = new_member(config, trainable(kind, params)), hyperparameters()
+    step = compile_train_step(config)
+    for number in range(STEPS):
+        member, _ = step(params, member, hyper, np.int32(number), batch(number, accumulation))
+    return named(member.trainable)
+
+
+def full_gradient(accumulation):
+    params, config = parameters(), step_config()
+
+    def summed(params, trainable, hyper, rows: DeviceBatch):
+        sums = summed_gradients(config, params, trainable, hyper, np.int32(0), rows)
+        return jax.lax.psum(sums, DEVICES)
+
+    axes = {"in_axes": (None, None, None, 0), "out_axes": None}
+    mapped = jax.pmap(summed, axis_name=DEVICES, **axes)
+    start = jax.device_put(trainable("full", params), replicated_sharding())
+    loss, weight, gradient = mapped(params, start, hyperparameters(), batch(0, accumulation))
+    return named(gradient) | {"loss": np.array(loss), "weight": np.array(weight)}
+
+
+def looped():
+    """The same through `Trainer`, with sequences of several lengths."""
+    params, config = parameters(), step_config(use_dropout=True)
+    member, data = new_member(config, trainable("lora", params)), problem(lengths=LENGTHS)
+    loop = LoopConfig(STEPS, BATCH_SIZE, accumulation=2, evaluate_every=STEPS, select="loss")
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(config, loop, params, hyperparameters(), Path(folder))
+        fitted = trainer.fit(member, data, problem(9, seed=1), progress=False)
+    unseen = problem(13, seed=2, lengths=LENGTHS)
+    scored = partial(predict, trainer.predict, params, fitted.trainable)
+    return named(fitted.trainable) | {"logits": scored(unseen)}
+
+
+def main():
+    cases = {
+        f"{kind}/{accumulation}": trained(kind, accumulation)
+        for kind in ("ia3", "lora")
+        for accumulation in (1, 2, 4)
+    }
+    cases |= {f"full/{accumulation}": full_gradient(accumulation) for accumulation in (1, 4)}
+    cases["loop/2"] = looped()
+    arrays = {f"{case}/{name}": a for case, leaves in cases.items() for name, a in leaves.items()}
+    np.savez(sys.argv[1], **arrays)
+
+
+if __name__ == "__main__":
+    main()
