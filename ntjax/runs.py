@@ -222,8 +222,10 @@ def _read_description(path: Path) -> _Description:
 def _backbone(folder: Path, source: dict[str, str], kind: str) -> str:
     if kind == "full":
         return str(folder)
-    # A folder is recorded by its path; a published model by its name, wherever the cache is.
-    if "repository" in source or "path" not in source:
+    # A folder is recorded by its path; a published model by name and commit, wherever the cache is.
+    if "revision" in source:
+        return f"{source['name']}@{source['revision']}"
+    if "path" not in source:
         return source["name"]
     if not Path(source["path"]).is_dir():
         raise UserError(
@@ -234,12 +236,13 @@ def _backbone(folder: Path, source: dict[str, str], kind: str) -> str:
 
 
 def _check_backbone(model: PretrainedModel, source: dict[str, str], folder: Path) -> None:
-    expected, found = source.get("sha256"), model.source.get("sha256")
-    if expected and found != expected:
-        raise UserError(
-            f"{folder}: the adapter was trained on weights with SHA-256 {expected[:12]}…, but "
-            f"those of {model.name} have {str(found)[:12]}…; give the right model"
-        )
+    for identity in ("sha256", "weights"):
+        expected, found = source.get(identity), model.source.get(identity)
+        if expected and found != expected:
+            raise UserError(
+                f"{folder}: the adapter was trained on other weights ({identity} {expected:.20}) "
+                f"than those of {model.name} ({found or 'unknown':.20}); give the right model"
+            )
 
 
 def _read_trainable(

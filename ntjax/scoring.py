@@ -1,5 +1,6 @@
 """From logits to what is reported: metrics, calibrated and not, and a line per row."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,12 @@ import pandas as pd
 from scipy.special import softmax
 
 from ntjax import metrics
-from ntjax.calibration import Calibration, calibrated_probabilities, fit_calibration
+from ntjax.calibration import (
+    Calibration,
+    calibrated_probabilities,
+    fit_calibration,
+    reliability_curve,
+)
 from ntjax.checkpoints.atomic import written_atomically
 from ntjax.data.tables import SequenceTable
 from ntjax.errors import UserError
@@ -40,6 +46,30 @@ def score_logits(
     return result, probabilities, calibrated
 
 
+def reliability(
+    labels: np.ndarray, probabilities: np.ndarray | None, classes: Sequence[str]
+) -> dict[str, dict[str, list[float | None]]] | None:
+    """The content of `reliability.json`: what happened against what was predicted.
+
+    For each class, against all others, ten equal-width bins: rows, mean probability, fraction
+    that is of the class with its 95% Wilson interval; None in an empty bin.
+
+    Args:
+        labels: int [n].
+        probabilities: [n, classes]; None gives None.
+    """
+    if probabilities is None:
+        return None
+    curves = {}
+    for number, name in enumerate(classes):
+        curve = reliability_curve((labels == number).astype(int), probabilities[:, number])
+        curves[name] = {
+            field: [None if np.isnan(value) else value for value in values.tolist()]
+            for field, values in vars(curve).items()
+        }
+    return curves
+
+
 def write_predictions(
     path: Path,
     table: SequenceTable,
@@ -56,11 +86,11 @@ def write_predictions(
     parts = {"logit": logits, "probability": probabilities, "calibrated_probability": calibrated}
     for name, values in parts.items():
         if values is None:
-            columns[name] = [None] * len(table)
-        elif logits.shape[1] == 2:
+            values = np.full(logits.shape, np.nan)  # an empty cell
+        if logits.shape[1] == 2:
             columns[name] = values[:, 1] - (values[:, 0] if name == "logit" else 0)
         else:
-            columns |= {f"{name}_{k}": values[:, k] for k in range(values.shape[1])}
+            columns |= {f"{name}_{k}": values[:, k] for k in range(logits.shape[1])}
     data = pd.DataFrame(columns).to_csv(index=False).encode()
     with written_atomically(path, len(data)) as file:
         file.write(data)

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,9 +45,18 @@ _logger = logging.getLogger(__name__)
 ShapesFor = Callable[[dict[str, object], int], Shapes]
 
 
+class Stacked(NamedTuple):
+    """A checkpoint as it lies in the cache; `sha256` is that of its `pytree_ckpt.joblib`."""
+
+    hyperparameters: dict[str, object]
+    vocabulary_size: int
+    parameters: Tree
+    sha256: str
+
+
 def load_stacked(
     folder: Path, shapes_for: ShapesFor, expected_sha256: str | None = None
-) -> tuple[dict[str, object], int, Tree]:
+) -> Stacked:
     """The hyperparameters, vocabulary size and stacked float32 parameters of a checkpoint.
 
     Arguments:
@@ -72,7 +82,7 @@ def load_stacked(
         loaded = _read_current(cached, fingerprint, hyperparameters, shapes_for)
     if loaded is None:
         raise UserError(f"{cached}: changed while it was being written; run the command again")
-    return hyperparameters, *loaded
+    return loaded
 
 
 def locate(folder: Path) -> tuple[Path, Path]:
@@ -149,8 +159,8 @@ def _read_current(
     fingerprint: dict[str, str],
     hyperparameters: dict[str, object],
     shapes_for: ShapesFor,
-) -> tuple[int, Tree] | None:
-    """Vocabulary size and parameters in `cached`, or None if it is absent, damaged or outdated."""
+) -> Stacked | None:
+    """What `cached` holds, or None if it is absent, damaged or outdated."""
     if not os.path.isfile(cached):
         return None
     try:
@@ -158,7 +168,7 @@ def _read_current(
     except UserError as error:
         _logger.warning("%s; converting the weights again", error)
         return None
-    if fingerprint.items() - metadata.items():
+    if fingerprint.items() - metadata.items() or "source_sha256" not in metadata:
         return None
     tree: Tree = safetensors.unflatten(tensors)
     module, name = _EMBEDDING
@@ -169,7 +179,7 @@ def _read_current(
     expected = {name: (tuple(shape), np.float32) for name, shape in shapes.items()}
     if {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()} != expected:
         return None
-    return vocabulary, tree
+    return Stacked(hyperparameters, vocabulary, tree, metadata["source_sha256"])
 
 
 def _convert(

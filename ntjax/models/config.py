@@ -133,7 +133,7 @@ def _default_key_dim(known: Mapping[str, Any], where: str) -> int:
 def _check_value(name: str, value: Any, where: str) -> None:
     kind = _FIELDS[name].type
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return
+        value = float(value)
     if name == "positional_embedding":
         if value not in ("learned", None):
             raise UserError(f"{where}: positional_embedding={value!r}; known: 'learned', null")

@@ -14,6 +14,8 @@ from ntjax.models.forward import random_parameters
 NAME = "mini"
 NOTICE = "'mini' is not pre-trained yet: its weights are random numbers from a fixed seed"
 _SEED = 20230824
+# Recorded with every adapter, so that none is ever put on weights it was not trained on.
+WEIGHTS = f"random-{_SEED}"
 
 CONFIG = TransformerConfig(
     vocabulary_size=4107,

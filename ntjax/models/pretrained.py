@@ -154,7 +154,8 @@ def load_pretrained(
     """Load a published model, `mini`, or a folder that holds `jax_model/`.
 
     Args:
-        name_or_dir: a published name such as '500M_1000G', 'mini', or a folder.
+        name_or_dir: a published name such as '500M_1000G' (of a certain revision:
+            '500M_1000G@COMMIT'), 'mini', or a folder.
         dtype: 'float32' or 'bfloat16'; norms and biases are float32 in both.
         sharding: where to put the weights; default: the first device.
 
@@ -166,35 +167,35 @@ def load_pretrained(
     name = str(name_or_dir)
     place = partial(_place, dtype=dtype, sharding=sharding)
     if name == mini.NAME:
-        return _model(name, mini.CONFIG, place(mini.parameters()), dtype, {}, mini.NOTICE)
+        source = {"weights": mini.WEIGHTS}
+        return _model(name, mini.CONFIG, place(mini.parameters()), dtype, source, mini.NOTICE)
     source: dict[str, str] = {}
     sha256 = None
+    published_name, _, revision = name.partition("@")
     if Path(name).is_dir():
         folder = Path(name)
-    elif name in PUBLISHED:
-        published = PUBLISHED[name]
-        fetched = download(published.repository, published.revision, name)
-        folder = fetched.folder
-        sha256 = fetched.sha256
+    elif published_name in PUBLISHED:
+        published = PUBLISHED[published_name]
+        fetched = download(published.repository, revision or published.revision, published_name)
+        folder, sha256 = fetched.folder, fetched.sha256
         source = {"repository": published.repository, "revision": fetched.commit}
     else:
         raise unknown_model(name)
-    config, params, record = _read_folder(folder, sha256)
-    return _model(name, config, place(params), dtype, source | record)
+    config, params, found = _read_folder(folder, sha256)
+    # A published model is known by repository and revision, wherever the cache lies.
+    source = (source or {"path": str(folder.resolve())}) | {"sha256": found}
+    return _model(published_name if revision else name, config, place(params), dtype, source)
 
 
-def _read_folder(
-    folder: Path, sha256: str | None
-) -> tuple[TransformerConfig, dict[str, Any], dict[str, str]]:
+def _read_folder(folder: Path, sha256: str | None) -> tuple[TransformerConfig, dict[str, Any], str]:
     where = str(locate(folder)[0])
 
     def shapes(hyperparams: dict[str, Any], vocabulary_size: int) -> Any:
         return parameter_shapes(config_from_hyperparams(hyperparams, vocabulary_size, where))
 
-    hyperparams, vocabulary_size, params = load_stacked(folder, shapes, sha256)
-    config = config_from_hyperparams(hyperparams, vocabulary_size, where)
-    record = {"path": str(folder)} | ({"sha256": sha256} if sha256 else {})
-    return config, params, record
+    loaded = load_stacked(folder, shapes, sha256)
+    config = config_from_hyperparams(loaded.hyperparameters, loaded.vocabulary_size, where)
+    return config, loaded.parameters, loaded.sha256
 
 
 def _model(

@@ -19,7 +19,7 @@ from ntjax.models.heads import HeadConfig
 from ntjax.models.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.published import PUBLISHED, unknown_model
 from ntjax.runs import read_json, save_run, write_json
-from ntjax.scoring import calibrate, score_logits, write_predictions
+from ntjax.scoring import calibrate, reliability, score_logits, write_predictions
 from ntjax.training.loop import (
     Fitted,
     LoopConfig,
@@ -34,6 +34,7 @@ from ntjax.training.settings import Settings, check
 from ntjax.training.step import Hyperparameters, StepConfig, Trainable
 
 CONFIG_FILE, RESULT_FILE, PREDICTIONS_FILE = "config.json", "test_metrics.json", "predictions.csv"
+RELIABILITY_FILE = "reliability.json"
 _PACKAGES = ("ntjax", "jax", "dm-haiku", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
 
@@ -212,5 +213,10 @@ def finish(
         training,
     )
     write_predictions(folder / PREDICTIONS_FILE, table, logits, probabilities, calibrated)
+    curves = {
+        "uncalibrated": reliability(labels, probabilities, job.parts.classes),
+        "calibrated": reliability(labels, calibrated, job.parts.classes),
+    }
+    write_json(folder / RELIABILITY_FILE, curves)
     write_json(folder / RESULT_FILE, result)
     return result

@@ -131,7 +131,8 @@ def check_advice(result, repository):
     )
 
 
-def test_downloads(hub):
+@pytest.fixture(scope="module")
+def results(hub):
     wanted = [
         ("good", None),
         ("good", COMMIT),
@@ -142,7 +143,10 @@ def test_downloads(hub):
         ("broken", None),
         ("good", "f" * 40),
     ]
-    results = downloads(hub.home, *wanted, endpoint=address(hub))
+    return downloads(hub.home, *wanted, endpoint=address(hub))
+
+
+def test_downloads(hub, results):
     digest = hashlib.sha256(FILES["pytree_ckpt.joblib"]).hexdigest()
     for result in results[:4]:
         folder = hub.home / "hub"
@@ -170,8 +174,7 @@ def test_downloads(hub):
     ]
 
 
-def test_what_is_in_the_cache_is_found_without_a_network(hub):
-    downloads(hub.home, ("good", None), endpoint=address(hub))
+def test_what_is_in_the_cache_is_found_without_a_network(hub, results):
     requests = len(hub.requests)
     offline = downloads(
         hub.home, ("good", None), ("good", COMMIT), ("other", None), HF_HUB_OFFLINE="1"

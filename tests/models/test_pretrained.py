@@ -1,9 +1,8 @@
-"""Loading, parity with the official model, outputs on request and attention masks."""
+"""Loading, outputs on request and attention masks."""
 
 import hashlib
 import json
 import shutil
-from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -17,107 +16,37 @@ from ntjax.checkpoints import huggingface
 from ntjax.errors import UserError
 from ntjax.models.config import parameter_shapes
 
-LAYERS = (1, 2, 3)
-NAMES = ["logits", *(f"{kind}_{n}" for kind in ("embeddings", "attention") for n in LAYERS)]
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-@pytest.fixture(scope="module")
-def outputs(golden, golden_model):
-    """`outputs(name, dtype)`: everything the model can compute from the reference inputs."""
+@pytest.fixture
+def assert_official(golden):
+    """`assert_official(outputs, name)`: equal to the official ones, queries at `<pad>` left out."""
 
-    @cache
-    def run(name, dtype="float32"):
-        nt = golden_model(name, dtype)
-        tokens = golden(name).expected["tokens"]
-        out = nt.apply(nt.params, tokens, embeddings_layers=LAYERS, attention_layers=LAYERS)
-        assert all(value.dtype == jnp.float32 for value in out.values())
-        return jax.tree.map(np.asarray, out)
+    def check(outputs, name):
+        real = golden(name).real[:, : outputs[next(iter(outputs))].shape[-2]]
+        for output, value in outputs.items():
+            expected = golden(name).expected[output]
+            if output.startswith("attention"):
+                value, expected = (np.swapaxes(maps, 1, 2) for maps in (value, expected))
+            expected = expected[:, : real.shape[1]]
+            np.testing.assert_allclose(
+                np.asarray(value)[real], expected[real], rtol=0, atol=1e-5, err_msg=output
+            )
 
-    return run
-
-
-def at_real_tokens(name, array, real):
-    """[..., dim] of queries that are not `<pad>`, batch and tokens flattened."""
-    if name.startswith("attention"):
-        array = array.transpose(0, 2, 1, 3)  # [batch, queries, heads, keys]
-    return array[real]
-
-
-# Parity with the official model
-
-
-@pytest.mark.parametrize("name", GOLDEN_NAMES)
-def test_tokens_are_the_official_ones(name, golden, golden_model):
-    reference = golden(name)
-    ids = golden_model(name).tokenizer.encode(reference.sequences, length=reference.fixed_length)
-    for row, column in reference.masked:
-        ids[row, column] = 2
-    np.testing.assert_array_equal(ids, reference.expected["tokens"])
-    assert ids.dtype == np.int32
-
-
-@pytest.mark.parametrize("name", GOLDEN_NAMES)
-def test_float32_equals_the_official_outputs(name, golden, outputs):
-    reference = golden(name)
-    for output in NAMES:
-        got = at_real_tokens(output, outputs(name)[output], reference.real)
-        expected = at_real_tokens(output, reference.expected[output], reference.real)
-        assert got.shape == expected.shape
-        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5, err_msg=output)
-
-
-@pytest.mark.parametrize("name", GOLDEN_NAMES)
-def test_bfloat16_is_near_the_official_outputs(name, golden, outputs):
-    reference = golden(name)
-    for output in NAMES:
-        got = at_real_tokens(output, outputs(name, "bfloat16")[output], reference.real)
-        expected = at_real_tokens(output, reference.expected[output], reference.real)
-        error = np.linalg.norm(got - expected) / np.linalg.norm(expected)
-        assert 0 < error <= 3e-2, output
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", GOLDEN_NAMES)
-def test_logits_at_padding_are_zero(name, dtype, golden, outputs):
-    real = golden(name).real
-    logits = outputs(name, dtype)["logits"]
-    assert not real.all()
-    assert (logits[~real] == 0).all()
-    assert (logits[real] != 0).any(-1).all()
-
-
-@pytest.mark.parametrize("name", GOLDEN_NAMES)
-def test_attention_leaves_padding_out_and_adds_up_to_one(name, golden, outputs):
-    real = golden(name).real
-    for number in LAYERS:
-        maps = outputs(name)[f"attention_{number}"]
-        assert (maps.transpose(0, 3, 1, 2)[~real] == 0).all()  # keys that are <pad>
-        np.testing.assert_allclose(maps.sum(-1), 1, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", GOLDEN_NAMES)
-def test_the_numpy_reference_equals_the_official_outputs(name, golden, golden_model):
-    # Other tests lean on this reference where there are no official outputs.
-    reference, nt = golden(name), golden_model(name)
-    rows = slice(0, 3)
-    out = reference_forward(nt.config, nt.params, reference.expected["tokens"][rows])
-    for output in NAMES:
-        got = at_real_tokens(output, out[output], reference.real[rows])
-        expected = at_real_tokens(output, reference.expected[output][rows], reference.real[rows])
-        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5, err_msg=output)
+    return check
 
 
 # Outputs on request
 
 
-def test_only_what_is_asked_for_comes_back(golden, golden_model, outputs):
+def test_only_what_is_asked_for_comes_back(golden, golden_model, assert_official):
     nt, tokens = golden_model("v2_3mer"), golden("v2_3mer").expected["tokens"]
     out = nt.apply(
         nt.params, tokens, logits=False, embeddings_layers=(3, 2, 2), attention_layers=[2, 2]
     )
     assert set(out) == {"embeddings_2", "embeddings_3", "attention_2"}
-    for name, value in out.items():
-        np.testing.assert_allclose(value, outputs("v2_3mer")[name], rtol=0, atol=1e-6)
+    assert_official(out, "v2_3mer")
 
 
 def test_logits_are_the_default(golden_model):
@@ -126,13 +55,11 @@ def test_logits_are_the_default(golden_model):
     assert {name: value.shape for name, value in shapes.items()} == {"logits": (2, 5, 75)}
 
 
-def test_padding_changes_nothing(golden, golden_model, outputs):
+def test_padding_changes_nothing(golden, golden_model, assert_official):
     nt, tokens = golden_model("v2_3mer"), golden("v2_3mer").expected["tokens"]
     length = int((tokens != 1).sum(1).max())
     assert length < tokens.shape[1]
-    out = nt.apply(nt.params, tokens[:, :length])
-    expected = outputs("v2_3mer")["logits"][:, :length]
-    np.testing.assert_allclose(out["logits"], expected, rtol=0, atol=2e-6)
+    assert_official(nt.apply(nt.params, tokens[:, :length]), "v2_3mer")
 
 
 def compiled(nt, tokens, **request):
@@ -219,11 +146,10 @@ def masked(golden_model):
     return run
 
 
-def test_a_mask_of_the_real_tokens_is_the_padding_mask(golden, masked, outputs):
+def test_a_mask_of_the_real_tokens_is_the_padding_mask(golden, masked, assert_official):
     tokens, real = golden("v2_3mer").expected["tokens"], golden("v2_3mer").real
     mask = np.broadcast_to(real[:, None, None, :], (6, 1, 60, 60))
-    for name, value in masked(tokens, mask).items():
-        np.testing.assert_allclose(value, outputs("v2_3mer")[name], rtol=0, atol=1e-6)
+    assert_official(masked(tokens, mask), "v2_3mer")
 
 
 def test_an_arbitrary_mask_replaces_the_padding_mask(golden, golden_model, masked):
@@ -238,7 +164,7 @@ def test_an_arbitrary_mask_replaces_the_padding_mask(golden, golden_model, maske
     assert (out["attention_1"][~np.broadcast_to(mask, out["attention_1"].shape)] == 0).all()
 
 
-def test_two_packed_sequences_do_not_see_each_other(golden, masked, outputs):
+def test_two_packed_sequences_do_not_see_each_other(golden, masked):
     # Rotary positions are relative: a sequence with its own <cls> may begin anywhere.
     tokens = golden("v2_3mer").expected["tokens"]
     lengths = [int((row != 1).sum()) for row in tokens]
@@ -251,7 +177,7 @@ def test_two_packed_sequences_do_not_see_each_other(golden, masked, outputs):
     mask[:, :, :split, :split] = mask[:, :, split:, split:end] = True
     out = masked(packed, mask)
     for name in ("embeddings_2", "embeddings_3", "logits"):
-        alone = outputs("v2_3mer")[name]
+        alone = golden("v2_3mer").expected[name]
         for place, row in ((slice(0, split), first), (slice(split, end), second)):
             expected = alone[row, : lengths[row]]
             np.testing.assert_allclose(out[name][0, place], expected, rtol=0, atol=1e-5)

@@ -4,7 +4,6 @@
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +22,8 @@ from ntjax.training.loop import (
 from ntjax.training.step import DEVICES, DeviceBatch, compile_train_step, summed_gradients
 
 STEPS, BATCH_SIZE = 10, 12  # 12 rows: not a multiple of 8 devices, nor of 2 devices × 4 passes
-LENGTHS = (5, 7, 10)
+LENGTHS = (7, 10)
+ACCUMULATIONS = {"ia3": (1, 4), "lora": (1, 2, 4), "full": (1, 4)}
 
 
 def slots(accumulation):
@@ -60,26 +60,27 @@ def full_gradient(accumulation):
 
 
 def looped():
-    """The same through `Trainer`, with sequences of several lengths."""
-    params, config = parameters(), step_config(use_dropout=True)
-    member, data = new_member(config, trainable("lora", params)), problem(lengths=LENGTHS)
+    """The same through `Trainer`, with sequences of two lengths; nothing but the head."""
+    params, config = parameters(), step_config()
+    member, data = new_member(config, trainable("head", params)), problem(lengths=LENGTHS)
+    unseen = problem(13, seed=2, lengths=LENGTHS)
     loop = LoopConfig(STEPS, BATCH_SIZE, accumulation=2, evaluate_every=STEPS, select="loss")
     with TemporaryDirectory() as folder:
         trainer = Trainer(config, loop, params, hyperparameters(), Path(folder))
-        fitted = trainer.fit(member, data, problem(9, seed=1), progress=False)
-    unseen = problem(13, seed=2, lengths=LENGTHS)
-    scored = partial(predict, trainer.predict, params, fitted.trainable)
-    return named(fitted.trainable) | {"logits": scored(unseen)}
+        fitted = trainer.fit(member, data, unseen, progress=False)
+    logits = predict(trainer.predict, params, fitted.trainable, unseen)
+    return named(fitted.trainable) | {"logits": logits}
 
 
 def main():
     cases = {
         f"{kind}/{accumulation}": trained(kind, accumulation)
         for kind in ("ia3", "lora")
-        for accumulation in (1, 2, 4)
+        for accumulation in ACCUMULATIONS[kind]
     }
-    cases |= {f"full/{accumulation}": full_gradient(accumulation) for accumulation in (1, 4)}
-    cases["loop/2"] = looped()
+    # One of the two is enough on each number of devices.
+    accumulation = ACCUMULATIONS["full"][jax.local_device_count() > 1]
+    cases |= {f"full/{accumulation}": full_gradient(accumulation), "head/2": looped()}
     arrays = {f"{case}/{name}": a for case, leaves in cases.items() for name, a in leaves.items()}
     np.savez(sys.argv[1], **arrays)
 
