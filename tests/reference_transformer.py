@@ -147,3 +147,20 @@ def reference_forward(
             allowed = attention_mask[number]
         outputs.append(_one_sequence(config, params, row, allowed, vectors, branches, scale))
     return {name: np.stack([one[name] for one in outputs]) for name in outputs[0]}
+
+
+def random_parameters(shapes, seed=0):
+    """Weights for a tree of shapes, float32: no bias is zero, no scale one, attention not flat."""
+    random = np.random.default_rng(seed)
+
+    def draw(name, shape):
+        if name == "scale":
+            return random.uniform(0.5, 2, shape)
+        if name == "w":
+            return random.normal(size=shape) * 1.5 / math.sqrt(shape[-2])
+        return random.normal(size=shape) * (1.0 if name == "embeddings" else 0.5)
+
+    return {
+        module: {name: draw(name, shape).astype(np.float32) for name, shape in leaves.items()}
+        for module, leaves in shapes.items()
+    }

@@ -214,7 +214,7 @@ def test_a_model_that_has_moved_is_asked_for(copy, tmp_path):
         ([], "there is nothing to predict: no sequences were given"),
         (["ACGT", "ACXT"], "sequences: row 2, position 3: 'X' is not one of A, C, G, T, N"),
         ([""], "sequences: row 1: the sequence is empty"),
-        (["ACGT" * 200], "134 tokens are more than the model's 64 positions"),
+        (["ACGT" * 200], "136 tokens are more than the model's 64 positions"),
     ],
 )
 def test_sequences_that_cannot_be_predicted_are_refused(finished, sequences, message):

@@ -5,38 +5,36 @@ from the left and what remains of it as single letters; `<cls>` comes first and 
 """
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
+from ntjax.data.nucleotide_text import (
+    WORD_BYTES,
+    Segments,
+    Text,
+    cut_segments,
+    read_texts,
+    sum_before,
+)
 from ntjax.errors import UserError
 
 # The order of the k-mers in the published vocabularies, not the alphabet's.
 _BASES = "ATCG"
 _SPECIAL_TOKENS_V1 = ("<unk>", "<pad>", "<mask>", "<cls>")
 _SPECIAL_TOKENS_V2 = (*_SPECIAL_TOKENS_V1, "<eos>", "<bos>")
-_NOT_A_NUCLEOTIDE = re.compile("[^ACGTNacgtn]")
 
 # A k-mer is read as one little-endian 64-bit word of eight letters.
-_WORD_BYTES = 8
-_MAX_K = _WORD_BYTES
-# Behind the last letter, so that a word can begin at every letter.
-_PADDING = "\0" * _WORD_BYTES
-# Clearing bit 5 turns lower case into upper case, and nothing else into a nucleotide.
-_UPPER_CASE_MASK = 0xDF
-# A and C differ in bit 1 only.
-_A_OR_C_MASK = 0xDD
+_MAX_K = WORD_BYTES
 # Where the bits of two neighbouring letters end up, in each of four lanes of 16 bits.
 _LANE_BITS = np.uint64(0x001E_001E_001E_001E)
 # Multiplied by this, lane i moves from bit 16i + 1 to bit 48 + 4i. No two of the sixteen partial
 # products overlap, so that nothing is carried.
 _LANES_TO_TOP = np.uint64(sum(1 << (47 - 12 * lane) for lane in range(4)))
 # Temporaries of this many elements stay in the processor's cache.
-_LETTERS_PER_BLOCK = 1 << 18
 _KMERS_PER_BLOCK = 1 << 14
 
 
@@ -118,8 +116,8 @@ class Tokenizer:
         Returns:
             int64 `[sequences]`.
         """
-        texts = _read(sequences)
-        return _concatenated([_segments(text, self.k).tokens_per_sequence for text in texts])
+        texts = read_texts(sequences)
+        return _concatenated([cut_segments(text, self.k).tokens_per_sequence for text in texts])
 
     def encode(self, sequences: Sequence[str], length: int | None = None) -> np.ndarray:
         """Turn sequences into token ids.
@@ -136,8 +134,8 @@ class Tokenizer:
             UserError: an empty sequence, another letter, a length that is too small, or
                 `sequences` is not a list of texts.
         """
-        texts = _read(sequences)
-        segments = [_segments(text, self.k) for text in texts]
+        texts = read_texts(sequences)
+        segments = [cut_segments(text, self.k) for text in texts]
         counts = _concatenated([part.tokens_per_sequence for part in segments])
         ids = np.full((len(counts), _row_length(counts, length)), self.pad_id, np.int32)
         ids[:, 0] = self.cls_id
@@ -176,7 +174,7 @@ class Tokenizer:
         """
         return self._texts[self._checked_ids(ids)].tolist()
 
-    def _fill_rectangular(self, ids: np.ndarray, text: "_Text") -> None:
+    def _fill_rectangular(self, ids: np.ndarray, text: Text) -> None:
         """Write the tokens of sequences of one size without N: plain slices, no index arrays."""
         count, size = len(text.sizes), int(text.sizes[0])
         kmers = size // self.k
@@ -186,14 +184,14 @@ class Tokenizer:
         columns = slice(1 + kmers, 1 + kmers + singles.shape[1])
         ids[:, columns] = self._letter_ids.take(singles, mode="wrap")
 
-    def _fill_ragged(self, ids: np.ndarray, text: "_Text", segments: "_Segments") -> None:
+    def _fill_ragged(self, ids: np.ndarray, text: Text, segments: Segments) -> None:
         """Write the tokens of any sequences, by the place of every token in letters and ids."""
         flat = ids.reshape(-1)
         # Row r begins at r * length; tokens are numbered through all sequences without `<cls>`.
         tokens_per_sequence = segments.tokens_per_sequence - 1
-        row_shifts = np.arange(len(ids)) * ids.shape[1] + 1 - _before(tokens_per_sequence)
+        row_shifts = np.arange(len(ids)) * ids.shape[1] + 1 - sum_before(tokens_per_sequence)
         shifts = np.repeat(row_shifts, np.diff(segments.first, append=len(segments.starts)))
-        targets = _before(segments.kmers + segments.singles) + shifts
+        targets = sum_before(segments.kmers + segments.singles) + shifts
 
         # A long run of k-mers lies evenly spaced in the letters and needs no index arrays.
         is_long = segments.kmers >= _KMERS_PER_BLOCK
@@ -288,119 +286,6 @@ class Tokenizer:
         return ids
 
 
-class _Text(NamedTuple):
-    """Consecutive sequences in one buffer."""
-
-    letters: np.ndarray  # uint8 [total + 8]: one sequence after the other, in any case; zeros
-    sizes: np.ndarray  # int64 [sequences]: letters of each
-    has_n: bool
-
-    @property
-    def total(self) -> int:
-        return len(self.letters) - _WORD_BYTES
-
-    @property
-    def is_rectangular(self) -> bool:
-        return not self.has_n and len(self.sizes) > 0 and bool(np.all(self.sizes == self.sizes[0]))
-
-
-class _Segments(NamedTuple):
-    """Runs of letters of one sequence that are either all N or free of N."""
-
-    starts: np.ndarray  # int64 [segments]: first letter, counted through all sequences
-    kmers: np.ndarray  # int64 [segments]: k-mers at the segment's left
-    singles: np.ndarray  # int64 [segments]: letters behind them, each its own token
-    first: np.ndarray  # int64 [sequences]: the first segment of each sequence
-
-    @property
-    def tokens_per_sequence(self) -> np.ndarray:
-        if len(self.first) == 0:
-            return np.zeros(0, np.int64)
-        return 1 + np.add.reduceat(self.kmers + self.singles, self.first)
-
-
-def _read(sequences: Sequence[str]) -> list[_Text]:
-    """Join the sequences in blocks, after refusing what is not a list of nucleotides."""
-    sequences = _as_list(sequences)
-    try:
-        sizes = np.fromiter(map(len, sequences), np.int64, len(sequences))
-    except TypeError:
-        raise _not_text(sequences) from None
-    if not sizes.all():
-        raise UserError(
-            f"sequence {int(np.argmin(sizes))} (counted from 0) is empty: remove it or give its "
-            "letters"
-        )
-    # A block ends where the letters pass a multiple of the block's size.
-    ends = np.flatnonzero(np.diff(np.cumsum(sizes) // _LETTERS_PER_BLOCK, append=-1)) + 1
-    texts = []
-    for start, end in itertools.pairwise([0, *ends.tolist()]):
-        text = _join(sequences[start:end], sizes[start:end])
-        if not _all_nucleotides(text):
-            raise _not_nucleotide(sequences)
-        texts.append(text)
-    return texts
-
-
-def _join(sequences: Sequence[str], sizes: np.ndarray) -> _Text:
-    try:
-        joined = "".join([*sequences, _PADDING])
-    except TypeError:
-        raise _not_text(sequences) from None
-    # A character outside ASCII becomes one "?", so that places stay and the check refuses it.
-    letters = np.frombuffer(joined.encode("ascii", "replace"), np.uint8)
-    return _Text(letters, sizes, "N" in joined or "n" in joined)
-
-
-def _as_list(sequences: Sequence[str]) -> Sequence[str]:
-    if isinstance(sequences, list | tuple):
-        return sequences
-    if isinstance(sequences, str | bytes):
-        raise UserError("sequences must be a list of texts: write [sequence] for a single one")
-    try:
-        return list(sequences)
-    except TypeError:
-        raise UserError(
-            f"sequences must be a list of texts, not {type(sequences).__name__}"
-        ) from None
-
-
-def _all_nucleotides(text: _Text) -> bool:
-    """Tell whether all letters are A, C, G, T or N, in either case."""
-    others = b"GTN" if text.has_n else b"GT"
-    masked = np.empty(min(text.total, _LETTERS_PER_BLOCK), np.uint8)
-    known, equal = np.empty((2, len(masked)), bool)
-    for start in range(0, text.total, _LETTERS_PER_BLOCK):
-        block = text.letters[start : min(start + _LETTERS_PER_BLOCK, text.total)]
-        masked, known, equal = masked[: len(block)], known[: len(block)], equal[: len(block)]
-        np.equal(np.bitwise_and(block, _A_OR_C_MASK, out=masked), ord("A"), out=known)
-        np.bitwise_and(block, _UPPER_CASE_MASK, out=masked)
-        for letter in others:
-            known |= np.equal(masked, letter, out=equal)
-        if not known.all():
-            return False
-    return True
-
-
-def _segments(text: _Text, k: int) -> _Segments:
-    starts = sequence_starts = _before(text.sizes)
-    first = np.arange(len(starts))
-    kmers = text.sizes // k
-    singles = text.sizes - k * kmers
-    if text.has_n:
-        is_n = text.letters[: text.total] & _UPPER_CASE_MASK == ord("N")
-        is_sequence_start = np.zeros(text.total, bool)
-        is_sequence_start[sequence_starts] = True
-        is_start = is_sequence_start.copy()
-        is_start[1:] |= is_n[1:] != is_n[:-1]
-        starts = np.flatnonzero(is_start)
-        first = np.flatnonzero(is_sequence_start[starts])
-        sizes = np.diff(starts, append=text.total)
-        kmers = np.where(is_n[starts], 0, sizes // k)
-        singles = sizes - k * kmers
-    return _Segments(starts, kmers, singles, first)
-
-
 def _row_length(tokens: np.ndarray, length: int | None) -> int:
     """Return the tokens per row, refusing a length that does not hold `tokens` `[sequences]`."""
     longest = int(tokens.max(initial=1))
@@ -421,36 +306,8 @@ def _concatenated(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def _before(counts: np.ndarray) -> np.ndarray:
-    """Return the sum of the counts before each."""
-    return np.cumsum(counts) - counts
-
-
 def _spread(first: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
     """Return `first[i], first[i] + step, ...` (`counts[i]` numbers) for every i, end to end."""
     numbers = np.arange(0, step * int(counts.sum()), step)
-    numbers += np.repeat(first - step * _before(counts), counts)
+    numbers += np.repeat(first - step * sum_before(counts), counts)
     return numbers
-
-
-def _not_text(sequences: Sequence[str]) -> UserError:
-    place, found = next(
-        (place, entry) for place, entry in enumerate(sequences) if not isinstance(entry, str)
-    )
-    return UserError(
-        f"sequence {place} (counted from 0) is {type(found).__name__}, not text: sequences must "
-        "be strings of A, C, G, T and N"
-    )
-
-
-def _not_nucleotide(sequences: Sequence[str]) -> UserError:
-    sequence, found = next(
-        (place, found)
-        for place, entry in enumerate(sequences)
-        if (found := _NOT_A_NUCLEOTIDE.search(entry))
-    )
-    return UserError(
-        f"sequence {sequence}, position {found.start()} (both counted from 0): "
-        f"{found.group()!a} is not a nucleotide; letters must be A, C, G, T or N "
-        "(to read the other IUPAC codes as N: --ambiguous n)"
-    )

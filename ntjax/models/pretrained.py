@@ -92,11 +92,11 @@ class PretrainedModel:
             raise UserError(f"ids should be [batch, tokens], not of shape {np.shape(ids)}")
         batch, tokens = np.shape(ids)
         check_length(self.config, tokens)
-        if attention_mask is not None and np.shape(attention_mask) != (batch, 1, tokens, tokens):
+        square = (batch, 1, tokens, tokens)
+        if attention_mask is not None and np.shape(attention_mask) != square:
             raise UserError(
-                "attention_mask should be [batch, 1, tokens, tokens] = "
-                f"{(batch, 1, tokens, tokens)}"
-                f", not {np.shape(attention_mask)}"
+                f"attention_mask should be [batch, 1, tokens, tokens] = {square}, not "
+                f"{np.shape(attention_mask)}"
             )
         for layer in layers:
             if not 1 <= layer <= self.config.num_layers:

@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import numpy as np
+import reference_transformer
 
 from ntjax.models.config import TransformerConfig, parameter_shapes
 from ntjax.models.forward import forward
@@ -35,12 +36,7 @@ TOKENS = np.array([[3, 5, 6, 2, 8, 4, 9], [3, 9, 10, 4, 7, 7, 10]], np.int32)
 
 def random_parameters(model, seed=0):
     """Weights in which no bias is zero and no scale one."""
-    random = np.random.default_rng(seed)
-
-    def draw(shape):
-        return (random.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
-
-    return jax.tree.map(draw, parameter_shapes(model), is_leaf=lambda leaf: type(leaf) is tuple)
+    return reference_transformer.random_parameters(parameter_shapes(model), seed)
 
 
 @partial(jax.jit, static_argnums=(0, 5))

@@ -107,7 +107,7 @@ def test_branches_act_beside_their_layers(config, model):
     expected = reference_forward(model, params, TOKENS, branches=branches, scale=scale)
     bare = reference_forward(model, params, TOKENS)
     for name, value in got.items():
-        assert abs(expected[name] - bare[name]).max() > 0.01
+        assert abs(expected[name] - bare[name]).max() > 2e-3
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-5, err_msg=name)
 
 

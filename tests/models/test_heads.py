@@ -32,7 +32,7 @@ def test_the_tree_is_spelled_out(outputs):
 
 
 def test_the_default_is_the_reports_head():
-    # Dense 1280 -> 1280, tanh, dense 1280 -> 2 on <cls>: with LoRA's 122,880 the report's 1,765,122.
+    # Dense 1280 -> 1280, tanh, dense 1280 -> 2; with LoRA's 122,880 the report's 1,765,122.
     assert HeadConfig() == HeadConfig(pooling="cls", outputs=2)
     head = jax.eval_shape(lambda key: heads.init(HeadConfig(), 1280, key), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(head)) == 1_765_122 - 122_880

@@ -211,6 +211,8 @@ def test_what_a_loaded_model_says_of_itself(golden, golden_model):
     nt, folder = golden_model("v2"), golden("v2").folder
     assert nt.name == str(folder)
     assert nt.source["path"] == str(folder)
+    weights = (folder / "jax_model" / "pytree_ckpt.joblib").read_bytes()
+    assert nt.source["sha256"] == hashlib.sha256(weights).hexdigest()
     assert (nt.dtype, nt.notice) == ("float32", "")
     assert nt.config.key_dim == 4
     assert nt.tokenizer.k == 6
@@ -244,6 +246,9 @@ def test_published_names_are_fetched_from_their_repository(golden, monkeypatch):
     assert nt.source["revision"] == "0123abcd"
     assert nt.source["repository"] == "InstaDeepAI/nucleotide-transformer-500m-1000g"
     assert nt.source["sha256"] == sha256
+    commit = "4" * 40
+    assert ntjax.load_pretrained(f"500M_1000G@{commit}").name == "500M_1000G"
+    assert asked[1][1] == commit
 
 
 def test_a_download_of_another_sha256_is_refused(golden, monkeypatch):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference_transformer import random_parameters as draw_parameters
 from reference_transformer import reference_forward
 
 from ntjax.models.config import TransformerConfig, parameter_shapes
@@ -65,16 +66,6 @@ ARCHITECTURES = {
 TOKENS = np.array([[3, 5, 6, 2, 8, 1, 9, 10, 2], [3, 9, 1, 4, 7, 7, 1, 1, 1]], np.int32)
 
 
-def random_tree(config, seed):
-    """Weights in which no bias is zero and no scale one."""
-    random = np.random.default_rng(seed)
-
-    def draw(shape):
-        return (random.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
-
-    return jax.tree.map(draw, parameter_shapes(config), is_leaf=lambda leaf: type(leaf) is tuple)
-
-
 @pytest.fixture(params=ARCHITECTURES)
 def config(request):
     return TransformerConfig(**TINY | ARCHITECTURES[request.param])
@@ -82,7 +73,7 @@ def config(request):
 
 def test_forward_equals_the_numpy_reference(config):
     layers = tuple(range(1, config.num_layers + 1))
-    params = random_tree(config, seed=3)
+    params = draw_parameters(parameter_shapes(config), seed=3)
     run = partial(forward, config, "float32", embeddings_layers=layers, attention_layers=layers)
     got = jax.jit(run)(params, TOKENS)
     expected = reference_forward(config, params, TOKENS)
@@ -102,7 +93,10 @@ def test_random_parameters_are_the_tree_of_parameter_shapes(config):
 
 def test_the_gradient_equals_a_difference_of_the_numpy_reference():
     config = TransformerConfig(**TINY)
-    params, direction = random_tree(config, seed=4), random_tree(config, seed=5)
+    params, direction = (
+        draw_parameters(parameter_shapes(config), seed=4),
+        draw_parameters(parameter_shapes(config), seed=5),
+    )
 
     @jax.jit
     def gradient(params):
