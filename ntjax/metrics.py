@@ -5,7 +5,6 @@ multiplicities (how often each row was drawn) and a thousand resamples are one m
 and two cumulative sums. The point estimate is the same computation with every row drawn once.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from ntjax.bootstrap import multiplicities, percentile_interval, resampling_units
 from ntjax.errors import UserError
+from ntjax.ranking import Ranking, ratio
 
 HIGHER_IS_BETTER: dict[str, bool] = {
     "accuracy": True,
@@ -33,9 +34,6 @@ CALIBRATION_BINS = 10
 
 # Softmax in float32 misses 1 by about 1e-7 a class; a rounded CSV by about 1e-4.
 _SUM_TOLERANCE = 1e-3
-
-# Entries of one [resamples, rows] array of float64: 8 MB, of which about eight live at once.
-_CHUNK_ENTRIES = 2**20
 
 
 def evaluate(
@@ -84,15 +82,15 @@ def evaluate(
     if bootstrap < 0 or not 0 < confidence < 1:
         raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
     rows = _Rows.of(*_checked(labels, probabilities))
-    membership, units = _resampling_units(rows.count, groups)
+    membership, units = resampling_units(rows.count, groups)
     resamples = bootstrap if units > 1 else 0
     generator = np.random.default_rng(seed)
-    chunks = [rows.values(w) for w in _multiplicities(membership, units, resamples, generator)]
+    chunks = [rows.values(w) for w in multiplicities(membership, units, resamples, generator)]
 
     result: dict[str, dict[str, float | None] | int] = {}
     for name, value in rows.point_values().items():
         resampled = np.concatenate([chunk[name] for chunk in chunks]) if chunks else np.empty(0)
-        low, high = _percentile_interval(resampled, confidence)
+        low, high = percentile_interval(resampled, confidence)
         result[name] = {"value": value, "low": low, "high": high}
     result["n"] = rows.count
     return result
@@ -152,11 +150,11 @@ def confusion_rates(confusion: ArrayLike) -> dict[str, NDArray[np.float64]]:
     total = actual.sum(axis=-1, keepdims=True)
     true_negative = total - actual - predicted + true_positive
     per_class = {
-        "sensitivity": _ratio(true_positive, actual),
-        "specificity": _ratio(true_negative, total - actual),
-        "precision": _ratio(true_positive, predicted),
-        "npv": _ratio(true_negative, total - predicted),
-        "f1": _ratio(2 * true_positive, actual + predicted),
+        "sensitivity": ratio(true_positive, actual),
+        "specificity": ratio(true_negative, total - actual),
+        "precision": ratio(true_positive, predicted),
+        "npv": ratio(true_negative, total - predicted),
+        "f1": ratio(2 * true_positive, actual + predicted),
     }
     return {name: _over_classes(values) for name, values in per_class.items()}
 
@@ -176,7 +174,7 @@ def matthews_correlation(confusion: ArrayLike) -> NDArray[np.float64]:
     spread_predicted = total**2 - (predicted**2).sum(axis=-1)
     spread_actual = total**2 - (actual**2).sum(axis=-1)
     # The root of the product, not a product of roots: equal spreads give R = 1 exactly.
-    return np.nan_to_num(_ratio(covariance, np.sqrt(spread_predicted * spread_actual)))
+    return np.nan_to_num(ratio(covariance, np.sqrt(spread_predicted * spread_actual)))
 
 
 def probability_bins(probabilities: ArrayLike, bins: int = CALIBRATION_BINS) -> NDArray[np.int64]:
@@ -209,62 +207,6 @@ def expected_calibration_error(
     # (n_b/n) |mean p - mean y| = |Σ (p - y)| / n, which needs no division by an empty bin.
     gaps = np.bincount(probability_bins(believed, bins), weights=believed - happened)
     return float(np.abs(gaps).sum() / len(believed))
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """Rows in the order of falling scores, for the areas under both curves.
-
-    Attributes:
-        order: row numbers `[n]`, highest score first.
-        positive: 1.0 for positive rows, else 0.0, in that order, `[n]`.
-        run_ends: position of the last row of each run of equal scores, `[distinct scores]`.
-    """
-
-    order: NDArray[np.int64]
-    positive: NDArray[np.float64]
-    run_ends: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, positive: ArrayLike, scores: ArrayLike) -> Self:
-        """Rank rows `[n]` by `scores`; `positive` is boolean."""
-        scores = np.asarray(scores)
-        order = np.argsort(-scores, kind="stable")
-        run_ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-        return cls(order, np.asarray(positive)[order].astype(np.float64), run_ends)
-
-    def areas(self, weights: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Area under the ROC curve and average precision, `[resamples]` each.
-
-        AUROC is the chance that a positive row scores above a negative one, equal scores
-        counting half. AUPRC is Σ (R_i - R_{i-1}) P_i over the distinct scores, with recall R and
-        precision P, without interpolation. NaN where the rows of positive weight are all of one
-        class.
-
-        Arguments:
-            weights: `[resamples, n]`, how often each row counts.
-        """
-        drawn = np.take(np.asarray(weights, np.float64), self.order, axis=1)
-        called = np.cumsum(drawn, axis=1)
-        called_rightly = np.cumsum(np.multiply(drawn, self.positive, out=drawn), axis=1)
-        if len(self.run_ends) < len(self.order):
-            called = np.take(called, self.run_ends, axis=1)
-            called_rightly = np.take(called_rightly, self.run_ends, axis=1)
-        positives = called_rightly[:, -1]
-        negatives = called[:, -1] - positives
-        gained = np.diff(called_rightly, axis=1, prepend=0.0)
-
-        # Nothing is called, so nothing is gained, while the cumulative weight is 0.
-        precision = called_rightly / np.maximum(called, np.finfo(np.float64).tiny)
-        average_precision = _ratio(np.einsum("rn,rn->r", gained, precision), positives)
-        called_wrongly = np.subtract(called, called_rightly, out=called)
-        below = negatives[:, None] - called_wrongly
-        tied = np.diff(called_wrongly, axis=1, prepend=0.0)
-        pairs = np.einsum("rn,rn->r", gained, below + tied / 2)
-        # A one-class resample has no pairs, and neither curve.
-        return _ratio(pairs, positives * negatives), np.where(
-            negatives > 0, average_precision, np.nan
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -376,52 +318,6 @@ def _squared_errors(
     return ((probabilities - truth) ** 2).sum(axis=1)
 
 
-def _resampling_units(n: int, groups: ArrayLike | None) -> tuple[NDArray[np.int64] | None, int]:
-    """The unit each row belongs to, `[n]` (None: every row is its own), and how many there are."""
-    if groups is None:
-        return None, n
-    groups = np.asarray(groups)
-    if groups.shape != (n,):
-        raise ValueError(f"groups are {groups.shape} but there are {n} rows")
-    names, membership = np.unique(groups, return_inverse=True)
-    return membership, len(names)
-
-
-def _multiplicities(
-    membership: NDArray[np.int64] | None,
-    units: int,
-    resamples: int,
-    generator: np.random.Generator,
-) -> Iterator[NDArray[np.float64]]:
-    """How often each row was drawn, `[resamples of this chunk, n]`, chunk by chunk."""
-    n = units if membership is None else len(membership)
-    size = max(1, _CHUNK_ENTRIES // n)
-    for start in range(0, resamples, size):
-        chunk = min(size, resamples - start)
-        drawn = generator.integers(units, size=(chunk, units))
-        drawn += np.arange(chunk)[:, None] * units
-        counts = np.bincount(drawn.ravel(), minlength=chunk * units).reshape(chunk, units)
-        if membership is not None:
-            counts = np.take(counts, membership, axis=1)
-        yield counts.astype(np.float64)
-
-
-def _percentile_interval(
-    values: NDArray[np.float64], confidence: float
-) -> tuple[float | None, float | None]:
-    defined = values[~np.isnan(values)]
-    if defined.size == 0 or 2 * defined.size < values.size:
-        return None, None
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
-def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The quotient, NaN where the denominator is 0."""
-    undefined = np.full(np.shape(denominator), np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=np.not_equal(denominator, 0))
-
-
 def _over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """One number `[...]` of the per-class values `[..., classes]`: class 1 of two, else a mean."""
     return values[..., 1] if values.shape[-1] == 2 else _mean_of_defined(values)
@@ -430,4 +326,4 @@ def _over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over the last axis without its NaNs; NaN where nothing else is there."""
     defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+    return ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))

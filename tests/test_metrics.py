@@ -9,11 +9,10 @@ import pytest
 from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
 
-from ntjax import metrics
+from ntjax import bootstrap
 from ntjax.errors import UserError
 from ntjax.metrics import (
     HIGHER_IS_BETTER,
-    Ranking,
     confusion_counts,
     confusion_rates,
     evaluate,
@@ -23,6 +22,7 @@ from ntjax.metrics import (
     probability_bins,
     score,
 )
+from ntjax.ranking import Ranking
 
 NAMES = [
     "accuracy",
@@ -332,7 +332,7 @@ def test_intervals_equal_explicit_resampling(classes, grouped):
 def test_intervals_do_not_depend_on_chunks(monkeypatch):
     labels, probabilities = simulate(1, 100, 2)
     whole = evaluate(labels, probabilities, bootstrap=33)
-    monkeypatch.setattr(metrics, "_CHUNK_ENTRIES", 700)
+    monkeypatch.setattr(bootstrap, "_CHUNK_ENTRIES", 700)
     chunked = evaluate(labels, probabilities, bootstrap=33)
     for name in NAMES:
         assert chunked[name] == pytest.approx(whole[name], abs=1e-12)
