@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +24,12 @@ def parse(options: type, module: str, description: str) -> Any:
     Args:
         options: a dataclass with a docstring under each field.
         module: the command, as in `python -m ntjax.finetune`.
-        description: what it does; indented lines are kept as they are.
+        description: what it does; lines that begin with `python -m` are shown as they are.
 
     Raises:
         UserError: an option is unknown or its value unusable.
     """
+    description = re.sub(r"^(?=python -m )", "    ", description, flags=re.MULTILINE)
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
@@ -39,7 +42,7 @@ def parse(options: type, module: str, description: str) -> Any:
 
 def _one_line(box: str) -> str:
     """What is wrong, from the frame that tyro draws around it and its list of commands."""
-    text = re.sub(r"\x1b\[[0-9;]*m|[╭╮╰╯│─┌┐└┘|]", " ", box)
+    text = re.sub(r"\x1b\[[0-9;]*m|[╭╮╰╯│─┌┐└┘|]|-{9,}", " ", box)
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" For full helptext, .*", "", text)
     if found := re.search(r"Unrecognized options: (\S+?)(?:,| |$)(?:.*you meant: (\S+))?", text):
@@ -49,6 +52,9 @@ def _one_line(box: str) -> str:
         given = re.search(r"(?:instantiated from |: )\[?'([^']*)'\]?", text)
         value = f" {given[1]!r}" if given else ""
         return f"{found[1]}{value}: should be {_VALUES.get(found[2], found[2])} (see --help)"
+    if found := re.search(r"invalid choice (.*?) for argument '(--\S+)'.*one of \((.*?)\)", text):
+        choices = found[3].replace("'", "")
+        return f"{found[2]} {found[1]}: should be one of {choices} (see --help)"
     return text.partition(" Argument helptext: ")[0] + " (see --help)"
 
 
@@ -66,7 +72,8 @@ def run(command: Callable[[], Any]) -> None:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         print(
-            "error: out of memory: lower --batch-size, or take a machine with more of it",
+            "error: out of memory: lower --batch-size or raise --accumulation, add --rematerialise "
+            "or --dtype bfloat16, or take a machine with more memory",
             file=sys.stderr,
         )
         sys.exit(2)
@@ -76,6 +83,9 @@ def run(command: Callable[[], Any]) -> None:
             file=sys.stderr,
         )
         sys.exit(128 + interrupted.signal_number)
+    except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

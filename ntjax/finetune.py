@@ -166,6 +166,8 @@ def _print_results(rows: dict[str, dict[str, Any]]) -> None:
         if result["calibrated"]:
             cells = "".join(f"{_cell(result['calibrated'][m]):>22}" for m in _SHOWN)
             print(f"{name + ', calibrated':<{width}}{cells}")
+        else:
+            print(f"{name}: not calibrated, too few rows (or only one class) were set aside for it")
     print()
 
 

@@ -70,9 +70,7 @@ def save_run(
 ) -> None:
     """Write adapter and head (and, after full fine-tuning, the whole model) into `folder`."""
     adapter = trainable.adapter
-    source = dict(model.source)
-    if "path" in source:
-        source["path"] = str(Path(source["path"]).resolve())  # the run is used from elsewhere
+    source = model.source
     if adapter.config.kind == "full":
         merged = jax.tree.map(np.asarray, adapters.merge(adapter, model.params))
         write_pytree(folder, _as_float32(merged), model.config.to_hyperparams())

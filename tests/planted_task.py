@@ -9,15 +9,15 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from conftest import GOLDEN
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
 from ntjax.finetune import Options, finetune
 from ntjax.training.settings import Settings
 
-MODEL = GOLDEN / "rotary_gelu"
-WORDS = ("", "TATAATTATAAT", "GCCGGCGCCGGC")
-"""What the middle of a sequence of class 0, 1, 2 holds; two 6-mers, on the model's own grid."""
+MODEL = Path(__file__).parent / "golden" / "rotary_gelu"
+WORDS = ("", "TATAAT", "GCCGCA")
+"""What a sequence of class 0, 1, 2 holds at two places, on the model's own grid of 6-mers."""
+PLACES = (12, 24)
 
 
 def planted_rows(count: int, classes: int = 2, seed: int = 0) -> list[tuple[str, str, str]]:
@@ -27,7 +27,8 @@ def planted_rows(count: int, classes: int = 2, seed: int = 0) -> list[tuple[str,
     for number, row in enumerate(letters):
         label, sequence = number % classes, "".join(row)
         word = WORDS[label]
-        sequence = sequence[:12] + word + sequence[12 + len(word) :]
+        for place in PLACES:
+            sequence = sequence[:place] + word + sequence[place + len(word) :]
         rows.append((f"site{number // 3}", sequence, str(label)))
     return rows
 

@@ -155,10 +155,10 @@ def random_parameters(shapes, seed=0):
 
     def draw(name, shape):
         if name == "scale":
-            return random.uniform(0.5, 2, shape)
+            return random.uniform(0.5, 1.5, shape)
         if name == "w":
-            return random.normal(size=shape) * 1.5 / math.sqrt(shape[-2])
-        return random.normal(size=shape) * (1.0 if name == "embeddings" else 0.5)
+            return random.normal(size=shape) / math.sqrt(shape[-2])
+        return random.normal(size=shape) * (1.0 if name == "embeddings" else 0.3)
 
     return {
         module: {name: draw(name, shape).astype(np.float32) for name, shape in leaves.items()}

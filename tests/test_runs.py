@@ -297,14 +297,14 @@ def test_another_backbone_is_refused(copy, tmp_path):
     shutil.rmtree(other / "jax_model")
     write_pytree(other, params, fresh.config.to_hyperparams())
     message = refused(copy, model=other)
-    assert "was trained on weights with SHA-256" in message
+    assert message.startswith(f"{copy}: the adapter was trained on other weights ")
     assert message.endswith("give the right model")
 
 
 @pytest.mark.parametrize("name", ["v1", "v2_3mer"])
 def test_a_backbone_of_another_shape_is_refused(copy, name):
     message = refused(copy, model=MODEL.parent / name)
-    assert "SHA-256" in message or "does not hold this adapter" in message
+    assert message.startswith(f"{copy}: the adapter was trained on other weights ")
 
 
 @pytest.mark.parametrize(

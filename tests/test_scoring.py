@@ -2,17 +2,19 @@
 
 import csv
 import io
+import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from ntjax.calibration import PlattScaling, TemperatureScaling
 from ntjax.data.tables import SequenceTable
-from ntjax.scoring import calibrate, score_logits, write_predictions
+from ntjax.scoring import calibrate, reliability, score_logits, write_predictions
 
 
 def drawn(rows, classes, seed=0):
@@ -73,6 +75,24 @@ def test_too_few_rows_are_not_calibrated():
     result, _, calibrated = score_logits(logits, labels, None, seed=0)
     assert result["calibrated"] is None
     assert calibrated is None
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_reliability_has_a_curve_for_each_class(classes):
+    logits, labels = drawn(300, classes)
+    probabilities = softmax(logits.astype(float), axis=1)
+    curves = reliability(labels, probabilities, [f"class {k}" for k in range(classes)])
+    assert list(curves) == [f"class {k}" for k in range(classes)]
+    for number, curve in enumerate(curves.values()):
+        fractions, means = calibration_curve(labels == number, probabilities[:, number], n_bins=10)
+        filled = [k for k in range(10) if curve["count"][k]]
+        np.testing.assert_allclose([curve["fraction_positive"][k] for k in filled], fractions)
+        np.testing.assert_allclose([curve["mean_predicted"][k] for k in filled], means)
+        assert sum(curve["count"]) == 300
+        empty = set(range(10)) - set(filled)
+        assert all(curve["low"][k] is None for k in empty)
+    json.dumps(curves, allow_nan=False)
+    assert reliability(labels, None, ["0", "1"]) is None
 
 
 def test_predictions_of_two_classes(tmp_path):

@@ -1,6 +1,6 @@
 """The two ends of the scale: train nothing but the head, or the whole backbone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -19,14 +19,14 @@ LANGUAGE_MODEL_HEAD = tuple(
 class HeadOnlyConfig:
     """Nothing but the classification head is trained."""
 
-    kind: str = "head"
+    kind: str = field(default="head", init=False)
 
 
 @dataclass(frozen=True)
 class FullConfig:
     """All weights of the backbone are trained, as float32 master copies."""
 
-    kind: str = "full"
+    kind: str = field(default="full", init=False)
 
 
 def init(params: dict[str, Any]) -> dict[str, dict[str, jax.Array]]:

@@ -10,7 +10,7 @@ product), before fc2. Everything starts at one, so that the model is unchanged.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ from ntjax.models.config import ROOT, TransformerConfig
 class IA3Config:
     """IA³ has nothing to choose."""
 
-    kind: str = "ia3"
+    kind: str = field(default="ia3", init=False)
 
 
 def init(model: TransformerConfig) -> dict[str, jax.Array]:

@@ -5,7 +5,7 @@ unchanged; dropout acts on the branch's input.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -28,7 +28,7 @@ class LoRAConfig:
     rank: int = 8
     alpha: float = 16.0
     targets: tuple[str, ...] = ("query", "value")
-    kind: str = "lora"
+    kind: str = field(default="lora", init=False)
 
     def __post_init__(self):
         object.__setattr__(self, "targets", tuple(self.targets))

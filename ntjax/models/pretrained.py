@@ -72,7 +72,8 @@ class PretrainedModel:
             tokens, dim], `attention_L` [batch, heads, tokens, tokens], heads in true order.
 
         Raises:
-            UserError: a layer that does not exist, or more tokens than the model has positions.
+            UserError: a layer or a token that does not exist, or more tokens than the model has
+                positions.
         """
         self._check(ids, attention_mask, (*embeddings_layers, *attention_layers))
         return _apply(
@@ -87,9 +88,21 @@ class PretrainedModel:
             attention_mask,
         )
 
+    def _are_ids(self, ids: np.ndarray) -> bool:
+        return bool(ids.min() >= 0 and ids.max() < self.config.vocabulary_size)
+
     def _check(self, ids: Any, attention_mask: Any, layers: tuple[int, ...]) -> None:
+        ids = ids if hasattr(ids, "dtype") else np.asarray(ids)
         if np.ndim(ids) != 2:
             raise UserError(f"ids should be [batch, tokens], not of shape {np.shape(ids)}")
+        if ids.dtype.kind not in "iu":
+            raise UserError(f"ids should be whole numbers, not {ids.dtype}")
+        # Only of ids that lie on the host: looking at a device's would wait for it.
+        if isinstance(ids, np.ndarray) and ids.size and not self._are_ids(ids):
+            raise UserError(
+                f"ids are {ids.min()} to {ids.max()}; {self.name} has tokens 0 to "
+                f"{self.config.vocabulary_size - 1}"
+            )
         batch, tokens = np.shape(ids)
         check_length(self.config, tokens)
         square = (batch, 1, tokens, tokens)

@@ -74,7 +74,8 @@ def prepare(settings: Settings) -> Job:
         patience=settings.patience,
         seed=settings.seed,
     )
-    if not (settings.model in (mini.NAME, *PUBLISHED) or Path(settings.model).is_dir()):
+    name = settings.model.partition("@")[0]
+    if not (name in (mini.NAME, *PUBLISHED) or Path(settings.model).is_dir()):
         raise unknown_model(settings.model)  # before data are read, or downloaded
     parts = read_parts(settings)
     # A larger batch would be filled up with rows that weigh nothing.

@@ -166,7 +166,7 @@ class Trainer:
         self.hyperparameters = jax.device_put(hyperparameters, replicated_sharding())
         self.folder, self.describe_rows = folder, describe_rows
         self.train_step, self.predict = compile_train_step(config), compile_predict(config)
-        self._pending: list[tuple[int, jax.Array, np.ndarray]] = []
+        self._pending: list[tuple[int, dict[str, jax.Array], np.ndarray]] = []
 
     def fit(
         self,
@@ -179,7 +179,8 @@ class Trainer:
 
         Raises:
             Interrupted: SIGTERM or Ctrl-C came; the state is saved.
-            UserError: the loss is not finite any more; step and rows are named.
+            UserError: the run diverged (loss, gradient or the validation rows' outputs are not
+                finite any more); step and rows are named.
         """
         passes = len(jax.local_devices()) * self.loop.accumulation
         # Slots without a row weigh nothing, so that any batch size runs on any number of devices.
@@ -201,7 +202,7 @@ class Trainer:
                 while at.step < self.loop.steps and not self._stale(at):
                     batch = batches.batch(at.step)
                     state, values = self._step(state, at, batch, slots)
-                    line = self._look(state, at, values, validation)
+                    line = self._look(state, at, values, batch, validation)
                     if line is not None:
                         if "validation_loss" in line:
                             state = self._select(state, at, line)
@@ -237,11 +238,16 @@ class Trainer:
             spread(padded, self.loop.accumulation),
         )
         at.step += 1
-        self._pending.append((at.step, values["loss"], batch.real_rows))
+        self._pending.append((at.step, values, batch.real_rows))
         return state._replace(member=member), values
 
     def _look(
-        self, state: _State, at: _Progress, values: dict[str, jax.Array], validation: TokenisedSet
+        self,
+        state: _State,
+        at: _Progress,
+        values: dict[str, jax.Array],
+        batch: Batch,
+        validation: TokenisedSet,
     ) -> dict[str, Any] | None:
         """The log's line for this step, if it is one to log."""
         last = at.step == self.loop.steps
@@ -252,6 +258,9 @@ class Trainer:
         line = {"step": at.step} | {name: float(value) for name, value in values.items()}
         if evaluates:
             logits = predict(self.predict, self.params, state.member.trainable, validation)
+            if not np.isfinite(logits).all():
+                what = f"the validation rows' outputs after step {at.step} are not finite"
+                raise self._diverged(what, batch.real_rows)
             scores = evaluate(logits, validation.labels)
             line |= {f"validation_{name}": value for name, value in scores.items()}
         return line
@@ -270,13 +279,18 @@ class Trainer:
 
     def _raise_if_not_finite(self) -> None:
         pending, self._pending = self._pending, []
-        for step, loss, rows in pending:
-            if not np.isfinite(loss):
-                raise UserError(
-                    f"the loss at step {step} is {float(loss)}; its batch held "
-                    f"{self.describe_rows(rows)}; nothing of it was saved: look at these rows, "
-                    "lower --learning-rate, or use --dtype float32"
-                )
+        for step, values, rows in pending:
+            # The gradient too: one that is not finite spoils the state before any loss shows it.
+            for name in ("loss", "gradient_norm"):
+                if not np.isfinite(values[name]):
+                    what = f"the {name.replace('_', ' ')} at step {step} is {float(values[name])}"
+                    raise self._diverged(what, rows)
+
+    def _diverged(self, what: str, rows: np.ndarray) -> UserError:
+        return UserError(
+            f"{what}; its batch held {self.describe_rows(rows)}; nothing of it was saved: look at "
+            "these rows, lower --learning-rate, or use --dtype float32"
+        )
 
 
 def _pad(batch: Batch, slots: int) -> Batch:

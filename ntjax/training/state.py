@@ -29,7 +29,13 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=1, create=True, enable_async_checkpointing=False
         )
-        self._manager = ocp.CheckpointManager(Path(folder).resolve(), options=options)
+        handlers = {
+            "state": ocp.StandardCheckpointHandler(),
+            "progress": ocp.JsonCheckpointHandler(),
+        }
+        self._manager = ocp.CheckpointManager(
+            Path(folder).resolve(), options=options, item_handlers=handlers
+        )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -51,7 +57,7 @@ class Checkpoints:
         """The newest state in the shape and placement of `template`; None if there is none.
 
         Raises:
-            UserError: the checkpoint was written by a different configuration.
+            UserError: the checkpoint was written by a different configuration, or is damaged.
         """
         step = self._manager.latest_step()
         if step is None:
@@ -61,15 +67,26 @@ class Checkpoints:
             state=ocp.args.StandardRestore(wanted), progress=ocp.args.JsonRestore()
         )
         try:
+            self._refuse_other(step, wanted)
             restored = self._manager.restore(step, args=items)
-        except (ValueError, KeyError, FileNotFoundError) as error:
+        except (AttributeError, KeyError, OSError, ValueError) as error:
             raise UserError(
-                f"{self._manager.directory}: the checkpoint of step {step} does not hold this "
-                f"run's parameters; was it made with other options? ({_first_line(error)})"
+                f"{self._manager.directory / str(step)}: the checkpoint is damaged; delete it and "
+                f"start again ({_first_line(error)})"
             ) from error
         leaves = [restored.state[name] for name in named_leaves(template)]
         state = jax.tree.unflatten(jax.tree.structure(template), leaves)
         return state, dict(restored.progress)
+
+    def _refuse_other(self, step: int, wanted: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+        # Orbax would say so too, but after it has begun to read, from tasks of its own.
+        stored = self._manager.item_metadata(step).state
+        shapes = {name: (tuple(leaf.shape), leaf.dtype) for name, leaf in stored.items()}
+        if shapes != {name: (leaf.shape, leaf.dtype) for name, leaf in wanted.items()}:
+            raise UserError(
+                f"{self._manager.directory / str(step)}: the checkpoint does not hold this run's "
+                "parameters; was it made with other options?"
+            )
 
 
 def _first_line(error: BaseException) -> str:

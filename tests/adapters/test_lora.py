@@ -26,8 +26,8 @@ def random_branches(config, model, seed=1):
     for name in config.targets:
         layers, inputs, outputs = shapes[f"nucleotide_transformer/layers/{name}"]["w"]
         branches[name] = {
-            "a": (random.normal(size=(layers, inputs, config.rank)) / inputs**0.5),
-            "b": random.normal(size=(layers, config.rank, outputs)) / outputs**0.5,
+            "a": random.normal(size=(layers, inputs, config.rank)) / inputs**0.5,
+            "b": random.normal(size=(layers, config.rank, outputs)) / 4,
         }
     return jax.tree.map(lambda array: array.astype(np.float32), branches)
 
@@ -107,7 +107,7 @@ def test_branches_act_beside_their_layers(config, model):
     expected = reference_forward(model, params, TOKENS, branches=branches, scale=scale)
     bare = reference_forward(model, params, TOKENS)
     for name, value in got.items():
-        assert abs(expected[name] - bare[name]).max() > 2e-3
+        assert abs(expected[name] - bare[name]).max() > 0.01
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-5, err_msg=name)
 
 
@@ -159,6 +159,11 @@ def test_dropout_zeroes_or_rescales_the_branchs_input():
     np.testing.assert_allclose(got, np.where(kept, 2 * np.asarray(X) / 0.6, 0), rtol=1e-6)
 
 
+def test_rate_zero_drops_nothing_at_all():
+    np.testing.assert_array_equal(dropped_branch(X, 0.0, KEYS), dropped_branch(X, None, None))
+    np.testing.assert_allclose(dropped_branch(X, None, None), 2 * X, rtol=1e-6)
+
+
 def test_dropout_leaves_the_expectation_as_it_is():
     rate, many = 0.3, 20_000
     x = jnp.broadcast_to(X[:1], (many, 5, 3))
@@ -173,14 +178,13 @@ def test_dropout_leaves_the_expectation_as_it_is():
 def test_masks_differ_between_examples_layers_and_targets():
     same = jnp.ones((4, 8, 8))
     draws = [
-        dropped_branch(same, 0.5, KEYS),
-        dropped_branch(same, 0.5, KEYS, layer=1),
-        dropped_branch(same, 0.5, KEYS, name="value"),
-        dropped_branch(same, 0.5, KEYS, layer=1, name="fc2"),
+        dropped_branch(same, 0.5, KEYS, layer=layer, name=name)
+        for layer in range(3)
+        for name in PROJECTIONS
     ]
     masks = [example.tobytes() for draw in draws for example in draw]
     assert len(set(masks)) == len(masks)
-    np.testing.assert_array_equal(dropped_branch(same, 0.5, KEYS), draws[0])
+    np.testing.assert_array_equal(dropped_branch(same, 0.5, KEYS, layer=0, name="query"), draws[0])
 
 
 def adapted(model):
@@ -192,7 +196,7 @@ def test_rate_zero_equals_no_dropout(model):
     without = run(model, params, adapter)
     keys = jax.random.split(jax.random.key(5), 2)
     for name, value in run(model, params, adapter, Dropout(jnp.float32(0), keys)).items():
-        np.testing.assert_allclose(value, without[name], rtol=0, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(value, without[name], rtol=0, atol=1e-5, err_msg=name)
 
 
 def test_an_examples_mask_depends_on_its_own_key_only(model):
@@ -205,8 +209,8 @@ def test_an_examples_mask_depends_on_its_own_key_only(model):
 
     first = logits((0, 1), (0, 1))
     # Another place in the batch, another neighbour with another key.
-    np.testing.assert_allclose(logits((1, 0), (2, 0))[1], first[0], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(logits((1, 0), (1, 0)), first[::-1], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(logits((1, 0), (2, 0))[1], first[0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logits((1, 0), (1, 0)), first[::-1], rtol=0, atol=1e-5)
     assert abs(logits((0, 1), (2, 1))[0] - first[0]).max() > 1e-3
 
 

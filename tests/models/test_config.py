@@ -2,7 +2,7 @@ import dataclasses
 import json
 
 import pytest
-from conftest import GOLDEN_NAMES
+from reference_checkpoints import GOLDEN_NAMES
 
 from ntjax.errors import UserError
 from ntjax.models.config import (

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import GOLDEN_NAMES
+from reference_checkpoints import GOLDEN_NAMES
 from reference_transformer import reference_forward
 
 LAYERS = (1, 2, 3)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import GOLDEN_NAMES
+from reference_checkpoints import GOLDEN_NAMES
 from reference_transformer import reference_forward
 
 import ntjax
@@ -280,3 +280,16 @@ def test_a_refused_hyperparameter_is_reported_with_the_files_path(tmp_path, gold
     with pytest.raises(UserError) as error:
         ntjax.load_pretrained(folder)
     assert str(error.value).startswith(f"{file}: add_bias_kv=True is not supported")
+
+
+@pytest.mark.parametrize("ids", [[[3, 4107]], [[3, -1]]])
+def test_ids_outside_the_vocabulary_are_refused(ids, golden_model):
+    nt = golden_model("rotary_gelu")
+    with pytest.raises(UserError, match="rotary_gelu has tokens 0 to 4106"):
+        nt.apply(nt.params, np.asarray(ids, np.int32))
+
+
+def test_ids_that_are_not_whole_numbers_are_refused(golden_model):
+    nt = golden_model("rotary_gelu")
+    with pytest.raises(UserError, match="whole numbers, not float32"):
+        nt.apply(nt.params, np.ones((1, 2), np.float32))

@@ -1,6 +1,6 @@
 """Train on all devices of this process in several ways; the results go to an .npz file.
 
-    XLA_FLAGS=--xla_force_host_platform_device_count=8 python on_devices.py OUT.npz
+XLA_FLAGS=--xla_force_host_platform_device_count=8 python on_devices.py OUT.npz
 """
 
 import sys
@@ -23,7 +23,12 @@ from ntjax.training.step import DEVICES, DeviceBatch, compile_train_step, summed
 
 STEPS, BATCH_SIZE = 10, 12  # 12 rows: not a multiple of 8 devices, nor of 2 devices × 4 passes
 LENGTHS = (7, 10)
-ACCUMULATIONS = {"ia3": (1, 4), "lora": (1, 2, 4), "full": (1, 4)}
+# Accumulation steps tried on each number of devices; every one costs a compilation.
+ACCUMULATIONS = {
+    1: {"ia3": (1,), "lora": (1, 2, 4), "full": (1,)},
+    2: {"ia3": (4,), "lora": (2,), "full": (4,)},
+    8: {"ia3": (2,), "lora": (1, 4), "full": (1,)},
+}
 
 
 def slots(accumulation):
@@ -73,14 +78,9 @@ def looped():
 
 
 def main():
-    cases = {
-        f"{kind}/{accumulation}": trained(kind, accumulation)
-        for kind in ("ia3", "lora")
-        for accumulation in ACCUMULATIONS[kind]
-    }
-    # One of the two is enough on each number of devices.
-    accumulation = ACCUMULATIONS["full"][jax.local_device_count() > 1]
-    cases |= {f"full/{accumulation}": full_gradient(accumulation), "head/2": looped()}
+    chosen = ACCUMULATIONS[jax.local_device_count()]
+    cases = {f"{kind}/{n}": trained(kind, n) for kind in ("ia3", "lora") for n in chosen[kind]}
+    cases |= {f"full/{n}": full_gradient(n) for n in chosen["full"]} | {"head/2": looped()}
     arrays = {f"{case}/{name}": a for case, leaves in cases.items() for name, a in leaves.items()}
     np.savez(sys.argv[1], **arrays)
 

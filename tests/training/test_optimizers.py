@@ -1,0 +1,185 @@
+"""AdamW, its schedules and what it decays, against NumPy and against trees written out."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import ADAPTERS, MODEL, named, parameters, trainable
+
+from ntjax import adapters
+from ntjax.adapters import Adapter, LoRAConfig
+from ntjax.adapters.lora import PROJECTIONS
+from ntjax.errors import UserError
+from ntjax.models.config import TransformerConfig
+from ntjax.models.forward import random_parameters
+from ntjax.training.optimizers import (
+    SCHEDULES,
+    OptimizerConfig,
+    decayed,
+    make_optimizer,
+    schedule_factor,
+)
+from ntjax.training.step import Trainable
+
+
+def expected_factor(schedule, step, steps, warmup):
+    if step < warmup:
+        return step / warmup
+    done = (step - warmup) / (steps - warmup)
+    if schedule == "linear":
+        return 1 - done
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * done)) / 2
+    return 1.0 if step == 0 else math.sqrt(max(warmup, 1) / step)
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 6])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedule_at_every_step(schedule, warmup):
+    config = OptimizerConfig(20, schedule, warmup)
+    values = jax.jit(partial(schedule_factor, config))(jnp.arange(21))
+    expected = [expected_factor(schedule, step, 20, warmup) for step in range(21)]
+    np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("linear", [0, 1, 0.875, 0.5, 0]),
+        ("cosine", [0, 1, 0.9619, 0.5, 0]),
+        ("inverse-sqrt", [0, 1, 0.7071, 0.4472, 0.3333]),
+    ],
+)
+def test_schedule_in_numbers(schedule, factors):
+    config = OptimizerConfig(9, schedule, warmup_steps=1)
+    values = jax.jit(partial(schedule_factor, config))(jnp.array([0, 1, 2, 5, 9]))
+    assert values.tolist() == pytest.approx(factors, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 10, "schedule": "step"}, "unknown schedule 'step'"),
+        ({"steps": 10, "warmup_steps": 10}, "more than the warm-up steps"),
+        ({"steps": 10, "warmup_steps": -1}, "more than the warm-up steps"),
+        ({"steps": 0}, "must be above 0"),
+    ],
+)
+def test_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        OptimizerConfig(**options)
+
+
+class NumpyAdamW:
+    """Loshchilov and Hutter 2019, algorithm 2, with the gradient's global norm bounded."""
+
+    def __init__(self, weights, decays, weight_decay, clip):
+        self.weights = {name: w.astype(np.float64) for name, w in weights.items()}
+        self.first = {name: np.zeros(w.shape) for name, w in weights.items()}
+        self.second = {name: np.zeros(w.shape) for name, w in weights.items()}
+        self.decays, self.weight_decay, self.clip, self.count = decays, weight_decay, clip, 0
+
+    def step(self, gradients, rate):
+        self.count += 1
+        norm = math.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values()))
+        shrink = min(1.0, self.clip / norm) if self.clip else 1.0
+        for name, gradient in gradients.items():
+            g = gradient.astype(np.float64) * shrink
+            self.first[name] = 0.9 * self.first[name] + 0.1 * g
+            self.second[name] = 0.999 * self.second[name] + 0.001 * g**2
+            m = self.first[name] / (1 - 0.9**self.count)
+            v = self.second[name] / (1 - 0.999**self.count)
+            decay = self.weight_decay * self.weights[name] if self.decays[name] else 0.0
+            self.weights[name] -= rate * (m / (np.sqrt(v) + 1e-8) + decay)
+        return norm
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_five_steps_of_adamw(weight_decay, clip):
+    random, rate = np.random.default_rng(0), 0.05
+    start = trainable("lora", parameters())
+    expected = NumpyAdamW(named(start), LORA_DECAYS, weight_decay, clip)
+    optimizer = make_optimizer(OptimizerConfig(5, weight_decay=weight_decay, gradient_clip=clip))
+    update, state, weights = jax.jit(optimizer.update), optimizer.init(start), start
+    for size in (1e-3, 0.02, 1.0, 1e3, 1e-6):  # norms below and above the bound
+        gradients = jax.tree.map(
+            lambda w, size=size: (size * random.standard_normal(w.shape)).astype(np.float32),
+            weights,
+        )
+        expected.step(named(gradients), rate)
+        updates, state = update(gradients, state, weights)
+        weights = jax.tree.map(lambda w, u: w - rate * u, weights, updates)
+    assert named(weights).keys() == expected.weights.keys()
+    for name, leaf in named(weights).items():
+        np.testing.assert_allclose(leaf, expected.weights[name], rtol=0, atol=2e-6, err_msg=name)
+
+
+HEAD_DECAYS = {
+    ".head['dense']['b']": False,
+    ".head['dense']['w']": True,
+    ".head['output']['b']": False,
+    ".head['output']['w']": True,
+}
+IA3_DECAYS = HEAD_DECAYS | {f".adapter.parameters['l_{name}']": False for name in ("k", "v", "ff")}
+LORA_DECAYS = HEAD_DECAYS | {
+    f".adapter.parameters['{target}']['{factor}']": True
+    for target in ("query", "value")
+    for factor in ("a", "b")
+}
+
+
+def decays_of(tree):
+    mask = decayed(tree)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(mask)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("head", HEAD_DECAYS), ("ia3", IA3_DECAYS), ("lora", LORA_DECAYS)]
+)
+def test_decayed_parameters(kind, expected):
+    assert decays_of(trainable(kind, parameters())) == expected
+
+
+def test_decayed_parameters_of_every_lora_target():
+    config = LoRAConfig(targets=PROJECTIONS)
+    branches = jax.eval_shape(partial(adapters.init, config, MODEL, {}), jax.random.key(0))
+    mask = decays_of(Trainable(Adapter(config, branches.parameters), {}))
+    assert mask == {
+        f".adapter.parameters['{target}']['{factor}']": True
+        for target in ("query", "key", "value", "mha_output", "fc1", "fc2")
+        for factor in ("a", "b")
+    }
+
+
+LAYER = "nucleotide_transformer/layers"
+FULL_DECAYS = {
+    "nucleotide_transformer/embed": {"embeddings": True},
+    "nucleotide_transformer/positional_embedding": {"embeddings": True},
+    "nucleotide_transformer/emb_layer_norm_before": {"scale": False, "offset": False},
+    "nucleotide_transformer/emb_layer_norm_after": {"scale": False, "offset": False},
+    f"{LAYER}/self_attention_layer_norm": {"scale": False, "offset": False},
+    f"{LAYER}/query": {"w": True, "b": False},
+    f"{LAYER}/key": {"w": True, "b": False},
+    f"{LAYER}/value": {"w": True, "b": False},
+    f"{LAYER}/mha_output": {"w": True, "b": False},
+    f"{LAYER}/final_layer_norm": {"scale": False, "offset": False},
+    f"{LAYER}/fc1": {"w": True, "b": False},
+    f"{LAYER}/fc2": {"w": True, "b": False},
+}
+
+
+def test_decayed_parameters_of_the_whole_backbone():
+    everything = TransformerConfig(
+        **(vars(MODEL) | {"positional_embedding": "learned", "emb_layer_norm_before": True})
+    )
+    params = jax.eval_shape(partial(random_parameters, everything), jax.random.key(0))
+    config = ADAPTERS["full"]
+    weights = jax.eval_shape(
+        partial(adapters.init, config, everything), params, jax.random.key(0)
+    ).parameters
+    assert decayed(Trainable(Adapter(config, weights), {})).adapter.parameters == FULL_DECAYS
