@@ -32,7 +32,7 @@ from ntjax.training.finetuning import (
 from ntjax.training.settings import Settings, complete, differing, from_saved, option
 
 BASELINES_FILE = "baselines.json"
-_SHOWN = ("accuracy", "mcc", "sensitivity", "specificity", "auroc", "ece")
+_SHOWN = ("accuracy", "mcc", "auroc", "ece")
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ def evaluate(
 
     Resampling is not stratified by class: how many rows are positive is as much an accident of
     the sample as their scores are. An interval cannot show what no row shows: without a single
-    error, accuracy is 1 in every resample.
+    error, accuracy is 1 in every resample. That of `ece` can lie above its value: drawing rows
+    anew adds noise to every bin, and `ece` counts noise as error.
 
     Arguments:
         labels: integers `[n]` in 0..classes-1.

@@ -168,10 +168,9 @@ class TestDivergence:
         assert {int(row) for row in listed} == self.rows_of(1)
         assert not list((tmp_path / "checkpoints").iterdir())
 
-    def test_a_gradient_that_is_not_finite(self, train, params, tmp_path, monkeypatch):
-        """It spoils the state while the loss is still a number: a stop must not save it."""
+    def test_a_gradient_that_is_not_finite(self, train, params, tmp_path):
         start = trainable("ia3", params)
-        # A loss of about 1e30: finite, but the gradient's square is not.
+        # A loss of about 1e30 is still a number; the square of its gradient is not.
         start.head["output"]["w"][:] *= 1e30
         with pytest.raises(UserError, match="the gradient norm at step 1 is inf"):
             train(start=start)
