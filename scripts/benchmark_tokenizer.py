@@ -5,7 +5,7 @@
 Both make the same padded int32 array, which the script checks first. Both use one thread, so the
 times are the process's CPU times, which other programs disturb less than the clock; runs alternate,
 and the table shows medians. Takes about half a minute. Expected: at least 20 times faster on
-sequences of one length without N (the first two rows), 12 to 15 times on the others.
+sequences of one length without N (the first two rows), 13 to 17 times on the others.
 """
 
 import argparse
