@@ -92,14 +92,18 @@ def assert_same_run(folder, uninterrupted):
         assert array.tobytes() == expected[1][name].tobytes(), name
 
 
+def wait_for_a_checkpoint_being_written(process, folder):
+    while not any("tmp" in path.name for path in (folder / "checkpoints").iterdir()):
+        assert process.poll() is None, process.stderr.read()
+
+
 def test_killed_four_times(start, uninterrupted, tmp_path):
-    random = np.random.default_rng(20)
-    # A checkpoint is begun when the line of a fifth step has been written. The first kill comes
-    # before there is any; the next ones as one is being written, or a moment later.
-    for lines in (2, 10, 20, 36):
+    # Before there is a checkpoint, between two, and twice while one is being written.
+    for lines, writing in ((2, False), (9, True), (22, False), (36, True)):
         process = start(tmp_path)
         wait_for_lines(process, tmp_path, lines)
-        time.sleep(random.uniform(0, 0.05) if lines > 10 else 0)
+        if writing:
+            wait_for_a_checkpoint_being_written(process, tmp_path)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
