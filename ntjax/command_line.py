@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import tyro
@@ -21,7 +21,7 @@ _VALUES = {"INT": "a whole number", "FLOAT": "a number with a decimal point"}
 def parse(options: type, module: str, description: str) -> Any:
     """An instance of the dataclass `options` from the command line; `--help` explains it.
 
-    Args:
+    Arguments:
         options: a dataclass with a docstring under each field.
         module: the command, as in `python -m ntjax.finetune`.
         description: what it does; lines that begin with `python -m` are shown as they are.
@@ -77,15 +77,28 @@ def run(command: Callable[[], Any]) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            _leave_quietly()
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {place}{error.strerror or error}: check the disk's space and the folder's "
+            "permissions; what was saved before is untouched",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     except Interrupted as interrupted:
         print(
             f"{interrupted}; its state is saved: go on with --resume --out and its folder",
             file=sys.stderr,
         )
         sys.exit(128 + interrupted.signal_number)
-    except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
-        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _leave_quietly() -> NoReturn:
+    """Who reads the output, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
+    sys.exit(128 + signal.SIGPIPE)

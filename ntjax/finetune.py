@@ -5,6 +5,7 @@ python -m ntjax.finetune --model 2B5_multi_species      # E. coli promoters, IAÂ
 python -m ntjax.finetune --model 500M_1000G --adapter lora --train mine.csv
 """
 
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ def finetune(options: Options) -> dict[str, Any]:
         return read_json(folder / RESULT_FILE)
     if chosen:
         print("chosen for you: " + ", ".join(f"{option(k)} {v}" for k, v in chosen.items()))
-    job = prepare(settings)
+    job = prepare(settings, _recorded_revision(folder) if options.resume else None)
     open_folder(folder, job, options.resume)
     _print_job(job, folder)
     began = time.perf_counter()
@@ -115,6 +116,12 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
     return options.out, settings, {}
 
 
+def _recorded_revision(folder: Path) -> str | None:
+    """Of the published model a run was begun with; the newest one may have changed since."""
+    model = read_json(folder / CONFIG_FILE).get("model")
+    return model.get("revision") if isinstance(model, dict) else None
+
+
 def _is_finished(folder: Path, settings: Settings) -> bool:
     return (folder / RESULT_FILE).exists() and (
         (folder / BASELINES_FILE).exists() or not settings.baselines
@@ -134,24 +141,20 @@ def _print_job(job: Job, folder: Path) -> None:
     shapes = jax.tree.leaves(
         parameter_shapes(job.model.config), is_leaf=lambda leaf: isinstance(leaf, tuple)
     )
-    total = sum(_product(shape) for shape in shapes)
+    total = sum(math.prod(shape) for shape in shapes)
     trained = jax.eval_shape(lambda: initial_trainable(job))
     adapter, head = (sum(leaf.size for leaf in jax.tree.leaves(part)) for part in trained)
     print(f"model: {job.model.name}, {total:,} parameters, {job.settings.dtype}")
     print(f"trained: {adapter:,} ({job.settings.adapter}) + {head:,} (head) parameters")
     counts = ", ".join(f"{len(table):,} {part}" for part, table in job.parts.tables.items())
-    print(f"rows: {counts}; classes: {', '.join(job.parts.classes)}")
+    classes = list(job.parts.classes)
+    if len(classes) == 2:
+        classes[1] += " (positive)"
+    print(f"rows: {counts}; classes: {', '.join(classes)}")
     print(f"devices: {jax.local_device_count()} Ã— {jax.devices()[0].device_kind}")
     for note in (*job.parts.notes, *([job.model.notice] if job.model.notice else [])):
         print(f"note: {note}")
     print(f"folder: {folder}", flush=True)
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def _print_results(rows: dict[str, dict[str, Any]]) -> None:

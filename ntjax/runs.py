@@ -21,6 +21,7 @@ from ntjax.adapters import Adapter, AdapterConfig
 from ntjax.calibration import Calibration, calibrated_probabilities, calibration_from_dict
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.atomic import written_atomically
+from ntjax.checkpoints.cache import locate, sha256
 from ntjax.checkpoints.official import write_pytree
 from ntjax.data.batching import TokenisedSet
 from ntjax.data.sequences import clean_sequences
@@ -35,7 +36,17 @@ from ntjax.training.step import StepConfig, Trainable, compile_predict
 
 ADAPTER_FILE, DESCRIPTION_FILE = "adapter.safetensors", "adapter.json"
 _FORMAT = 1
-_KEYS = {"format", "model", "dtype", "adapter", "head", "classes", "calibration", "training"}
+_KEYS = {
+    "format",
+    "tensors_sha256",
+    "model",
+    "dtype",
+    "adapter",
+    "head",
+    "classes",
+    "calibration",
+    "training",
+}
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -67,6 +78,7 @@ def save_run(
     classes: Sequence[str],
     calibration: Calibration | None,
     training: dict[str, Any],
+    dtype: str,
 ) -> None:
     """Write adapter and head (and, after full fine-tuning, the whole model) into `folder`."""
     adapter = trainable.adapter
@@ -74,14 +86,15 @@ def save_run(
     if adapter.config.kind == "full":
         merged = jax.tree.map(np.asarray, adapters.merge(adapter, model.params))
         write_pytree(folder, _as_float32(merged), model.config.to_hyperparams())
-        source = {"path": "."}
+        source = {"path": ".", "sha256": sha256(locate(folder)[1])}
         trainable = trainable._replace(adapter=Adapter(adapter.config, {}))
     tensors = {name: np.asarray(leaf) for name, leaf in named_leaves(_saved(trainable)).items()}
     safetensors.write(folder / ADAPTER_FILE, tensors, {"format": str(_FORMAT)})
     description = {
         "format": _FORMAT,
+        "tensors_sha256": sha256(folder / ADAPTER_FILE),
         "model": {"name": model.name, **source},
-        "dtype": model.dtype,
+        "dtype": dtype,
         "adapter": asdict(adapter.config),
         "head": asdict(head),
         "classes": list(classes),
@@ -159,7 +172,7 @@ def _compiled(config: StepConfig) -> Callable:
 def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
     """Load what `python -m ntjax.finetune` has written.
 
-    Args:
+    Arguments:
         folder: a run folder (`adapter.safetensors` and `adapter.json` are enough).
         model: where the backbone is now, if not where it was.
 
@@ -176,6 +189,11 @@ def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
     )
     _check_backbone(backbone, saved.source, folder)
     trainable = _read_trainable(folder, backbone, saved.adapter, saved.head)
+    if sha256(folder / ADAPTER_FILE) != saved.tensors_sha256:
+        raise UserError(
+            f"{folder / ADAPTER_FILE} is not the file that {DESCRIPTION_FILE} was written with "
+            "(its SHA-256 differs): restore it, or take both files of one run"
+        )
     return Run(backbone, saved.head, trainable, saved.classes, saved.calibration)
 
 
@@ -188,6 +206,7 @@ class _Description(NamedTuple):
     calibration: Calibration | None
     source: dict[str, str]
     dtype: str
+    tensors_sha256: str
 
 
 def _read_description(path: Path) -> _Description:
@@ -204,6 +223,7 @@ def _read_description(path: Path) -> _Description:
             calibration_from_dict(content["calibration"]) if content["calibration"] else None,
             dict(content["model"]),
             content["dtype"],
+            content["tensors_sha256"],
         )
         if described.head.pooling not in heads.POOLINGS:
             raise ValueError(f"unknown pooling {described.head.pooling!r}")
@@ -220,7 +240,7 @@ def _read_description(path: Path) -> _Description:
 def _backbone(folder: Path, source: dict[str, str], kind: str) -> str:
     if kind == "full":
         return str(folder)
-    # A folder is recorded by its path; a published model by name and commit, wherever the cache is.
+    # A folder is recorded by its path; a published model by name and commit, wherever it lies.
     if "revision" in source:
         return f"{source['name']}@{source['revision']}"
     if "path" not in source:

@@ -29,18 +29,29 @@ def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration | None:
 
 
 def score_logits(
-    logits: np.ndarray, labels: np.ndarray, calibration: Calibration | None, seed: int
+    logits: np.ndarray,
+    labels: np.ndarray,
+    calibration: Calibration | None,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray | None]:
     """Metrics as in `test_metrics.json`, probabilities and calibrated probabilities [n, classes].
+
+    Arguments:
+        logits: [n, classes].
+        labels: class numbers [n].
+        calibration: fitted on other rows, or None.
+        seed: of the bootstrap.
+        groups: [n], related rows share a number and are drawn together by the bootstrap.
 
     Softmax is taken in float64: float32 would round confident rows to 1 and tie them.
     """
     probabilities = softmax(logits.astype(np.float64), axis=1)
-    result: dict[str, Any] = metrics.evaluate(labels, probabilities, seed=seed)
+    result: dict[str, Any] = metrics.evaluate(labels, probabilities, seed=seed, groups=groups)
     calibrated = None
     if calibration is not None:
         calibrated = calibrated_probabilities(calibration, logits)
-        result["calibrated"] = metrics.evaluate(labels, calibrated, seed=seed)
+        result["calibrated"] = metrics.evaluate(labels, calibrated, seed=seed, groups=groups)
     else:
         result["calibrated"] = None
     return result, probabilities, calibrated
@@ -54,7 +65,7 @@ def reliability(
     For each class, against all others, ten equal-width bins: rows, mean probability, fraction
     that is of the class with its 95% Wilson interval; None in an empty bin.
 
-    Args:
+    Arguments:
         labels: int [n].
         probabilities: [n, classes]; None gives None.
     """

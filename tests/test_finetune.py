@@ -401,7 +401,7 @@ def test_what_was_chosen_is_printed_first(here, command):
     assert text[0] == "chosen for you: --learning-rate 0.003, --batch-size 8"
     assert text[1] == f"model: {MODEL}, 142,539 parameters, float32"
     assert text[2] == "trained: 192 (ia3) + 306 (head) parameters"
-    assert text[3] == "rows: 160 train, 10 validation, 10 calibration, 20 test; classes: 0, 1"
+    assert text[3] == "rows: 160 train, 10 validation, 10 calibration, 20 test; classes: 0, 1 (positive)"
     assert text[-1] == f"results: {out}"
     table = [line for line in text if line.startswith("rotary_gelu ia3")]
     assert len(table) == 2
@@ -732,6 +732,19 @@ def test_resuming_with_other_data(refused, here, tmp_path, finished):
     assert contents(out) == before
 
 
+def test_resuming_when_data_and_weights_lie_elsewhere_now(here, tmp_path, finished):
+    out = tmp_path / "out"
+    run(quick(here / "train.csv", steps=2), out)
+    unfinished(out)
+    config = read(out, "config.json")
+    config["model"]["path"] = "/elsewhere"
+    for part in config["data"].values():
+        part["source"] = "/elsewhere/train.csv"
+    (out / "config.json").write_text(json.dumps(config))
+    run(Settings(), out, resume=True)
+    assert (out / "test_metrics.json").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -744,7 +757,7 @@ def test_resuming_with_other_data(refused, here, tmp_path, finished):
         (lambda c: c.pop("data"), "should hold settings, model, data, classes, notes"),
         (lambda c: c["data"].update(other={}), "cannot resume: data (other) is not what"),
         (lambda c: c.update(model=None), "cannot resume: model ("),
-        (lambda c: c["model"].update(path="/elsewhere"), "cannot resume: model (path) is not what"),
+        (lambda c: c["model"].update(name="other"), "cannot resume: model (name) is not what"),
         (lambda c: c["model"].update(sha256="0" * 64), "cannot resume: model (sha256) is not what"),
     ],
 )

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 
 import ntjax
+from ntjax import load_pretrained, load_run
 from ntjax.checkpoints.official import write_pytree
 from ntjax.errors import UserError
 from ntjax.runs import ADAPTER_FILE, DESCRIPTION_FILE
@@ -114,6 +115,7 @@ def test_the_description(finished, adapter):
     description = json.loads((finished(adapter) / DESCRIPTION_FILE).read_text())
     assert list(description) == [
         "format",
+        "tensors_sha256",
         "model",
         "dtype",
         "adapter",
@@ -357,3 +359,27 @@ def test_a_bfloat16_run_keeps_its_type(here):
     assert loaded.model.dtype == "bfloat16"
     found = loaded.predict(sequences_of(here / "bfloat16"))[:, 1]
     np.testing.assert_allclose(found, columns(here / "bfloat16")["probability"], atol=1e-6)
+
+
+def test_tensors_of_another_run_are_refused(copy, here, tmp_path):
+    run(quick(here / "train.csv", adapter="ia3", seed=7), tmp_path / "other")
+    shutil.copy(tmp_path / "other" / ADAPTER_FILE, copy / ADAPTER_FILE)
+    with pytest.raises(UserError, match=r"is not the file that adapter\.json was written with"):
+        load_run(copy)
+
+
+def test_a_fully_trained_run_refuses_other_weights(finished, here):
+    with pytest.raises(UserError, match="trained on other weights"):
+        load_run(finished("full"), model=quick(here / "train.csv").model)
+
+
+def test_full_fine_tuning_in_bfloat16_keeps_the_float32_weights(here, tmp_path):
+    settings = quick(
+        here / "train.csv", adapter="full", dtype="bfloat16", steps=2, learning_rate=1e-9
+    )
+    run(settings, tmp_path / "full")
+    before, after = load_pretrained(settings.model), load_pretrained(tmp_path / "full")
+    for module, parameters in before.params.items():
+        for name, value in parameters.items():
+            np.testing.assert_allclose(after.params[module][name], value, atol=1e-7)
+    assert load_run(tmp_path / "full").model.dtype == "bfloat16"

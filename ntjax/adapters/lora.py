@@ -63,7 +63,7 @@ def make_hook(
 ) -> Callable:
     """The hook around every linear layer.
 
-    Args:
+    Arguments:
         rate: probability to drop an input of the branch; None to drop nothing.
         keys: one random key per example [batch], so that the draw does not depend on how the
             batch is spread over devices or accumulation steps.

@@ -23,5 +23,7 @@ def score_baselines(
     for name, model in models.items():
         calibration = calibrate(model.logits(sequences["calibration"]), parts.labels["calibration"])
         logits = model.logits(sequences["test"])
-        results[name], _, _ = score_logits(logits, parts.labels["test"], calibration, seed)
+        results[name], _, _ = score_logits(
+            logits, parts.labels["test"], calibration, seed, parts.test_groups
+        )
     return results

@@ -19,7 +19,7 @@ class TokenisedSet:
     """Token ids of a set of sequences.
 
     Attributes:
-        tokens: int16 [rows, longest], padded with `<pad>` (int16 holds every vocabulary).
+        tokens: int16 (int32 if a token needs it) [rows, longest], padded with `<pad>`.
         lengths: int [rows], tokens of each row, `<cls>` included.
         labels: int32 [rows].
     """
@@ -31,7 +31,9 @@ class TokenisedSet:
     @classmethod
     def create(cls, ids: np.ndarray, labels: np.ndarray) -> "TokenisedSet":
         """From ids [rows, tokens] as the tokenizer gives them, and class numbers [rows]."""
-        return cls(ids.astype(np.int16), (ids != PAD_ID).sum(axis=1), np.asarray(labels, np.int32))
+        fits = ids.max(initial=0) <= np.iinfo(np.int16).max
+        tokens = ids.astype(np.int16 if fits else np.int32)
+        return cls(tokens, (ids != PAD_ID).sum(axis=1), np.asarray(labels, np.int32))
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -83,10 +85,14 @@ def make_batch(data: TokenisedSet, rows: np.ndarray, size: int, length: int) -> 
 
 
 class TrainingBatches:
-    """The batch of any step, from the seed and the step number."""
+    """The batch of any step, from the seed and the step number.
 
-    def __init__(self, data: TokenisedSet, batch_size: int, seed: int):
+    `slots`, if given, is how many a batch has at least: those beyond its rows weigh nothing.
+    """
+
+    def __init__(self, data: TokenisedSet, batch_size: int, seed: int, slots: int = 0):
         self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.slots = max(slots, batch_size)
         self.buckets = choose_buckets(data.lengths)
         self.bucket_of = np.searchsorted(self.buckets, data.lengths)
         self.batches_per_epoch = len(self._rows(0))
@@ -97,7 +103,7 @@ class TrainingBatches:
         epoch, place = divmod(step, self.batches_per_epoch)
         rows = self._rows(epoch)[place]
         length = int(self.buckets[self.bucket_of[rows].max()])
-        return make_batch(self.data, rows, self.batch_size, length)
+        return make_batch(self.data, rows, self.slots, length)
 
     def _rows(self, epoch: int) -> list[np.ndarray]:
         """All batches of an epoch: full ones of one bucket, then the left-overs by length."""

@@ -57,7 +57,7 @@ class PretrainedModel:
     ) -> dict[str, jax.Array]:
         """Run the model; compiled once for each shape and choice of outputs.
 
-        Args:
+        Arguments:
             params: weights, usually `self.params`.
             ids: int32 [batch, tokens].
             adapter: IA³, LoRA, ... to run with.
@@ -75,6 +75,7 @@ class PretrainedModel:
             UserError: a layer or a token that does not exist, or more tokens than the model has
                 positions.
         """
+        ids = ids if hasattr(ids, "dtype") else np.asarray(ids)
         self._check(ids, attention_mask, (*embeddings_layers, *attention_layers))
         return _apply(
             self.config,
@@ -92,7 +93,6 @@ class PretrainedModel:
         return bool(ids.min() >= 0 and ids.max() < self.config.vocabulary_size)
 
     def _check(self, ids: Any, attention_mask: Any, layers: tuple[int, ...]) -> None:
-        ids = ids if hasattr(ids, "dtype") else np.asarray(ids)
         if np.ndim(ids) != 2:
             raise UserError(f"ids should be [batch, tokens], not of shape {np.shape(ids)}")
         if ids.dtype.kind not in "iu":
@@ -166,7 +166,7 @@ def load_pretrained(
 ) -> PretrainedModel:
     """Load a published model, `mini`, or a folder that holds `jax_model/`.
 
-    Args:
+    Arguments:
         name_or_dir: a published name such as '500M_1000G' (of a certain revision:
             '500M_1000G@COMMIT'), 'mini', or a folder.
         dtype: 'float32' or 'bfloat16'; norms and biases are float32 in both.

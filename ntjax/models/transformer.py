@@ -113,7 +113,7 @@ class NucleotideTransformer(hk.Module):
     ) -> dict[str, jax.Array]:
         """Run the model.
 
-        Args:
+        Arguments:
             tokens: int32 [batch, tokens].
             attention_mask: bool [batch, 1, tokens, tokens], True where a query (third axis) may
                 look at a key (fourth axis); stands in for the padding mask.
@@ -276,7 +276,7 @@ def attend(
 ) -> tuple[jax.Array, jax.Array]:
     """Scaled dot-product attention with a float32 softmax.
 
-    Args:
+    Arguments:
         query, key, value: [batch, tokens, heads, key_dim].
         mask: bool, broadcastable to [batch, heads, tokens, tokens].
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntjax import adapters
+from ntjax import adapters, metrics
 from ntjax.data.batching import TokenisedSet
 from ntjax.errors import UserError
 from ntjax.models import heads, mini
@@ -50,8 +50,10 @@ class Job:
     loop: LoopConfig
 
 
-def prepare(settings: Settings) -> Job:
+def prepare(settings: Settings, revision: str | None = None) -> Job:
     """Read model and data and check the settings against them.
+
+    `revision`: of a published model, when a run is resumed; the newest may have changed.
 
     Raises:
         UserError: any of them is unusable.
@@ -78,9 +80,14 @@ def prepare(settings: Settings) -> Job:
     if not (name in (mini.NAME, *PUBLISHED) or Path(settings.model).is_dir()):
         raise unknown_model(settings.model)  # before data are read, or downloaded
     parts = read_parts(settings)
+    _refuse_undefined(settings.select, parts)
     # A larger batch would be filled up with rows that weigh nothing.
     loop = replace(loop, batch_size=min(loop.batch_size, len(parts.tables["train"])))
-    model = load_pretrained(settings.model, settings.dtype, sharding=replicated_sharding())
+    # Full fine-tuning trains the weights themselves: from the numbers they have, not from those
+    # that bfloat16 would round them to.
+    dtype = "float32" if settings.adapter == "full" else settings.dtype
+    name = f"{name}@{revision}" if revision else settings.model
+    model = load_pretrained(name, dtype, sharding=replicated_sharding())
     tokenised = {
         part: tokenise(table, parts.labels[part], model.tokenizer, model.config)
         for part, table in parts.tables.items()
@@ -94,6 +101,17 @@ def prepare(settings: Settings) -> Job:
         use_dropout=config.kind == "lora" and settings.lora_dropout > 0,
     )
     return Job(settings, model, parts, tokenised, step, loop)
+
+
+def _refuse_undefined(select: str, parts: LabelledParts) -> None:
+    """Refuse, before any training, a metric that the validation rows can never define."""
+    labels = parts.labels["validation"]
+    perfect = np.eye(len(parts.classes))[labels]
+    if select != "loss" and metrics.score(labels, perfect, select) is None:
+        raise UserError(
+            f"--select {select} is not defined on the validation rows of "
+            f"{parts.tables['validation'].source}: choose another metric, or give other rows"
+        )
 
 
 def record(job: Job) -> dict[str, Any]:
@@ -135,11 +153,22 @@ def open_folder(folder: Path, job: Job, resume: bool) -> None:
     if not isinstance(before, dict) or before.keys() != content.keys():
         raise UserError(f"{path}: should hold {', '.join(content)} and nothing else; restore it")
     for part in ("settings", "model", "data"):
-        if changed := _changed(before[part], as_json(content[part])):
+        if changed := _changed(_identity(before[part]), _identity(as_json(content[part]))):
             raise UserError(
                 f"{folder}: cannot resume: {part} ({', '.join(changed)}) is not what {path} says "
                 "the run was begun with; begin a new run in another --out"
             )
+
+
+def _identity(part: Any) -> Any:
+    """A part of `config.json` without the places things lay in, which may change."""
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: _identity(value)
+        for key, value in part.items()
+        if key not in ("source", "path", "revision")
+    }
 
 
 def _changed(before: Any, now: dict[str, Any]) -> list[str]:
@@ -178,7 +207,8 @@ def initial_trainable(job: Job) -> Trainable:
 
 def train(job: Job, folder: Path, progress: bool = True) -> tuple[Fitted, Callable]:
     """Train (or go on training) and give the best state and a function to predict with it."""
-    key = jax.random.fold_in(jax.random.key(job.settings.seed), 1)
+    # Not 0 or 1: those are the keys that adapter and head are drawn with.
+    key = jax.random.fold_in(jax.random.key(job.settings.seed), 2)
     hyperparameters = Hyperparameters(
         np.float32(job.settings.learning_rate), np.float32(job.settings.lora_dropout), key
     )
@@ -201,7 +231,7 @@ def finish(
     logits = scored(job.tokenised["test"], "scoring the test rows" if progress else "")
     table, labels = job.parts.tables["test"], job.parts.labels["test"]
     result, probabilities, calibrated = score_logits(
-        logits, labels, calibration, seed=job.settings.seed
+        logits, labels, calibration, job.settings.seed, job.parts.test_groups
     )
     training = {"best_step": fitted.step, job.settings.select: fitted.value}
     save_run(
@@ -212,6 +242,7 @@ def finish(
         job.parts.classes,
         calibration,
         training,
+        job.settings.dtype,
     )
     write_predictions(folder / PREDICTIONS_FILE, table, logits, probabilities, calibrated)
     curves = {

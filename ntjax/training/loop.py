@@ -88,6 +88,7 @@ class _Progress:
     step: int = 0
     best_step: int = 0
     best_value: float | None = None
+    best_loss: float | None = None
     stale: int = 0
 
 
@@ -142,10 +143,16 @@ def predict(
 
 
 def evaluate(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """Loss and the metrics that can choose a checkpoint, from logits [rows, classes]."""
+    """Loss and the metrics that can choose a checkpoint.
+
+    Arguments:
+        logits: [rows, classes].
+        labels: class numbers [rows].
+    """
     likelihoods = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
     probabilities = softmax(logits.astype(np.float64), axis=1)
-    values = {name: metrics.score(labels, probabilities, name) for name in SELECTABLE[1:]}
+    scores = metrics.evaluate(labels, probabilities, bootstrap=0)
+    values = {name: scores[name]["value"] for name in SELECTABLE[1:]}
     return {"loss": float(-likelihoods.mean()), **values}
 
 
@@ -185,7 +192,7 @@ class Trainer:
         passes = len(jax.local_devices()) * self.loop.accumulation
         # Slots without a row weigh nothing, so that any batch size runs on any number of devices.
         slots = -(-self.loop.batch_size // passes) * passes
-        batches = TrainingBatches(training, self.loop.batch_size, self.loop.seed)
+        batches = TrainingBatches(training, self.loop.batch_size, self.loop.seed, slots)
         log = MetricsLog(self.folder)
         with (
             Checkpoints(self.folder / "checkpoints") as checkpoints,
@@ -201,7 +208,7 @@ class Trainer:
             with bar:
                 while at.step < self.loop.steps and not self._stale(at):
                     batch = batches.batch(at.step)
-                    state, values = self._step(state, at, batch, slots)
+                    state, values = self._step(state, at, batch)
                     line = self._look(state, at, values, batch, validation)
                     if line is not None:
                         if "validation_loss" in line:
@@ -227,15 +234,14 @@ class Trainer:
         return bool(self.loop.patience) and at.stale >= self.loop.patience
 
     def _step(
-        self, state: _State, at: _Progress, batch: Batch, slots: int
+        self, state: _State, at: _Progress, batch: Batch
     ) -> tuple[_State, dict[str, jax.Array]]:
-        padded = _pad(batch, slots)
         member, values = self.train_step(
             self.params,
             state.member,
             self.hyperparameters,
             np.int32(at.step),
-            spread(padded, self.loop.accumulation),
+            spread(batch, self.loop.accumulation),
         )
         at.step += 1
         self._pending.append((at.step, values, batch.real_rows))
@@ -266,12 +272,14 @@ class Trainer:
         return line
 
     def _select(self, state: _State, at: _Progress, line: dict[str, Any]) -> _State:
-        value = line[f"validation_{self.loop.select}"]
-        higher = metrics.HIGHER_IS_BETTER.get(self.loop.select, False)
-        best = at.best_value
-        # Undefined (no row called positive: no precision) is worse than any number.
-        if value is not None and (best is None or (value > best if higher else value < best)):
-            at.best_step, at.best_value, at.stale = at.step, value, 0
+        value, loss = line[f"validation_{self.loop.select}"], line["validation_loss"]
+        sign = 1 if metrics.HIGHER_IS_BETTER.get(self.loop.select, False) else -1
+        # Undefined (no row called positive: no precision) is worse than any number. Of equals the
+        # lower loss wins: while everything is still called one class, every MCC is 0.
+        if value is not None and (
+            at.best_value is None or (sign * value, -loss) > (sign * at.best_value, -at.best_loss)
+        ):
+            at.best_step, at.best_value, at.best_loss, at.stale = at.step, value, loss, 0
             # Copied: the next step overwrites the member's own arrays.
             return state._replace(best=jax.tree.map(jnp.copy, state.member.trainable))
         at.stale += 1
@@ -291,18 +299,6 @@ class Trainer:
             f"{what}; its batch held {self.describe_rows(rows)}; nothing of it was saved: look at "
             "these rows, lower --learning-rate, or use --dtype float32"
         )
-
-
-def _pad(batch: Batch, slots: int) -> Batch:
-    filler = slots - len(batch.rows)
-    if not filler:
-        return batch
-
-    def repeat(values: np.ndarray) -> np.ndarray:
-        return np.concatenate([values, np.repeat(values[:1], filler, axis=0)])
-
-    weights = np.concatenate([batch.weights, np.zeros(filler, np.float32)])
-    return Batch(repeat(batch.rows), repeat(batch.tokens), repeat(batch.labels), weights)
 
 
 def _postfix(history: list[dict[str, Any]]) -> dict[str, str]:

@@ -38,8 +38,8 @@ class OptimizerConfig:
 def schedule_factor(config: OptimizerConfig, step: jax.Array) -> jax.Array:
     """The share of the peak learning rate at `step` (from 0).
 
-    After a linear warm-up from 0: linear or half-cosine decay that reaches 0 after the last step, or
-    √(warm-up / step), the Nucleotide Transformer's pre-training schedule.
+    After a linear warm-up from 0: linear or half-cosine decay that reaches 0 after the last step,
+    or √(warm-up / step), the Nucleotide Transformer's pre-training schedule.
     """
     warmup, steps = config.warmup_steps, config.steps
     match config.schedule:

@@ -3,14 +3,14 @@
 import difflib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ntjax.data.batching import TokenisedSet
 from ntjax.data.datasets import DATASETS, load_dataset
-from ntjax.data.leakage import rows_sharing_kmers
+from ntjax.data.leakage import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
 from ntjax.data.splits import grouped_split
 from ntjax.data.tables import SequenceTable, encode_labels, read_table, require_two_classes
 from ntjax.data.tokenizer import Tokenizer
@@ -35,13 +35,16 @@ class LabelledParts:
         tables: by name of the part.
         labels: class numbers [rows] of each part.
         classes: class names; of two, the second is the positive one.
+        test_groups: int [test rows]; rows that share a k-mer, directly or through others, have the
+            same number.
         notes: what a reader of the result has to know about the data.
     """
 
     tables: dict[str, SequenceTable]
     labels: dict[str, np.ndarray]
     classes: tuple[str, ...]
-    notes: tuple[str, ...] = field(default=())
+    test_groups: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def read_parts(settings: Settings) -> LabelledParts:
@@ -49,7 +52,7 @@ def read_parts(settings: Settings) -> LabelledParts:
 
     Validation rows choose the checkpoint, calibration rows fit the calibration, test rows are
     only ever scored. What is not given is set aside from the training rows, in groups that share
-    no 16-mer with each other.
+    no k-mer with each other (k = 16, longer where so many rows share 16-mers by chance).
 
     Raises:
         UserError: unreadable or unsuitable data, one line that names file and row.
@@ -57,19 +60,45 @@ def read_parts(settings: Settings) -> LabelledParts:
     tables, notes = _given_tables(settings)
     classes = require_two_classes(tables["train"].labels, tables["train"].source)
     _refuse_measurements(classes, tables["train"], settings.label_column)
-    tables = _set_aside(tables, classes, settings)
+    k = kmer_length_for([seq for table in tables.values() for seq in table.sequences])
+    tables = _set_aside(tables, settings, k)
     labels = {
         part: encode_labels(table.labels, classes, table.source, table.rows)
         for part, table in tables.items()
     }
-    notes += _notes_on_few_rows(tables, settings)
-    shared = rows_sharing_kmers(tables["test"].sequences, tables["train"].sequences)
-    if shared.any():
-        notes.append(
-            f"{int(shared.sum()):,} of {len(shared):,} test rows share a 16-mer with a training "
-            "row, on either strand"
+    if len(np.unique(labels["validation"])) < 2:
+        raise UserError(
+            f"{tables['validation'].source}: the validation rows are all of one class, so they "
+            "cannot choose a checkpoint; give rows of at least two classes"
         )
-    return LabelledParts(tables, labels, classes, tuple(notes))
+    notes += _notes_on_few_rows(tables, settings) + _notes_on_overlap(tables, k)
+    groups = shared_kmer_groups(tables["test"].sequences, k)
+    return LabelledParts(tables, labels, classes, groups, tuple(notes))
+
+
+def _notes_on_overlap(tables: dict[str, SequenceTable], k: int) -> list[str]:
+    """Test rows related to a row that trained, chose or calibrated the model."""
+    test, notes = tables["test"].sequences, []
+    for part, name in (
+        ("train", "training"),
+        ("validation", "validation"),
+        ("calibration", "calibration"),
+    ):
+        shared = rows_sharing_kmers(test, tables[part].sequences, k)
+        if shared.any():
+            notes.append(
+                f"{int(shared.sum()):,} of {len(test):,} test rows share a {k}-mer with a {name} "
+                f"row, on either strand (in random DNA about "
+                f"{_rows_sharing_by_chance(test, tables[part].sequences, k):,.0f} would)"
+            )
+    return notes
+
+
+def _rows_sharing_by_chance(queries: Sequence[str], references: Sequence[str], k: int) -> float:
+    """Expected number of queries that share a k-mer, on either strand, were all letters random."""
+    words = sum(max(len(sequence) - k + 1, 0) for sequence in references)
+    own = np.array([max(len(sequence) - k + 1, 0) for sequence in queries])
+    return float((1 - np.exp(-own * words * 2.0 / 4.0**k)).sum())
 
 
 def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: str) -> None:
@@ -126,7 +155,7 @@ def _no_such_data(name: str) -> UserError:
 
 
 def _set_aside(
-    tables: dict[str, SequenceTable], classes: Sequence[str], settings: Settings
+    tables: dict[str, SequenceTable], settings: Settings, k: int
 ) -> dict[str, SequenceTable]:
     wanted = {
         "validation": settings.validation_fraction,
@@ -141,9 +170,8 @@ def _set_aside(
             + " must be above 0 and leave rows to train on"
         )
     whole = tables["train"]
-    labels = encode_labels(whole.labels, classes, whole.source, whole.rows)
     fractions = {"train": 1 - sum(fractions.values()), **fractions}
-    parts = grouped_split(whole.sequences, labels, fractions, seed=settings.seed)
+    parts = grouped_split(whole.sequences, whole.labels, fractions, seed=settings.seed, k=k)
     split = {part: whole.take(indices) for part, indices in parts.items()}
     return {
         part: (split | {k: v for k, v in tables.items() if k != "train"})[part] for part in PARTS

@@ -8,7 +8,7 @@ from adapted_models import MODELS, TOKENS, random_parameters, run
 from reference_transformer import reference_forward
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, IA3Config
+from ntjax.adapters import Adapter, IA3Config, ia3
 from ntjax.models.config import TransformerConfig, parameter_shapes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -91,3 +91,13 @@ def test_merging_leaves_the_weights_it_was_given_alone(model):
     before = jax.tree.map(np.copy, params)
     adapters.merge(Adapter(IA3Config(), random_vectors(model)), params)
     jax.tree.map(np.testing.assert_array_equal, params, before)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.003, 201), (1.006, 201)])
+def test_vectors_near_one_are_not_rounded_in_bfloat16(factor, expected):
+    # 200.6 and 201.2, whose nearest bfloat16 is 201. Of the rounded factors, 1 and 1.0078, the
+    # products would be 200 and 202.
+    x = jnp.full((1, 1, 1), 200, jnp.bfloat16)
+    scaled = ia3.hook({"l_k": jnp.full(1, factor)}, "key", lambda x: x, x)
+    assert scaled.dtype == jnp.bfloat16
+    assert float(scaled[0, 0, 0]) == expected

@@ -55,11 +55,11 @@ def evaluations(history, name):
     return [(x["step"], x[f"validation_{name}"]) for x in history if "validation_loss" in x]
 
 
-def best(pairs, higher):
-    """First step with the best value that is a number."""
-    numbers = [(step, value) for step, value in pairs if value is not None]
-    value = (max if higher else min)(value for _, value in numbers)
-    return next(step for step, number in numbers if number == value), value
+def best(history, name, higher):
+    """Step and value of the best that is a number; of equals the lowest loss, then the first."""
+    losses = dict(evaluations(history, "loss"))
+    numbers = [(step, value) for step, value in evaluations(history, name) if value is not None]
+    return min(numbers, key=lambda n: (-n[1] if higher else n[1], losses[n[0]], n[0]))
 
 
 class TestSelection:
@@ -72,7 +72,7 @@ class TestSelection:
         pairs = evaluations(log(tmp_path), select)
         assert [step for step, _ in pairs] == list(range(2, 21, 2))
         assert len({value for _, value in pairs}) > 2
-        assert (fitted.step, fitted.value) == best(pairs, higher)
+        assert (fitted.step, fitted.value) == best(log(tmp_path), select, higher)
         assert fitted.history == log(tmp_path)
 
     def test_the_state_is_that_of_the_best_step(self, train, params, compiled):
@@ -93,7 +93,7 @@ class TestSelection:
         fitted = train(0.1, start=start, select="precision", steps=40)
         pairs = evaluations(log(tmp_path), "precision")
         assert pairs[0] == (5, None)
-        assert (fitted.step, fitted.value) == best(pairs, higher=True)
+        assert (fitted.step, fitted.value) == best(log(tmp_path), "precision", higher=True)
 
     def test_never_defined(self, train):
         one_class = TokenisedSet(VALIDATION.tokens, VALIDATION.lengths, 0 * VALIDATION.labels)

@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 
 from ntjax.data.datasets import load_dataset
+from ntjax.data.leakage import rows_sharing_kmers
 from ntjax.data.tables import SequenceTable, read_table
 from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
-from ntjax.training.prepare import PARTS, describe_rows, fingerprint, read_parts, tokenise
+from ntjax.training.prepare import (
+    PARTS,
+    _rows_sharing_by_chance,
+    describe_rows,
+    fingerprint,
+    read_parts,
+    tokenise,
+)
 from ntjax.training.settings import Settings
 
 FRACTIONS = {"validation_fraction": 0.1, "calibration_fraction": 0.1, "test_fraction": 0.1}
@@ -117,12 +125,53 @@ def test_the_note_counts_test_rows_related_to_training_rows(folder, train):
     related += [(reverse_complement(whole[n]), n % 2) for n in range(1, 60, 7)]
     path = write(folder / "related.csv", fresh + related)
     parts = read_parts(Settings(train=train, test=path, **FRACTIONS))
-    known = set().union(*map(words, parts.tables["train"].sequences))
-    count = sum(bool(words(sequence) & known) for sequence in parts.tables["test"].sequences)
     total = len(fresh) + len(related)
-    assert 0 < count < total
-    expected = f"{count} of {total} test rows share a 16-mer with a training row, on either strand"
-    assert [note for note in parts.notes if "16-mer" in note] == [expected]
+    expected = []
+    for part, name in (("train", "training"), ("validation",) * 2, ("calibration",) * 2):
+        known = set().union(*map(words, parts.tables[part].sequences))
+        count = sum(bool(words(sequence) & known) for sequence in parts.tables["test"].sequences)
+        assert count < total
+        if count:
+            expected.append(f"{count} of {total} test rows share a 16-mer with a {name} row, ")
+    assert len(expected) > 1
+    found = [note for note in parts.notes if "16-mer" in note]
+    assert [note.partition("on either")[0] for note in found] == expected
+
+
+def test_a_validation_file_that_is_the_test_file_is_pointed_out(folder, train):
+    path = write(folder / "twice.csv", families(9, seed=4))
+    parts = read_parts(Settings(train=train, validation=path, test=path, **FRACTIONS))
+    total = len(parts.tables["test"])
+    assert any(
+        note.startswith(f"{total} of {total} test rows share a 16-mer with a validation row")
+        for note in parts.notes
+    )
+
+
+def test_chance_matches_are_put_in_proportion():
+    random = np.random.default_rng(0)
+    queries, references = (
+        ["".join(random.choice(list("ACGT"), 60)) for _ in range(n)] for n in (400, 300)
+    )
+    expected = _rows_sharing_by_chance(queries, references, 8)
+    assert expected == pytest.approx(rows_sharing_kmers(queries, references, 8).sum(), rel=0.1)
+
+
+def test_validation_rows_of_one_class_are_refused_before_training(folder, train):
+    path = write(folder / "ones.csv", [(seq, 1) for seq, _ in families(9, seed=5)])
+    with pytest.raises(UserError, match=r"ones\.csv: the validation rows are all of one class"):
+        read_parts(Settings(train=train, validation=path, **FRACTIONS))
+
+
+def test_related_test_rows_are_drawn_together(folder, train):
+    rows = families(9, seed=6)
+    path = write(folder / "families.csv", rows)
+    parts = read_parts(Settings(train=train, test=path, **FRACTIONS))
+    assert len(parts.test_groups) == len(rows)
+    for i, j in combinations(range(len(rows)), 2):
+        if words(rows[i][0]) & words(rows[j][0]):
+            assert parts.test_groups[i] == parts.test_groups[j]
+    assert 1 < len(set(parts.test_groups)) < len(rows)
 
 
 def test_without_overlap_there_is_no_such_note(parts):
