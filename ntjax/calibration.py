@@ -131,6 +131,10 @@ _METHODS: dict[str, type[PlattScaling] | type[TemperatureScaling]] = {
 def fit_calibration(logits: ArrayLike, labels: ArrayLike) -> Calibration:
     """Fit Platt scaling for two classes, temperature scaling for more.
 
+    Calibration never turns the model's ranking round: where the best slope is negative, which
+    says that the model knows nothing of these rows, the slope is 0 and every probability the base
+    rate.
+
     Arguments:
         logits: `[n, classes]`, of rows used neither for training nor for testing.
         labels: integers `[n]`.
@@ -140,7 +144,9 @@ def fit_calibration(logits: ArrayLike, labels: ArrayLike) -> Calibration:
     """
     logits = np.asarray(logits, np.float64)
     if logits.ndim == 2 and logits.shape[1] == 2:
-        return PlattScaling.fit(logits[:, 1] - logits[:, 0], labels)
+        fitted = PlattScaling.fit(logits[:, 1] - logits[:, 0], labels)
+        # Equal logits tell nothing: the fit gives slope 0 and the (smoothed) base rate.
+        return fitted if fitted.slope > 0 else PlattScaling.fit(np.zeros(len(logits)), labels)
     return TemperatureScaling.fit(logits, labels)
 
 

@@ -88,10 +88,7 @@ def run(command: Callable[[], Any]) -> None:
         )
         sys.exit(2)
     except Interrupted as interrupted:
-        print(
-            f"{interrupted}; its state is saved: go on with --resume --out and its folder",
-            file=sys.stderr,
-        )
+        print(interrupted, file=sys.stderr)
         sys.exit(128 + interrupted.signal_number)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -145,7 +145,8 @@ def _print_job(job: Job, folder: Path) -> None:
     trained = jax.eval_shape(lambda: initial_trainable(job))
     adapter, head = (sum(leaf.size for leaf in jax.tree.leaves(part)) for part in trained)
     print(f"model: {job.model.name}, {total:,} parameters, {job.settings.dtype}")
-    print(f"trained: {adapter:,} ({job.settings.adapter}) + {head:,} (head) parameters")
+    backbone = f"{adapter:,} ({job.settings.adapter}) + " if adapter else ""
+    print(f"trained: {backbone}{head:,} (head) parameters")
     counts = ", ".join(f"{len(table):,} {part}" for part, table in job.parts.tables.items())
     classes = list(job.parts.classes)
     if len(classes) == 2:
@@ -163,11 +164,11 @@ def _print_results(rows: dict[str, dict[str, Any]]) -> None:
     count = next(iter(rows.values()))["n"]
     title = f"{count:,} test rows [95% interval]"
     width = max(width, len(title))
-    print(f"\n{title:<{width}}" + "".join(f"{metric:>22}" for metric in _SHOWN))
+    print(f"\n{title:<{width}}" + "".join(f"{metric:>24}" for metric in _SHOWN))
     for name, result in rows.items():
-        print(f"{name:<{width}}" + "".join(f"{_cell(result[m]):>22}" for m in _SHOWN))
+        print(f"{name:<{width}}" + "".join(f"{_cell(result[m]):>24}" for m in _SHOWN))
         if result["calibrated"]:
-            cells = "".join(f"{_cell(result['calibrated'][m]):>22}" for m in _SHOWN)
+            cells = "".join(f"{_cell(result['calibrated'][m]):>24}" for m in _SHOWN)
             print(f"{name + ', calibrated':<{width}}{cells}")
         else:
             print(f"{name}: not calibrated, too few rows (or only one class) were set aside for it")
@@ -179,7 +180,7 @@ def _cell(metric: dict[str, float | None]) -> str:
         return "–"
     if metric["low"] is None:
         return f"{metric['value']:.3f}"
-    return f"{metric['value']:.3f} [{metric['low']:.2f}, {metric['high']:.2f}]"
+    return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
 
 
 if __name__ == "__main__":

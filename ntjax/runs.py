@@ -136,8 +136,15 @@ class Run:
         Raises:
             UserError: no sequences, other letters than ACGTN, or more than the model can hold.
         """
+        if isinstance(sequences, str):
+            raise UserError("sequences is one text: give a list, even of one, [sequence]")
         if not len(sequences):
             raise UserError("there is nothing to predict: no sequences were given")
+        for number, sequence in enumerate(sequences, 1):
+            if not isinstance(sequence, str):
+                raise UserError(
+                    f"sequences: number {number} is {type(sequence).__name__}, not text"
+                )
         rows = range(1, len(sequences) + 1)
         cleaned = clean_sequences(list(sequences), list(rows), "sequences")
         ids = self.model.tokenizer.encode(cleaned)

@@ -287,3 +287,12 @@ def test_platt_of_a_calibrated_model_changes_little():
     fitted = fit_calibration(logits, labels)
     probabilities = np.array([0.1, 0.5, 0.9])
     assert fitted.apply(logit(probabilities)) == pytest.approx(probabilities, abs=0.01)
+
+
+def test_calibration_never_turns_the_ranking_round():
+    labels = np.arange(200) % 4 == 0
+    logits = np.stack([np.zeros(200), np.where(labels, -1.0, 1.0)], axis=1)
+    assert PlattScaling.fit(logits[:, 1], labels.astype(int)).slope < 0
+    fitted = fit_calibration(logits, labels.astype(int))
+    assert fitted.slope == 0
+    np.testing.assert_allclose(calibrated_probabilities(fitted, logits)[:, 1], 0.25, atol=0.005)

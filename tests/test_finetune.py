@@ -401,13 +401,16 @@ def test_what_was_chosen_is_printed_first(here, command):
     assert text[0] == "chosen for you: --learning-rate 0.003, --batch-size 8"
     assert text[1] == f"model: {MODEL}, 142,539 parameters, float32"
     assert text[2] == "trained: 192 (ia3) + 306 (head) parameters"
-    assert text[3] == "rows: 160 train, 10 validation, 10 calibration, 20 test; classes: 0, 1 (positive)"
+    assert (
+        text[3]
+        == "rows: 160 train, 10 validation, 10 calibration, 20 test; classes: 0, 1 (positive)"
+    )
     assert text[-1] == f"results: {out}"
     table = [line for line in text if line.startswith("rotary_gelu ia3")]
     assert len(table) == 2
     result = read(out, "test_metrics.json")
     accuracy = result["accuracy"]
-    cell = f"{accuracy['value']:.3f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}]"
+    cell = f"{accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
     assert cell in table[0]
     assert re.search(r"\]\d", printed) is None  # columns do not touch
 

@@ -383,3 +383,12 @@ def test_full_fine_tuning_in_bfloat16_keeps_the_float32_weights(here, tmp_path):
         for name, value in parameters.items():
             np.testing.assert_allclose(after.params[module][name], value, atol=1e-7)
     assert load_run(tmp_path / "full").model.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [("TTGACA", "is one text: give a list"), (["TTGACA", 3], "number 2 is int, not text")],
+)
+def test_predicting_what_is_no_list_of_texts(finished, sequences, message):
+    with pytest.raises(UserError, match=message):
+        load_run(finished("ia3")).predict(sequences)

@@ -154,6 +154,11 @@ def _group_to_spare(part_of_group: np.ndarray, counts: np.ndarray, label: int) -
 def _too_connected(sequences: Sequence[str], group: np.ndarray, k: int, parts: list[str]) -> str:
     kmer, holders = most_common_kmer(sequences, k)
     largest = np.bincount(group).max()
+    if largest < 2:
+        return (
+            f"{len(sequences)} rows are too few to split into {', '.join(parts)}: add rows, or "
+            "give --validation FILE and --test FILE"
+        )
     return (
         f"no split into {', '.join(parts)} keeps related sequences together: {largest} of the "
         f"{len(sequences)} rows are linked by shared {k}-mers; the most common one, {kmer}, is in "

@@ -183,9 +183,13 @@ def refuse_occupied(folder: Path) -> None:
     Raises:
         UserError: it is not empty, or not a folder.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is in use: it is a file; give a folder for --out")
+    if folder.exists() and any(folder.iterdir()):
+        hint = ", or add --resume to go on with the run in it"
         raise UserError(
-            f"{folder} is in use: give another --out, or add --resume to go on with the run in it"
+            f"{folder} is in use: give another --out"
+            + (hint if (folder / CONFIG_FILE).exists() else "")
         )
 
 

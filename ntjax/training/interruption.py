@@ -1,6 +1,7 @@
 """SIGTERM (a preempted TPU VM) and Ctrl-C: finish the step, save, leave."""
 
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -11,8 +12,12 @@ class Interrupted(Exception):
     `signal_number` is the signal; a command exits with 128 + that number, as shells expect.
     """
 
-    def __init__(self, signal_number: int, step: int):
-        super().__init__(f"stopped by {signal.Signals(signal_number).name} after step {step}")
+    def __init__(self, signal_number: int, step: int, folder: Path):
+        name = signal.Signals(signal_number).name
+        super().__init__(
+            f"stopped by {name} after step {step}; its state is saved: go on with --resume --out "
+            f"{folder}"
+        )
         self.signal_number, self.step = signal_number, step
 
 

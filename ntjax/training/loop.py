@@ -222,7 +222,7 @@ class Trainer:
                         self._raise_if_not_finite()
                         checkpoints.save(at.step, state, vars(at))
                     if interruption.received and at.step < self.loop.steps:
-                        raise Interrupted(interruption.received, at.step)
+                        raise Interrupted(interruption.received, at.step, self.folder)
         if at.best_value is None:
             raise UserError(
                 f"'{self.loop.select}' was never defined on the validation rows (only one class?); "
