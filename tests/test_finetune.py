@@ -572,7 +572,8 @@ def test_a_folder_in_use_is_left_alone(refused, here, finished, tmp_path, what):
         (out / "notes.txt").write_text("mine")
     before = contents(out)
     found = refused(*arguments(quick(here / "train.csv"), out))
-    assert found.startswith(f"{out} is in use: give another --out, or add --resume")
+    hint = ", or add --resume to go on with the run in it" if what == "a finished run" else ""
+    assert found == f"{out} is in use: give another --out{hint}"
     assert contents(out) == before
 
 
