@@ -13,6 +13,7 @@ import numpy as np
 from ntjax.adapters import Adapter
 from ntjax.checkpoints.cache import load_stacked, locate
 from ntjax.checkpoints.huggingface import download
+from ntjax.checkpoints.pins import pin, pinned_commit
 from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
 from ntjax.models import mini
@@ -188,10 +189,13 @@ def load_pretrained(
     if Path(name).is_dir():
         folder = Path(name)
     elif published_name in PUBLISHED:
-        published = PUBLISHED[published_name]
-        fetched = download(published.repository, revision or published.revision, published_name)
+        repository = PUBLISHED[published_name]
+        pinned = pinned_commit(repository)
+        fetched = download(repository, revision or pinned, published_name)
+        if not (revision or pinned):
+            pin(repository, fetched.commit)
         folder, sha256 = fetched.folder, fetched.sha256
-        source = {"repository": published.repository, "revision": fetched.commit}
+        source = {"repository": repository, "revision": fetched.commit}
     else:
         raise unknown_model(name)
     config, params, found = _read_folder(folder, sha256)

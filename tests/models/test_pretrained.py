@@ -230,7 +230,8 @@ def test_misspelt_names_are_answered_with_the_nearest():
         ntjax.load_pretrained("2B5_multispecies")
 
 
-def test_published_names_are_fetched_from_their_repository(golden, monkeypatch):
+def test_published_names_are_fetched_from_their_repository(golden, monkeypatch, tmp_path):
+    monkeypatch.setenv("NTJAX_CACHE_DIR", str(tmp_path))
     # What `download` itself does is tested with the checkpoints; here: what it is asked for.
     asked = []
 
@@ -242,16 +243,24 @@ def test_published_names_are_fetched_from_their_repository(golden, monkeypatch):
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     monkeypatch.setattr("ntjax.models.pretrained.download", download)
     nt = ntjax.load_pretrained("500M_1000G")
-    assert asked == [("InstaDeepAI/nucleotide-transformer-500m-1000g", "main", "500M_1000G")]
+    assert asked == [("InstaDeepAI/nucleotide-transformer-500m-1000g", None, "500M_1000G")]
     assert nt.source["revision"] == "0123abcd"
     assert nt.source["repository"] == "InstaDeepAI/nucleotide-transformer-500m-1000g"
     assert nt.source["sha256"] == sha256
     commit = "4" * 40
     assert ntjax.load_pretrained(f"500M_1000G@{commit}").name == "500M_1000G"
     assert asked[1][1] == commit
+    # The commit of the first download is asked for from then on, of this repository only.
+    ntjax.load_pretrained("500M_1000G")
+    ntjax.load_pretrained("500M_human_ref")
+    assert [revision for _, revision, _ in asked[2:]] == ["0123abcd", None]
+    (tmp_path / "revisions.json").write_text("{")
+    with pytest.raises(UserError, match=r"revisions\.json: the record .* is damaged: delete it"):
+        ntjax.load_pretrained("500M_1000G")
 
 
-def test_a_download_of_another_sha256_is_refused(golden, monkeypatch):
+def test_a_download_of_another_sha256_is_refused(golden, monkeypatch, tmp_path):
+    monkeypatch.setenv("NTJAX_CACHE_DIR", str(tmp_path))
     download = huggingface.Download(golden("v1").folder, "0123abcd", "0" * 64)
     monkeypatch.setattr("ntjax.models.pretrained.download", lambda *_: download)
     with pytest.raises(UserError, match="damaged on the way"):

@@ -18,8 +18,7 @@ OFFICIAL = {
 
 
 def test_all_ten_published_models_are_known():
-    repositories = {name: model.repository for name, model in PUBLISHED.items()}
-    assert repositories == {name: f"InstaDeepAI/{path}" for name, path in OFFICIAL.items()}
+    assert PUBLISHED == {name: f"InstaDeepAI/{path}" for name, path in OFFICIAL.items()}
 
 
 @pytest.mark.parametrize(
