@@ -4,7 +4,6 @@ import difflib
 
 from ntjax.errors import UserError
 
-
 # Repositories on the Hugging Face Hub. On disk: 1.94 GB for 500M, 10.19 GB for 2.5B.
 PUBLISHED: dict[str, str] = {
     "500M_human_ref": "InstaDeepAI/nucleotide-transformer-500m-human-ref",

@@ -18,7 +18,7 @@ OFFICIAL = {
 
 
 def test_all_ten_published_models_are_known():
-    assert PUBLISHED == {name: f"InstaDeepAI/{path}" for name, path in OFFICIAL.items()}
+    assert {name: f"InstaDeepAI/{path}" for name, path in OFFICIAL.items()} == PUBLISHED
 
 
 @pytest.mark.parametrize(
