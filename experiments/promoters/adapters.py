@@ -110,7 +110,7 @@ def table(record: dict[str, Any]) -> str:
         "# *E. coli* promoters: adapters and baselines",
         "",
         "Model `{model}`, {steps:,} steps of {batch_size} sequences, seed {seed}; 1,865 test rows "
-        "(865 promoters), 95% bootstrap over rows; uncalibrated, threshold 0.5. "
+        "(865 promoters), 95% bootstrap; uncalibrated, threshold 0.5. "
         "{machine}.".format(**record),
         "",
         "`published` keeps the training rows that the test promoters stand in verbatim; `clean` "
