@@ -74,9 +74,10 @@ def finetune(options: Options) -> dict[str, Any]:
     fitted, scored = train(job, folder, options.progress)
     name = f"{Path(settings.model).name} {settings.adapter}"
     rows = {name: finish(job, folder, fitted, scored, options.progress)}
+    value = "never defined: lowest loss" if fitted.value is None else f"{fitted.value:.3f}"
     print(
         f"trained and scored in {time.perf_counter() - began:.0f} s; best step {fitted.step} "
-        f"(validation {settings.select} {fitted.value:.3f})",
+        f"(validation {settings.select} {value})",
         flush=True,
     )
     if settings.baselines:

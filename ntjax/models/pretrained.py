@@ -190,9 +190,9 @@ def load_pretrained(
         folder = Path(name)
     elif published_name in PUBLISHED:
         repository = PUBLISHED[published_name]
-        pinned = pinned_commit(repository)
-        fetched = download(repository, revision or pinned, published_name)
-        if not (revision or pinned):
+        known = revision or pinned_commit(repository)
+        fetched = download(repository, known, published_name)
+        if not known:
             pin(repository, fetched.commit)
         folder, sha256 = fetched.folder, fetched.sha256
         source = {"repository": repository, "revision": fetched.commit}

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntjax import adapters, metrics
+from ntjax import adapters
 from ntjax.data.batching import TokenisedSet
 from ntjax.errors import UserError
 from ntjax.models import heads, mini
@@ -80,7 +80,6 @@ def prepare(settings: Settings, revision: str | None = None) -> Job:
     if not (name in (mini.NAME, *PUBLISHED) or Path(settings.model).is_dir()):
         raise unknown_model(settings.model)  # before data are read, or downloaded
     parts = read_parts(settings)
-    _refuse_undefined(settings.select, parts)
     # A larger batch would be filled up with rows that weigh nothing.
     loop = replace(loop, batch_size=min(loop.batch_size, len(parts.tables["train"])))
     # Full fine-tuning trains the weights themselves: from the numbers they have, not from those
@@ -101,17 +100,6 @@ def prepare(settings: Settings, revision: str | None = None) -> Job:
         use_dropout=config.kind == "lora" and settings.lora_dropout > 0,
     )
     return Job(settings, model, parts, tokenised, step, loop)
-
-
-def _refuse_undefined(select: str, parts: LabelledParts) -> None:
-    """Refuse, before any training, a metric that the validation rows can never define."""
-    labels = parts.labels["validation"]
-    perfect = np.eye(len(parts.classes))[labels]
-    if select != "loss" and metrics.score(labels, perfect, select) is None:
-        raise UserError(
-            f"--select {select} is not defined on the validation rows of "
-            f"{parts.tables['validation'].source}: choose another metric, or give other rows"
-        )
 
 
 def record(job: Job) -> dict[str, Any]:

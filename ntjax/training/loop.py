@@ -66,11 +66,14 @@ class LoopConfig:
 
 
 class Fitted(NamedTuple):
-    """The best state, where it was found, and the log's lines."""
+    """The best state, where it was found, and the log's lines.
+
+    `value` is None if the metric was defined at no evaluation; the lowest loss has chosen then.
+    """
 
     trainable: Trainable
     step: int
-    value: float
+    value: float | None
     history: list[dict[str, Any]]
 
 
@@ -223,11 +226,6 @@ class Trainer:
                         checkpoints.save(at.step, state, vars(at))
                     if interruption.received and at.step < self.loop.steps:
                         raise Interrupted(interruption.received, at.step, self.folder)
-        if at.best_value is None:
-            raise UserError(
-                f"'{self.loop.select}' was never defined on the validation rows (only one class?); "
-                "choose another --select or give --validation FILE"
-            )
         return Fitted(state.best, at.best_step, at.best_value, history)
 
     def _stale(self, at: _Progress) -> bool:
@@ -274,11 +272,13 @@ class Trainer:
     def _select(self, state: _State, at: _Progress, line: dict[str, Any]) -> _State:
         value, loss = line[f"validation_{self.loop.select}"], line["validation_loss"]
         sign = 1 if metrics.HIGHER_IS_BETTER.get(self.loop.select, False) else -1
+
         # Undefined (no row called positive: no precision) is worse than any number. Of equals the
         # lower loss wins: while everything is still called one class, every MCC is 0.
-        if value is not None and (
-            at.best_value is None or (sign * value, -loss) > (sign * at.best_value, -at.best_loss)
-        ):
+        def rank(value: float | None, loss: float) -> tuple[bool, float, float]:
+            return value is not None, sign * (value or 0.0), -loss
+
+        if at.best_loss is None or rank(value, loss) > rank(at.best_value, at.best_loss):
             at.best_step, at.best_value, at.best_loss, at.stale = at.step, value, loss, 0
             # Copied: the next step overwrites the member's own arrays.
             return state._replace(best=jax.tree.map(jnp.copy, state.member.trainable))

@@ -25,6 +25,7 @@ PARTS = ("train", "validation", "calibration", "test")
 _MOST_CLASSES = 1000
 # Fewer rows than this tell checkpoints apart, or calibrate, by chance.
 _FEW_ROWS = 50
+_FEW_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,24 @@ def read_parts(settings: Settings) -> LabelledParts:
             "cannot choose a checkpoint; give rows of at least two classes"
         )
     notes += _notes_on_few_rows(tables, settings) + _notes_on_overlap(tables, k)
-    groups = shared_kmer_groups(tables["test"].sequences, k)
-    return LabelledParts(tables, labels, classes, groups, tuple(notes))
+    groups, note = _test_groups(tables["test"], k)
+    return LabelledParts(tables, labels, classes, groups, (*notes, *note))
+
+
+def _test_groups(test: SequenceTable, k: int) -> tuple[np.ndarray, list[str]]:
+    """Groups that the bootstrap draws whole, and what a reader has to know about them."""
+    groups = shared_kmer_groups(test.sequences, k)
+    sizes = np.bincount(groups)
+    if len(sizes) == len(test):
+        return groups, []
+    related = (
+        f"the {len(test):,} test rows form {len(sizes):,} groups of sequences that share a {k}-mer "
+        f"(the largest has {sizes.max():,})"
+    )
+    if len(sizes) < _FEW_GROUPS or 2 * sizes.max() > len(test):
+        # Too few groups to resample: the interval would be anything, or empty.
+        return np.arange(len(test)), [f"{related}: intervals draw single rows and are too narrow"]
+    return groups, [f"{related}: intervals draw whole groups"]
 
 
 def _notes_on_overlap(tables: dict[str, SequenceTable], k: int) -> list[str]:

@@ -51,7 +51,14 @@ class Checkpoints:
             state=ocp.args.StandardSave(named_leaves(state)),
             progress=ocp.args.JsonSave(dict(progress)),
         )
-        self._manager.save(step, args=items)
+        try:
+            self._manager.save(step, args=items)
+        except (OSError, ValueError) as error:  # a full disk is a ValueError of tensorstore's
+            raise UserError(
+                f"{self._manager.directory}: the checkpoint of step {step} cannot be written "
+                f"({_first_line(error)}): free some space, then go on with --resume; the one "
+                "before it is untouched"
+            ) from error
 
     def restore(self, template: Any) -> tuple[Any, dict[str, Any]] | None:
         """The newest state in the shape and placement of `template`; None if there is none.

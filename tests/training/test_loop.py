@@ -95,10 +95,12 @@ class TestSelection:
         assert pairs[0] == (5, None)
         assert (fitted.step, fitted.value) == best(log(tmp_path), "precision", higher=True)
 
-    def test_never_defined(self, train):
+    def test_never_defined(self, train, tmp_path):
         one_class = TokenisedSet(VALIDATION.tokens, VALIDATION.lengths, 0 * VALIDATION.labels)
-        with pytest.raises(UserError, match=r"'auroc' was never defined .*--select"):
-            train(validation=one_class, select="auroc")
+        fitted = train(0.3, validation=one_class, select="auroc", evaluate_every=2)
+        losses = evaluations(log(tmp_path), "loss")
+        assert fitted.value is None
+        assert fitted.step == min(losses, key=lambda pair: pair[1])[0]
 
 
 class TestStopping:

@@ -1,6 +1,8 @@
 """Checkpoints hold what was saved and refuse what was not; the log stays in step with them."""
 
 import json
+import subprocess
+import sys
 from typing import NamedTuple
 
 import jax
@@ -165,3 +167,31 @@ class TestMetricsLog:
     def test_no_temporary_file_is_left(self, log, tmp_path):
         log.rewind(5)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "timing.jsonl"]
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from ntjax.errors import UserError
+from ntjax.training.state import Checkpoints
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+small, large = ({"x": np.random.default_rng(0).random(n)} for n in (10, 10**6))
+with Checkpoints(sys.argv[1]) as checkpoints:
+    checkpoints.save(1, small, {})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
+    try:
+        checkpoints.save(2, large, {})
+    except UserError as error:
+        print(error)
+with Checkpoints(sys.argv[1]) as checkpoints:
+    print(checkpoints.restore(small)[0]["x"].shape)
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    message, shape = result.stdout.splitlines()
+    assert message.startswith(f"{tmp_path}: the checkpoint of step 2 cannot be written (")
+    assert "--resume" in message
+    assert shape == "(10,)"
