@@ -1,17 +1,23 @@
 """Parts that stay apart: every row in one of them, no shared 16-mer across, notes that count."""
 
+import hashlib
 from itertools import combinations
 
 import numpy as np
 import pytest
 
+from ntjax.data.datasets import load_dataset
 from ntjax.data.leakage import rows_sharing_kmers
-from ntjax.data.tables import read_table
+from ntjax.data.tables import SequenceTable, read_table
+from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
 from ntjax.training.prepare import (
     PARTS,
     _rows_sharing_by_chance,
+    describe_rows,
+    fingerprint,
     read_parts,
+    tokenise,
 )
 from ntjax.training.settings import Settings
 
@@ -177,3 +183,143 @@ def test_test_rows_with_a_common_primer_are_drawn_one_by_one_and_it_is_said(fold
     parts = read_parts(Settings(train=train, test=write(folder / "primer.csv", rows), **FRACTIONS))
     assert len(set(parts.test_groups)) == len(rows)
     assert any("intervals draw single rows and are too narrow" in note for note in parts.notes)
+
+
+def test_without_overlap_there_is_no_such_note(parts):
+    assert not [note for note in parts.notes if "test rows share a 16-mer" in note]
+
+
+def test_small_parts_are_pointed_out(folder, train, parts):
+    few = [note for note in parts.notes if note.startswith("only ")]
+    sizes = [len(parts.tables[part]) for part in ("validation", "calibration")]
+    assert few == [
+        f"only {sizes[0]} validation rows: the choice of the checkpoint may rest on chance; a "
+        "higher --validation-fraction sets more aside",
+        f"only {sizes[1]} calibration rows: the calibrated probabilities may rest on chance; a "
+        "higher --calibration-fraction sets more aside",
+    ]
+    path = write(folder / "few.csv", families(9, seed=8))
+    given = read_parts(Settings(train=train, validation=path, calibration_fraction=0.4))
+    assert [note for note in given.notes if note.startswith("only ")] == [
+        "only 18 validation rows: the choice of the checkpoint may rest on chance"
+    ]
+
+
+def test_a_data_set_brings_its_test_rows():
+    parts = read_parts(Settings(train="simulated_sigma70"))
+    dataset = load_dataset("simulated_sigma70")
+    assert parts.tables["test"] == dataset.test
+    own = [parts.tables[part].rows for part in ("train", "validation", "calibration")]
+    assert sorted(row for rows in own for row in rows) == sorted(dataset.train.rows)
+    shares = [len(rows) / len(dataset.train) for rows in own]
+    assert shares == pytest.approx([0.9, 0.05, 0.05], abs=1e-3)
+    assert parts.notes[: len(dataset.notes)] == dataset.notes
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"validation_fraction": 0.5, "calibration_fraction": 0.3, "test_fraction": 0.2},
+            "the fractions set aside for validation (0.5), calibration (0.3), test (0.2) must be "
+            "above 0 and leave rows to train on",
+        ),
+        (
+            {"calibration_fraction": 0.0},
+            "the fractions set aside for validation (0.05), calibration (0), test (0.1) must be "
+            "above 0 and leave rows to train on",
+        ),
+        (
+            {"test_fraction": -0.1},
+            "the fractions set aside for validation (0.05), calibration (0.05), test (-0.1) must "
+            "be above 0 and leave rows to train on",
+        ),
+    ],
+)
+def test_fractions_that_leave_nothing_are_refused(train, values, message):
+    with pytest.raises(UserError) as caught:
+        read_parts(Settings(train=train, **values))
+    assert str(caught.value) == message
+
+
+def test_too_few_rows_are_refused(folder):
+    path = write(folder / "five.csv", families(2, seed=3))
+    with pytest.raises(UserError, match=r"no row of class .* is left|no split into") as caught:
+        read_parts(Settings(train=path))
+    assert "--test FILE" in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", [60, 3000])
+def test_measurements_are_not_classes(folder, rows):
+    random = np.random.default_rng(0)
+    sequences = ["".join(row) for row in random.choice(list("ACGT"), (rows, 20))]
+    path = write(folder / "expression.csv", zip(sequences, random.normal(size=rows), strict=True))
+    with pytest.raises(UserError) as caught:
+        read_parts(Settings(train=path))
+    assert f"the {rows:,} rows have {rows:,} different labels, such as -" in str(caught.value)
+    assert "choose another --label-column than 'label'" in str(caught.value)
+
+
+def test_more_than_a_thousand_classes_are_measurements(folder):
+    random = np.random.default_rng(0)
+    sequences = ["".join(row) for row in random.choice(list("ACGT"), (4000, 20))]
+    labels = np.arange(4000) % 1001
+    path = write(folder / "integers.csv", zip(sequences, labels, strict=True))
+    with pytest.raises(UserError, match="the 4,000 rows have 1,001 different labels"):
+        read_parts(Settings(train=path))
+
+
+def test_a_class_that_training_lacks_is_refused(folder, train):
+    path = write(folder / "third.csv", [("ACGTAC", 0), ("ACGTTT", 2)])
+    with pytest.raises(UserError) as caught:
+        read_parts(Settings(train=train, test=path))
+    assert str(caught.value).startswith(f"{path}: row 3: class '2' is not one of '0', '1'")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ecoli_promotors", "there is no such file or data set; did you mean 'ecoli_promoters'?"),
+        ("mine", "there is no such file or data set; data sets are ecoli_promoters, simulated_si"),
+    ],
+)
+def test_a_misspelt_data_set_is_suggested(name, message):
+    with pytest.raises(UserError) as caught:
+        read_parts(Settings(train=name))
+    assert str(caught.value).startswith(f"--train {name}: {message}")
+
+
+def test_a_sequence_beyond_the_models_positions_is_named(golden_model):
+    model = golden_model("rotary_gelu")
+    most = (model.config.max_positions - 1) * 6
+    table = SequenceTable(("a", "b"), ("A" * most, "A" * most + "C"), ("0", "1"), "x.csv", (2, 9))
+    fits = tokenise(table.take([0]), np.array([0]), model.tokenizer, model.config)
+    assert fits.tokens.shape == (1, model.config.max_positions)
+    with pytest.raises(UserError) as caught:
+        tokenise(table, np.array([0, 1]), model.tokenizer, model.config)
+    assert str(caught.value).startswith("x.csv, row 9: the sequence is too long: ")
+    assert f"{most} letters" in str(caught.value)
+
+
+def test_tokens_lengths_and_labels(golden_model):
+    tokenizer = Tokenizer.for_vocabulary_size(4107, 6)
+    table = SequenceTable(("a", "b"), ("ACGTAC" * 3, "ACGTACA"), ("0", "1"), "x.csv", (2, 3))
+    data = tokenise(table, np.array([0, 1]), tokenizer, golden_model("rotary_gelu").config)
+    np.testing.assert_array_equal(data.tokens, tokenizer.encode(table.sequences))
+    np.testing.assert_array_equal(data.lengths, [4, 3])  # <cls>, then 6-mers and single letters
+    np.testing.assert_array_equal(data.labels, [0, 1])
+
+
+def test_the_fingerprint_is_of_names_sequences_and_labels_in_order():
+    table = SequenceTable(("a", "b"), ("ACGT", "GGCC"), ("0", "1"), "x.csv", (2, 3))
+    expected = hashlib.sha256(b"a\nb\0ACGT\nGGCC\x000\n1\0").hexdigest()
+    assert fingerprint(table) == expected
+    assert fingerprint(table.take([1, 0])) != expected
+    moved = SequenceTable(table.names, table.sequences, table.labels, "y.csv", (7, 8))
+    assert fingerprint(moved) == expected
+
+
+def test_rows_are_described_by_their_number_in_the_file():
+    table = SequenceTable(tuple("abc"), ("ACGT",) * 3, tuple("010"), "x.csv", rows=(12, 3, 7))
+    assert describe_rows(table, np.array([0, 1, 1])) == "rows 3, 12 of x.csv"
+    assert describe_rows(table, np.array([0, 1, 2]), most=2) == "rows 3, 7, … of x.csv"
