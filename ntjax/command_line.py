@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import tyro
@@ -77,9 +77,10 @@ def run(command: Callable[[], Any]) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            _leave_quietly()
         place = f"{error.filename}: " if error.filename else ""
         print(
             f"error: {place}{error.strerror or error}: check the disk's space and the folder's "
@@ -93,9 +94,3 @@ def run(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
-
-
-def _leave_quietly() -> NoReturn:
-    """Who reads the output, such as `head`, has seen enough."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
-    sys.exit(128 + signal.SIGPIPE)

@@ -10,7 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
-PAD_ID = 1
+from ntjax.data.tokenizer import Tokenizer
+
+PAD_ID = Tokenizer.pad_id
 MAXIMUM_BUCKETS = 8
 
 

@@ -5,7 +5,6 @@ their public address, in this order, and their SHA-256 must match.
 """
 
 import difflib
-import hashlib
 import os
 import tempfile
 import urllib.error
@@ -19,7 +18,7 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from ntjax.checkpoints.cache import cache_folder
+from ntjax.checkpoints.cache import cache_folder, sha256
 from ntjax.data.leakage import KMER_LENGTH, rows_sharing_kmers
 from ntjax.data.simulated import simulated_task
 from ntjax.data.tables import SequenceTable, read_table
@@ -125,8 +124,7 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _check_sha256(path: Path, file: RemoteFile, shown: str, remedy: str) -> None:
-    with path.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    found = sha256(path)
     if found != file.sha256:
         raise UserError(
             f"{shown}: not the expected file: SHA-256 {found}, expected {file.sha256}: {remedy}"

@@ -15,9 +15,10 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from ntjax.data.tokenizer import Tokenizer
 from ntjax.models.config import ROOT, TransformerConfig, ffn_width
 
-PAD_ID, MASK_ID = 1, 2
+PAD_ID, MASK_ID = Tokenizer.pad_id, Tokenizer.mask_id
 
 Linear = Callable[[jax.Array], jax.Array]
 # hook(per_layer, name, linear, x) -> y: stands around every linear layer of every block.

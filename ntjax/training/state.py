@@ -1,7 +1,6 @@
 """Checkpoints of a run (Orbax) and its line-by-line log, kept consistent with each other."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from ntjax.checkpoints.atomic import written_atomically
 from ntjax.errors import UserError
 
 
@@ -110,9 +110,9 @@ class MetricsLog:
         """Forget lines after `step`, which a resumed run will write again; return the rest."""
         kept = {path: _lines_until(path, step) for path in (self._metrics, self._timing)}
         for path, lines in kept.items():
-            beside = path.with_suffix(".tmp")
-            beside.write_text("".join(json.dumps(line) + "\n" for line in lines))
-            os.replace(beside, path)
+            data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+            with written_atomically(path, len(data)) as file:
+                file.write(data)
         return kept[self._metrics]
 
     def write(self, metrics: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
