@@ -43,10 +43,11 @@ _ABANDONED_SECONDS = 3600
 _logger = logging.getLogger(__name__)
 
 ShapesFor = Callable[[dict[str, object], int], Shapes]
+LazyTree = dict[str, dict[str, safetensors.LazyTensor]]
 
 
 class Stacked(NamedTuple):
-    """A checkpoint as it lies in the cache; `sha256` is that of its `pytree_ckpt.joblib`."""
+    """A checkpoint as it lies in the cache; `sha256` is that of the files it was made from."""
 
     hyperparameters: dict[str, object]
     vocabulary_size: int
@@ -72,13 +73,40 @@ def load_stacked(
     """
     hyperparameters_file, weights_file = locate(folder)
     hyperparameters = read_hyperparameters(hyperparameters_file)
-    cached = _cache_file(weights_file)
-    fingerprint = _fingerprint(weights_file, hyperparameters)
+
+    def stacked() -> LazyTree:
+        official = read_pytree(weights_file)
+        shapes = shapes_for(hyperparameters, vocabulary_size(official, str(weights_file)))
+        return stack_parameters(official, shapes, str(weights_file))
+
+    return through_cache((weights_file,), hyperparameters, shapes_for, stacked, expected_sha256)
+
+
+def through_cache(
+    weights_files: tuple[Path, ...],
+    hyperparameters: dict[str, object],
+    shapes_for: ShapesFor,
+    stacked: Callable[[], LazyTree],
+    expected_sha256: str | None = None,
+) -> Stacked:
+    """What the cache holds of these weights, written there first if need be.
+
+    Arguments:
+        weights_files: all that the weights are read from; what is cached is made again when one
+            of them changes.
+        hyperparameters, shapes_for, expected_sha256: as for `load_stacked`; the SHA-256 is that
+            of the files one after the other.
+        stacked: reads and checks the weights; called only if the cache does not hold them.
+
+    Raises `UserError` as `load_stacked` does.
+    """
+    cached = _cache_file(weights_files[0])
+    fingerprint = _fingerprint(weights_files, hyperparameters)
     if expected_sha256 is not None:
         fingerprint["source_sha256"] = expected_sha256
     loaded = _read_current(cached, fingerprint, hyperparameters, shapes_for)
     if loaded is None:
-        _convert(weights_file, cached, fingerprint, hyperparameters, shapes_for)
+        _convert(weights_files, cached, fingerprint, stacked)
         loaded = _read_current(cached, fingerprint, hyperparameters, shapes_for)
     if loaded is None:
         raise UserError(f"{cached}: changed while it was being written; run the command again")
@@ -141,15 +169,17 @@ def _cache_file(weights_file: Path) -> Path:
     return cache_folder() / f"{digest[:24]}.safetensors"
 
 
-def _fingerprint(weights_file: Path, hyperparameters: dict[str, object]) -> dict[str, str]:
+def _fingerprint(
+    weights_files: tuple[Path, ...], hyperparameters: dict[str, object]
+) -> dict[str, str]:
     """What a cached file must say it was made from to be used."""
-    status = weights_file.stat()
+    statuses = [file.stat() for file in weights_files]
     canonical = json.dumps(hyperparameters, sort_keys=True).encode()
     return {
         "format": _FORMAT,
-        "source": ascii(str(weights_file.resolve())),
-        "source_size": str(status.st_size),
-        "source_mtime_ns": str(status.st_mtime_ns),
+        "source": " ".join(ascii(str(file.resolve())) for file in weights_files),
+        "source_size": " ".join(str(status.st_size) for status in statuses),
+        "source_mtime_ns": " ".join(str(status.st_mtime_ns) for status in statuses),
         "hyperparameters_sha256": hashlib.sha256(canonical).hexdigest(),
     }
 
@@ -183,36 +213,37 @@ def _read_current(
 
 
 def _convert(
-    weights_file: Path,
+    weights_files: tuple[Path, ...],
     cached: Path,
     fingerprint: dict[str, str],
-    hyperparameters: dict[str, object],
-    shapes_for: ShapesFor,
+    stacked: Callable[[], LazyTree],
 ) -> None:
-    """Check the official weights and write them, stacked, to `cached`."""
-    _logger.info("converting %s (once); the result is kept in %s", weights_file, cached)
-    digest = sha256(weights_file)
+    """Check the weights and write them, stacked, to `cached`."""
+    first = weights_files[0]
+    _logger.info("converting %s (once); the result is kept in %s", first, cached)
+    digest = sha256(*weights_files)
     expected = fingerprint.get("source_sha256", digest)
     if digest != expected:
         raise UserError(
-            f"{weights_file}: was damaged on the way (SHA-256 {digest}, published {expected}); "
+            f"{first}: was damaged on the way (SHA-256 {digest}, published {expected}); "
             "delete it and download it again"
         )
-    official = read_pytree(weights_file)
-    shapes = shapes_for(hyperparameters, vocabulary_size(official, str(weights_file)))
-    stacked = stack_parameters(official, shapes, str(weights_file))
+    tree = stacked()
     metadata = fingerprint | {"source_sha256": digest}
     _remove_abandoned(cached)
-    safetensors.write(cached, safetensors.flatten(stacked), metadata, _REMEDY)
+    safetensors.write(cached, safetensors.flatten(tree), metadata, _REMEDY)
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's contents, in hexadecimal."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+def sha256(*paths: Path) -> str:
+    """The SHA-256 of a file's contents, or of several one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return digest.hexdigest()
 
 
 def _remove_abandoned(cached: Path) -> None:

@@ -12,14 +12,17 @@ axis, which is how the model scans over them:
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
+from joblib.numpy_pickle import NumpyPickler
 
 from ntjax.checkpoints.atomic import format_bytes, written_atomically
 from ntjax.checkpoints.joblib_file import joblib_bytes
+from ntjax.checkpoints.mapped_memory import release
 from ntjax.checkpoints.pickled_arrays import RefusedFileError, printable
 from ntjax.checkpoints.safetensors import LazyTensor
 from ntjax.checkpoints.unpickler import ArrayUnpickler
@@ -45,6 +48,10 @@ _HEAD = ("emb_layer_norm_after", "lm_head_fc_1", "lm_head_layer_norm", "lm_final
 _ATTENTION = ("query", "key", "value", "mha_output")
 
 _LISTED = 20
+_REMEDY = (
+    f"check that {HYPERPARAMETERS_FILE} and {WEIGHTS_FILE} are of the same model, or download both "
+    "again"
+)
 
 
 def read_pytree(path: Path) -> Tree:
@@ -141,15 +148,15 @@ def stack_parameters(
                 expected = f"{_official_module(module, layer, root, legacy)}/{name}"
                 found = remaining.pop((_plain_name(expected.rpartition("/")[0]), name), None)
                 part_shape = shape if layer is None else shape[1:]
-                problems += _problems(expected, part_shape, found)
+                problems += parameter_problems(expected, part_shape, found)
                 parts += [] if found is None else [found[1]]
-            stacked.setdefault(module, {})[name] = _stack(tuple(shape), parts)
+            stacked.setdefault(module, {})[name] = lazy_stack(tuple(shape), parts)
     problems += [
         f"unexpected {printable(official_name)} {array.shape}"
         for official_name, array in remaining.values()
     ]
     if problems:
-        raise UserError(_listed(problems, where))
+        raise UserError(misfit(problems, where, _REMEDY))
     return stacked
 
 
@@ -168,7 +175,7 @@ def _by_plain_name(
     return found, problems
 
 
-def _problems(
+def parameter_problems(
     expected: str, shape: tuple[int, ...], found: tuple[str, np.ndarray] | None
 ) -> Iterator[str]:
     """What is wrong with one official parameter: at most one text."""
@@ -180,8 +187,10 @@ def _problems(
         yield f"{name} has shape {array.shape}, expected {tuple(shape)}"
     elif not np.issubdtype(array.dtype, np.floating) and array.dtype.name != "bfloat16":
         yield f"{name} has dtype {array.dtype}, expected floating-point numbers"
-    elif not np.isfinite(_as_float32(array)).all():
-        yield f"{name} has NaN or infinite values"
+    else:
+        if not np.isfinite(_as_float32(array)).all():
+            yield f"{name} has NaN or infinite values"
+        release(array)
 
 
 def _as_float32(array: np.ndarray) -> np.ndarray:
@@ -190,35 +199,43 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
         return np.asarray(array, np.float32, order="C")
 
 
-def _stack(shape: tuple[int, ...], parts: list[np.ndarray]) -> LazyTensor:
-    return LazyTensor(shape, np.dtype(np.float32), lambda: map(_as_float32, parts))
+def lazy_stack(shape: tuple[int, ...], parts: list[np.ndarray]) -> LazyTensor:
+    """A float32 tensor of `shape` whose chunks are `parts`, the layers of a stacked one."""
+
+    def chunks() -> Iterator[np.ndarray]:
+        for part in parts:
+            yield _as_float32(part)
+            release(part)
+
+    return LazyTensor(shape, np.dtype(np.float32), chunks)
 
 
-def _listed(problems: list[str], where: str) -> str:
+def misfit(problems: list[str], where: str, remedy: str) -> str:
+    """The message for parameters that are not what the hyperparameters call for."""
     listed = "; ".join(problems[:_LISTED])
     more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-    return (
-        f"{where}: does not fit its hyperparameters: {listed}{more}: check that "
-        f"{HYPERPARAMETERS_FILE} and {WEIGHTS_FILE} are of the same model, or download both again"
-    )
+    return f"{where}: does not fit its hyperparameters: {listed}{more}: {remedy}"
 
 
 def write_pytree(
     folder: Path,
-    parameters: Mapping[str, Mapping[str, np.ndarray]],
+    parameters: Mapping[str, Mapping[str, LazyTensor | np.ndarray]],
     hyperparameters: Mapping[str, object],
 ) -> Path:
     """Write our (stacked) parameters and hyperparameters to `folder/jax_model/`; return that.
 
     The names are those of the first official release, which the official code of every release
-    reads under any model name. Arrays are written as float32, uncompressed. Both files appear
-    whole or not at all.
+    reads under any model name. Arrays are written as float32, uncompressed; of a stacked
+    `LazyTensor` (whose chunks are its layers) one layer at a time is held in memory. Both files
+    appear whole or not at all.
 
     Raises `UserError` if the disk is full or the folder cannot be written.
     """
     official = _unstacked(parameters)
     text = json.dumps(dict(hyperparameters), indent=1).encode()
-    size = sum(array.nbytes for leaves in official.values() for array in leaves.values())
+    size = 4 * sum(
+        math.prod(leaf.shape) for leaves in parameters.values() for leaf in leaves.values()
+    )
     model_folder = Path(folder) / "jax_model"
     with contextlib.ExitStack() as stack:
         # Left in reverse order: the weights take their place before the hyperparameters do.
@@ -227,18 +244,45 @@ def write_pytree(
         )
         weights_file = stack.enter_context(written_atomically(model_folder / WEIGHTS_FILE, size))
         hyperparameters_file.write(text)
-        joblib.dump(official, weights_file)
+        _StreamingPickler(weights_file).dump(official)
     return model_folder
 
 
-def _unstacked(parameters: Mapping[str, Mapping[str, np.ndarray]]) -> Tree:
+@dataclass(frozen=True)
+class _Next:
+    """The next of these arrays, which is made when it is written."""
+
+    parts: Iterator[np.ndarray]
+
+
+class _StreamingPickler(NumpyPickler):
+    """What `joblib.dump` writes with, for a tree of `_Next` of which one array exists at a time."""
+
+    def save(self, obj: object) -> None:
+        """Write an object; called for everything in the tree, in order."""
+        super().save(_as_float32(next(obj.parts)) if isinstance(obj, _Next) else obj)
+
+
+def _unstacked(
+    parameters: Mapping[str, Mapping[str, LazyTensor | np.ndarray]],
+) -> dict[str, dict[str, _Next]]:
     """The official tree: one module per layer, in the first release's names."""
-    official: Tree = {}
+    official: dict[str, dict[str, _Next]] = {}
     for module, leaves in parameters.items():
         for name, leaf in leaves.items():
-            array = np.asarray(leaf, np.float32)
-            parts = enumerate(array) if _is_stacked(module) else ((None, array),)
-            for layer, part in parts:
+            # In the order in which the tree is written, the layers of a leaf follow one another.
+            upcoming = _Next(_parts(leaf, _is_stacked(module)))
+            for layer in range(leaf.shape[0]) if _is_stacked(module) else (None,):
                 official_name = _official_module(module, layer, _ROOT, legacy=True)
-                official.setdefault(official_name, {})[name] = np.ascontiguousarray(part)
+                official.setdefault(official_name, {})[name] = upcoming
     return official
+
+
+def _parts(leaf: LazyTensor | np.ndarray, stacked: bool) -> Iterator[np.ndarray]:
+    """The layers of a stacked parameter, else the whole of it."""
+    if stacked and isinstance(leaf, LazyTensor):
+        yield from leaf.chunks()
+    elif stacked:
+        yield from np.asarray(leaf)
+    else:
+        yield np.asarray(leaf)

@@ -1,4 +1,4 @@
-"""`load_pretrained`: a model by its published name, `mini`, or a folder in the official format."""
+"""`load_pretrained`: a model by its published name, `mini`, or a folder with its weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,21 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ntjax.adapters import Adapter
 from ntjax.checkpoints.cache import load_stacked, locate
+from ntjax.checkpoints.esm_folder import is_esm_folder
 from ntjax.checkpoints.huggingface import download
+from ntjax.checkpoints.mapped_memory import release
 from ntjax.checkpoints.pins import pin, pinned_commit
 from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
 from ntjax.models import mini
 from ntjax.models.config import TransformerConfig, config_from_hyperparams, parameter_shapes
+from ntjax.models.esm import read_esm
 from ntjax.models.forward import forward
 from ntjax.models.published import PUBLISHED, unknown_model
 
 DTYPES = ("float32", "bfloat16")
+
+_NO_HEADS = (
+    "the folder holds a classifier: its classification head is not used (read_esm of "
+    "ntjax.models.esm gives it), and as it has no language-model head, token logits are 0"
+)
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,11 @@ def load_pretrained(
     *,
     sharding: jax.sharding.Sharding | None = None,
 ) -> PretrainedModel:
-    """Load a published model, `mini`, or a folder that holds `jax_model/`.
+    """Load a published model, `mini`, or a folder.
+
+    A folder holds `jax_model/` in the official format or, if there is none, an ESM model of
+    Hugging Face transformers (`config.json` and `model.safetensors`). Of a classifier the head is
+    left out; `ntjax.models.esm.read_esm` gives it.
 
     Arguments:
         name_or_dir: a published name such as '500M_1000G' (of a certain revision:
@@ -198,13 +209,20 @@ def load_pretrained(
         source = {"repository": repository, "revision": fetched.commit}
     else:
         raise unknown_model(name)
-    config, params, found = _read_folder(folder, sha256)
+    config, params, found, notice = _read_folder(folder, sha256)
     # A published model is known by repository and revision, wherever the cache lies.
     source = (source or {"path": str(folder.resolve())}) | {"sha256": found}
-    return _model(published_name if revision else name, config, place(params), dtype, source)
+    shown = published_name if revision else name
+    return _model(shown, config, place(params), dtype, source, notice)
 
 
-def _read_folder(folder: Path, sha256: str | None) -> tuple[TransformerConfig, dict[str, Any], str]:
+def _read_folder(
+    folder: Path, sha256: str | None
+) -> tuple[TransformerConfig, dict[str, Any], str, str]:
+    """Configuration, stacked weights, their SHA-256, and what a user has to know of them."""
+    if is_esm_folder(folder):
+        model = read_esm(folder)
+        return model.config, model.params, model.sha256, _NO_HEADS if model.head else ""
     where = str(locate(folder)[0])
 
     def shapes(hyperparams: dict[str, Any], vocabulary_size: int) -> Any:
@@ -212,7 +230,7 @@ def _read_folder(folder: Path, sha256: str | None) -> tuple[TransformerConfig, d
 
     loaded = load_stacked(folder, shapes, sha256)
     config = config_from_hyperparams(loaded.hyperparameters, loaded.vocabulary_size, where)
-    return config, loaded.parameters, loaded.sha256
+    return config, loaded.parameters, loaded.sha256, ""
 
 
 def _model(
@@ -232,9 +250,13 @@ def _place(params: Any, *, dtype: str, sharding: jax.sharding.Sharding | None) -
     cast: Callable = jax.jit(lambda w: w.astype(dtype))
 
     def place(path: tuple, leaf: Any) -> jax.Array:
-        array = jax.device_put(leaf, sharding) if sharding else jnp.asarray(leaf)
+        # On a CPU this takes the mapped file as it is, which `jnp.asarray` would copy.
+        array = jax.device_put(leaf, sharding)
         if path[-1].key in ("w", "embeddings") and array.dtype != dtype:
-            return cast(array)
+            array = cast(array)
+        # Before the next array: what has been read of the file, and the float32 copy on the device.
+        array.block_until_ready()
+        release(leaf)
         return array
 
     return jax.tree_util.tree_map_with_path(place, params)

@@ -1,0 +1,57 @@
+"""A trained run in other programs' formats.
+
+run = ntjax.load_run("runs/mine")
+export_esm(run, "FOLDER")
+
+# elsewhere, with PyTorch:
+transformers.EsmForSequenceClassification.from_pretrained("FOLDER")
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ntjax import adapters
+from ntjax.errors import UserError
+from ntjax.models.esm import write_esm
+from ntjax.runs import Run
+from ntjax.tasks import Regression
+
+_PROBLEM_TYPES = {
+    "classification": "single_label_classification",
+    "multilabel": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+def export_esm(run: Run, folder: str | Path) -> None:
+    """Write backbone, adapter and head as one `EsmForSequenceClassification` of transformers.
+
+    The adapter is folded into the weights: nothing but transformers is needed to run it, and its
+    outputs are this run's `logits` (of a regression its values, in the units of the training
+    rows). The calibration stays behind: ESM has no place for it.
+
+    Arguments:
+        run: its head stands on the `<cls>` position.
+        folder: made if there is none; its `config.json` and `model.safetensors` are replaced.
+
+    Raises:
+        UserError: ESM has no such architecture or head, the disk is full or the folder cannot be
+            written.
+    """
+    if run.head.pooling != "cls":
+        raise UserError(
+            f"transformers' ESM reads the <cls> position, this run's head the {run.head.pooling} "
+            "over the sequence: train it with --head cls"
+        )
+    params = adapters.merge(run.trainable.adapter, run.model.params)
+    problem_type = _PROBLEM_TYPES[run.task.kind]
+    write_esm(folder, run.model.config, params, _head(run), run.task.outputs, problem_type)
+
+
+def _head(run: Run) -> dict[str, Any]:
+    """The head's parameters; a regression's give the values themselves, not standardised."""
+    head = run.trainable.head
+    if not isinstance(run.task, Regression):
+        return head
+    output, spread = head["output"], run.task.spread
+    return head | {"output": {"w": output["w"] * spread, "b": output["b"] * spread + run.task.mean}}
