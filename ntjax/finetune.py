@@ -18,10 +18,13 @@ from ntjax import command_line
 from ntjax.baselines.comparison import score_baselines
 from ntjax.errors import UserError
 from ntjax.models.config import parameter_shapes
+from ntjax.result_tables import print_results, print_sweep
 from ntjax.runs import read_json, write_json
+from ntjax.training import swept_runs
 from ntjax.training.finetuning import (
     CONFIG_FILE,
     RESULT_FILE,
+    SWEEP_FILE,
     Job,
     finish,
     initial_trainable,
@@ -31,9 +34,9 @@ from ntjax.training.finetuning import (
     train,
 )
 from ntjax.training.settings import Settings, complete, differing, from_saved, option
+from ntjax.training.swept_runs import Sweep
 
 BASELINES_FILE = "baselines.json"
-_SHOWN = ("accuracy", "mcc", "auroc", "ece")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Options:
     """Go on with the run in --out, with the settings it was begun with."""
     progress: bool = True
     """Show progress bars."""
+    sweep: tuple[str, ...] = ()
+    """Train every combination of these values together, as one population over one copy of the
+    model: NAME=A,B,C or NAME=FIRST:LAST:STEP (both ends included) or NAME=FIRST:END (whole numbers,
+    the end left out), such as --sweep lora_dropout=0.1:0.9:0.1 seed=0:5."""
+    members_at_once: int = 0
+    """Most members of a --sweep to train at once; 0 for as many as the memory holds."""
 
 
 def main() -> None:
@@ -55,23 +64,25 @@ def main() -> None:
 
 
 def finetune(options: Options) -> dict[str, Any]:
-    """Run the command; returns the content of `test_metrics.json`.
+    """Run the command; returns the content of `test_metrics.json` (a sweep: of each member).
 
     Raises:
         UserError: bad input.
         Interrupted: stopped by a signal, with its state saved.
     """
+    if options.sweep or (options.resume and options.out and (options.out / SWEEP_FILE).exists()):
+        return _finetune_sweep(options)
     folder, settings, chosen = _where_and_what(options)
     if options.resume and _is_finished(folder, settings):
         print(f"{folder}: this run is finished; nothing to resume")
         return read_json(folder / RESULT_FILE)
     if chosen:
         print("chosen for you: " + ", ".join(f"{option(k)} {v}" for k, v in chosen.items()))
-    job = prepare(settings, _recorded_revision(folder) if options.resume else None)
+    [job] = prepare([settings], _recorded_revision(folder) if options.resume else None)
     open_folder(folder, job, options.resume)
     _print_job(job, folder)
     began = time.perf_counter()
-    fitted, scored = train(job, folder, options.progress)
+    [(fitted, scored)] = train([job], [folder], folder, options.progress)
     name = f"{Path(settings.model).name} {settings.adapter}"
     rows = {name: finish(job, folder, fitted, scored, options.progress)}
     value = "never defined: lowest loss" if fitted.value is None else f"{fitted.value:.3f}"
@@ -81,10 +92,12 @@ def finetune(options: Options) -> dict[str, Any]:
         flush=True,
     )
     if settings.baselines:
-        baselines = score_baselines(job.parts, settings.seed, options.progress)
+        baselines = score_baselines(
+            job.parts, settings.seed, options.progress, settings.calibration
+        )
         write_json(folder / BASELINES_FILE, baselines)
         rows |= baselines
-    _print_results(rows)
+    print_results(rows, job.parts.task)
     print(f"results: {folder}")
     return next(iter(rows.values()))
 
@@ -107,6 +120,11 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
         raise UserError(
             f"{path}: {error}; restore the file, or begin anew in another --out"
         ) from None
+    _refuse_differing(options, settings)
+    return options.out, settings, {}
+
+
+def _refuse_differing(options: Options, settings: Settings) -> None:
     if changed := differing(options.settings, settings):
         given = ", ".join(f"{option(name)} {getattr(options.settings, name)}" for name in changed)
         had = ", ".join(f"{option(name)} {getattr(settings, name)}" for name in changed)
@@ -114,7 +132,48 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
             f"{options.out}: cannot resume with {given}: the run was begun with {had}; leave it "
             "out, or begin a new run in another --out"
         )
-    return options.out, settings, {}
+
+
+def _finetune_sweep(options: Options) -> dict[str, Any]:
+    sweep = _resumed_sweep(options) if options.resume else _new_sweep(options)
+    job = next(iter(sweep.jobs.values()))
+    _print_job(job, sweep.folder)
+    began = time.perf_counter()
+    swept_runs.run(sweep, options.progress)
+    print(f"{len(sweep.jobs)} members done, {time.perf_counter() - began:.0f} s", flush=True)
+    baselines = {}
+    if job.settings.baselines:
+        path = sweep.folder / BASELINES_FILE
+        if not path.exists():
+            write_json(
+                path,
+                score_baselines(
+                    job.parts, job.settings.seed, options.progress, job.settings.calibration
+                ),
+            )
+        baselines = read_json(path)
+    print_sweep(swept_runs.table(sweep), job.settings.select, job.parts.task, baselines)
+    print(f"results: {sweep.folder}")
+    return swept_runs.results(sweep)
+
+
+def _new_sweep(options: Options) -> Sweep:
+    folder = options.out or _fresh_folder(options.settings)
+    refuse_occupied(folder)
+    if options.members_at_once < 0:
+        raise UserError(f"--members-at-once is {options.members_at_once}: should be at least 0")
+    return swept_runs.begin(folder, options.settings, options.sweep, options.members_at_once)
+
+
+def _resumed_sweep(options: Options) -> Sweep:
+    settings, texts, _ = swept_runs.saved_sweep(options.out)
+    _refuse_differing(options, settings)
+    if options.sweep and list(options.sweep) != texts:
+        raise UserError(
+            f"{options.out}: cannot resume with --sweep {' '.join(options.sweep)}: it was begun "
+            f"with --sweep {' '.join(texts)}; leave it out, or begin anew in another --out"
+        )
+    return swept_runs.reopen(options.out)
 
 
 def _recorded_revision(folder: Path) -> str | None:
@@ -149,39 +208,11 @@ def _print_job(job: Job, folder: Path) -> None:
     backbone = f"{adapter:,} ({job.settings.adapter}) + " if adapter else ""
     print(f"trained: {backbone}{head:,} (head) parameters")
     counts = ", ".join(f"{len(table):,} {part}" for part, table in job.parts.tables.items())
-    classes = list(job.parts.classes)
-    if len(classes) == 2:
-        classes[1] += " (positive)"
-    print(f"rows: {counts}; classes: {', '.join(classes)}")
+    print(f"rows: {counts}; {job.parts.task.described()}")
     print(f"devices: {jax.local_device_count()} × {jax.devices()[0].device_kind}")
     for note in (*job.parts.notes, *([job.model.notice] if job.model.notice else [])):
         print(f"note: {note}")
     print(f"folder: {folder}", flush=True)
-
-
-def _print_results(rows: dict[str, dict[str, Any]]) -> None:
-    """A line per model: value and 95% interval, on the test rows."""
-    width = max(len(name) for name in rows) + 14
-    count = next(iter(rows.values()))["n"]
-    title = f"{count:,} test rows [95% interval]"
-    width = max(width, len(title))
-    print(f"\n{title:<{width}}" + "".join(f"{metric:>24}" for metric in _SHOWN))
-    for name, result in rows.items():
-        print(f"{name:<{width}}" + "".join(f"{_cell(result[m]):>24}" for m in _SHOWN))
-        if result["calibrated"]:
-            cells = "".join(f"{_cell(result['calibrated'][m]):>24}" for m in _SHOWN)
-            print(f"{name + ', calibrated':<{width}}{cells}")
-        else:
-            print(f"{name}: not calibrated, too few rows (or only one class) were set aside for it")
-    print()
-
-
-def _cell(metric: dict[str, float | None]) -> str:
-    if metric["value"] is None:
-        return "–"
-    if metric["low"] is None:
-        return f"{metric['value']:.3f}"
-    return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
 
 
 if __name__ == "__main__":

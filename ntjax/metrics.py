@@ -14,7 +14,7 @@ from scipy import sparse
 
 from ntjax.bootstrap import multiplicities, percentile_interval, resampling_units
 from ntjax.errors import UserError
-from ntjax.ranking import Ranking, ratio
+from ntjax.ranking import Ranking, mean_of_defined, ratio
 
 HIGHER_IS_BETTER: dict[str, bool] = {
     "accuracy": True,
@@ -82,7 +82,7 @@ def evaluate(
     """
     if bootstrap < 0 or not 0 < confidence < 1:
         raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
-    rows = _Rows.of(*_checked(labels, probabilities))
+    rows = Rows.of(*_checked(labels, probabilities))
     membership, units = resampling_units(rows.count, groups)
     resamples = bootstrap if units > 1 else 0
     generator = np.random.default_rng(seed)
@@ -113,7 +113,7 @@ def score(labels: ArrayLike, probabilities: ArrayLike, name: str) -> float | Non
     """
     if name not in HIGHER_IS_BETTER:
         raise UserError(f"unknown metric {name!r}: choose one of {', '.join(HIGHER_IS_BETTER)}")
-    return _Rows.of(*_checked(labels, probabilities)).point_values()[name]
+    return Rows.of(*_checked(labels, probabilities)).point_values()[name]
 
 
 def predicted_classes(probabilities: ArrayLike) -> NDArray[np.int64]:
@@ -211,7 +211,7 @@ def expected_calibration_error(
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class Rows:
     """What the metrics need of each row, so that any weighting of the rows is a few sums.
 
     Attributes:
@@ -229,6 +229,7 @@ class _Rows:
 
     @classmethod
     def of(cls, labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Self:
+        """Of class numbers `[n]` and probabilities `[n, classes]`."""
         n, classes = probabilities.shape
         believed, happened = _beliefs(labels, probabilities)
         cells = labels * classes + predicted_classes(probabilities)
@@ -260,13 +261,13 @@ class _Rows:
         areas = np.array([ranking.areas(weights) for ranking in self.rankings])
         auroc, auprc = np.moveaxis(areas, 0, -1)
         return {
-            "accuracy": np.trace(confusion, axis1=1, axis2=2) / total,
+            "accuracy": ratio(np.trace(confusion, axis1=1, axis2=2), total),
             "mcc": matthews_correlation(confusion),
             **confusion_rates(confusion),
-            "auroc": _mean_of_defined(auroc),
-            "auprc": _mean_of_defined(auprc),
-            "brier": sums[:, -1] / total,
-            "ece": np.abs(sums[:, cells:-1]).sum(axis=1) / total,
+            "auroc": mean_of_defined(auroc),
+            "auprc": mean_of_defined(auprc),
+            "brier": ratio(sums[:, -1], total),
+            "ece": ratio(np.abs(sums[:, cells:-1]).sum(axis=1), total),
         }
 
     def point_values(self) -> dict[str, float | None]:
@@ -321,10 +322,4 @@ def _squared_errors(
 
 def _over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """One number `[...]` of the per-class values `[..., classes]`: class 1 of two, else a mean."""
-    return values[..., 1] if values.shape[-1] == 2 else _mean_of_defined(values)
-
-
-def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the last axis without its NaNs; NaN where nothing else is there."""
-    defined = ~np.isnan(values)
-    return ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+    return values[..., 1] if values.shape[-1] == 2 else mean_of_defined(values)

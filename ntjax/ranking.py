@@ -67,3 +67,9 @@ def ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> N
     """The quotient, NaN where the denominator is 0."""
     undefined = np.full(np.shape(denominator), np.nan)
     return np.divide(numerator, denominator, out=undefined, where=np.not_equal(denominator, 0))
+
+
+def mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last axis without its NaNs; NaN where nothing else is there."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))

@@ -5,16 +5,14 @@ After full fine-tuning the whole model lies beside them in the official format (
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import softmax
 
 from ntjax import adapters
 from ntjax.adapters import Adapter, AdapterConfig
@@ -29,8 +27,10 @@ from ntjax.errors import UserError
 from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
 from ntjax.models.pretrained import PretrainedModel, check_length, load_pretrained
-from ntjax.training.loop import predict, replicated_sharding
+from ntjax.tasks import Task, task_from_dict
+from ntjax.training.loop import predict
 from ntjax.training.optimizers import OptimizerConfig
+from ntjax.training.placement import replicated_sharding
 from ntjax.training.state import named_leaves
 from ntjax.training.step import StepConfig, Trainable, compile_predict
 
@@ -43,6 +43,7 @@ _KEYS = {
     "dtype",
     "adapter",
     "head",
+    "task",
     "classes",
     "calibration",
     "training",
@@ -75,7 +76,7 @@ def save_run(
     model: PretrainedModel,
     head: HeadConfig,
     trainable: Trainable,
-    classes: Sequence[str],
+    task: Task,
     calibration: Calibration | None,
     training: dict[str, Any],
     dtype: str,
@@ -97,7 +98,8 @@ def save_run(
         "dtype": dtype,
         "adapter": asdict(adapter.config),
         "head": asdict(head),
-        "classes": list(classes),
+        "task": task.to_dict(),
+        "classes": list(task.outputs),
         "calibration": calibration.to_dict() if calibration else None,
         "training": training,
     }
@@ -114,24 +116,30 @@ def _as_float32(params: Any) -> Any:
 
 @dataclass(frozen=True)
 class Run:
-    """A trained classifier.
+    """A trained model of a task.
 
     Attributes:
         model: the frozen backbone.
         head: pooling and number of outputs.
         trainable: adapter and head.
-        classes: class names, in the order of the probabilities' columns.
-        calibration: fitted on rows kept apart; None if there were too few.
+        task: what the outputs mean.
+        calibration: fitted on rows kept apart (for a regression, how far from the prediction most
+            values are); None if there were too few.
     """
 
     model: PretrainedModel
     head: HeadConfig
     trainable: Trainable
-    classes: tuple[str, ...]
+    task: Task
     calibration: Calibration | None
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, labels or the value, in the order of the head's outputs."""
+        return self.task.outputs
+
     def logits(self, sequences: Sequence[str], *, progress: str = "") -> np.ndarray:
-        """The head's outputs, float32 [n, classes].
+        """The head's outputs, float32 [n, classes], [n, labels], or [n, 1] for a regression.
 
         Raises:
             UserError: no sequences, other letters than ACGTN, or more than the model can hold.
@@ -153,27 +161,24 @@ class Run:
         config = StepConfig(
             self.model.config, self.head, OptimizerConfig(steps=1), self.model.dtype
         )
-        return predict(_compiled(config), self.model.params, self.trainable, data, progress)
+        return predict(compile_predict(config), self.model.params, self.trainable, data, progress)
 
     def predict(
         self, sequences: Sequence[str], *, calibrated: bool = False, progress: str = ""
     ) -> np.ndarray:
-        """Probabilities [n, classes], in the order of `classes`.
+        """Probabilities [n, classes] or [n, labels], in the order of `classes`; values [n] of a
+        regression, in the units of its training rows.
 
         `calibrated=True` gives those of `calibrated_probability` in `predictions.csv`.
         """
+        if calibrated and not self.task.has_probabilities:
+            raise UserError("a regression has values, not probabilities: leave calibrated out")
+        if calibrated and self.calibration is None:
+            raise UserError("this run was not calibrated: it had too few rows to set aside")
         logits = self.logits(sequences, progress=progress)
         if not calibrated:
-            return softmax(logits.astype(np.float64), axis=1)
-        if self.calibration is None:
-            raise UserError("this run was not calibrated: it had too few rows to set aside")
+            return self.task.values(logits)
         return calibrated_probabilities(self.calibration, logits)
-
-
-@lru_cache(maxsize=8)
-def _compiled(config: StepConfig) -> Callable:
-    """Compiled once, however often a run predicts."""
-    return compile_predict(config)
 
 
 def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
@@ -201,7 +206,7 @@ def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
             f"{folder / ADAPTER_FILE} is not the file that {DESCRIPTION_FILE} was written with "
             "(its SHA-256 differs): restore it, or take both files of one run"
         )
-    return Run(backbone, saved.head, trainable, saved.classes, saved.calibration)
+    return Run(backbone, saved.head, trainable, saved.task, saved.calibration)
 
 
 class _Description(NamedTuple):
@@ -209,7 +214,7 @@ class _Description(NamedTuple):
 
     adapter: AdapterConfig
     head: HeadConfig
-    classes: tuple[str, ...]
+    task: Task
     calibration: Calibration | None
     source: dict[str, str]
     dtype: str
@@ -226,7 +231,7 @@ def _read_description(path: Path) -> _Description:
         described = _Description(
             adapters.adapter_config(**content["adapter"]),
             HeadConfig(**content["head"]),
-            tuple(content["classes"]),
+            task_from_dict(content["task"], content["classes"]),
             calibration_from_dict(content["calibration"]) if content["calibration"] else None,
             dict(content["model"]),
             content["dtype"],
@@ -234,8 +239,8 @@ def _read_description(path: Path) -> _Description:
         )
         if described.head.pooling not in heads.POOLINGS:
             raise ValueError(f"unknown pooling {described.head.pooling!r}")
-        if described.head.outputs != len(described.classes):
-            raise ValueError(f"{len(described.classes)} classes, {described.head.outputs} outputs")
+        if described.head.outputs != len(content["classes"]):
+            raise ValueError(f"{len(content['classes'])} classes, {described.head.outputs} outputs")
         described.source["name"]
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing; restore the file") from None

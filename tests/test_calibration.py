@@ -7,22 +7,21 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logit, softmax
-from scipy.stats import binomtest
-from sklearn.calibration import CalibratedClassifierCV, calibration_curve
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from ntjax.calibration import (
-    PlattScaling,
-    TemperatureScaling,
+    LabelwiseCalibration,
+    PredictionInterval,
     calibrated_probabilities,
     calibration_from_dict,
     fit_calibration,
-    reliability_curve,
-    wilson_interval,
 )
 from ntjax.errors import UserError
 from ntjax.metrics import evaluate
+from ntjax.scaling import MINIMUM_ISOTONIC_ROWS, IsotonicScaling, PlattScaling, TemperatureScaling
 
 
 def sample(seed, n, classes=2, *, overconfidence=1.0, bias=0.0):
@@ -177,11 +176,25 @@ def test_calibrated_probabilities_of_two_classes():
         calibrated_probabilities(calibration, [[1, 2, 3]])
 
 
-@pytest.mark.parametrize("calibration", [PlattScaling(0.7, -0.1), TemperatureScaling(2.5)])
+ISOTONIC = IsotonicScaling(((-1.0, 0.5, 2.0),), ((0.1, 0.4, 0.9),))
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        PlattScaling(0.7, -0.1),
+        TemperatureScaling(2.5),
+        ISOTONIC,
+        LabelwiseCalibration((PlattScaling(0.7, -0.1), None, ISOTONIC)),
+        PredictionInterval(0.9, 3.25),
+    ],
+    ids=lambda calibration: calibration.to_dict()["method"],
+)
 def test_saved_and_rebuilt(calibration):
     saved = json.loads(json.dumps(calibration.to_dict()))
-    assert saved["method"] in ("platt", "temperature")
     assert calibration_from_dict(saved) == calibration
+    with pytest.raises(ValueError, match="not a saved calibration"):
+        calibration_from_dict(saved | {"surplus": 1})
     with pytest.raises(dataclasses.FrozenInstanceError):
         calibration.slope = 1.0
 
@@ -191,6 +204,7 @@ def test_saved_and_rebuilt(calibration):
     [
         {},
         {"method": "isotonic"},
+        {"method": "labelwise", "labels": [{"method": "spline"}]},
         {"method": "platt", "slope": 1.0},
         {"method": "temperature", "temperature": 1.0, "bias": 2.0},
     ],
@@ -230,58 +244,6 @@ class TestUnfitRows:
             fit_calibration(logits[:, 0], labels)
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("bins", [5, 10])
-def test_reliability_curve_equals_scikit_learn(seed, bins):
-    logits, labels = sample(seed, 40 + 300 * seed, overconfidence=2)
-    probabilities = np.round(expit(margins(logits)), 2)
-    curve = reliability_curve(labels, probabilities, bins)
-    fraction, mean = calibration_curve(labels, probabilities, n_bins=bins)
-    filled = curve.count > 0
-    assert curve.count.sum() == len(labels)
-    assert curve.fraction_positive[filled] == pytest.approx(fraction)
-    assert curve.mean_predicted[filled] == pytest.approx(mean)
-    assert curve.bin_edges == pytest.approx(np.arange(bins + 1) / bins)
-    # The expected calibration error is the curve's mean distance from the diagonal.
-    gaps = curve.count[filled] * np.abs(fraction - mean)
-    expected = evaluate(labels, np.stack([1 - probabilities, probabilities], axis=1), bootstrap=0)
-    if bins == 10:
-        assert gaps.sum() / len(labels) == pytest.approx(expected["ece"]["value"], abs=1e-12)
-
-
-def test_reliability_curve_of_empty_bins_and_the_other_class():
-    labels, probabilities = np.array([0, 1, 1, 0]), np.array([0.05, 0.95, 0.97, 0.93])
-    curve = reliability_curve(labels, probabilities)
-    assert curve.count.tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0, 3]
-    for numbers in (curve.mean_predicted, curve.fraction_positive, curve.low, curve.high):
-        assert np.isnan(numbers[1:9]).all()
-        assert np.isfinite(numbers[[0, 9]]).all()
-    other = reliability_curve(1 - labels, 1 - probabilities)
-    assert other.count.tolist() == curve.count.tolist()[::-1]
-    assert other.fraction_positive[[0, 9]] == pytest.approx(1 - curve.fraction_positive[[9, 0]])
-    assert other.low[[0, 9]] == pytest.approx(1 - curve.high[[9, 0]])
-
-
-@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (500, 1234)])
-def test_wilson_interval_equals_scipy(k, n):
-    low, high = wilson_interval(k, n)
-    expected = binomtest(k, n).proportion_ci(method="wilson")
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert 0 <= low <= k / n <= high <= 1
-
-
-def test_reliability_curve_errors():
-    with pytest.raises(UserError, match="no rows"):
-        reliability_curve([], [])
-    with pytest.raises(ValueError, match="0 or 1"):
-        reliability_curve([0, 2], [0.1, 0.2])
-    with pytest.raises(ValueError, match="0 or 1"):
-        reliability_curve([0, 1], [0.1])
-    for outside in (np.nan, 1.5, -0.1):
-        with pytest.raises(ValueError, match=r"in \[0, 1\]"):
-            reliability_curve([0, 1], [0.1, outside])
-
-
 def test_platt_of_a_calibrated_model_changes_little():
     logits, labels = sample(8, 40_000)
     fitted = fit_calibration(logits, labels)
@@ -296,3 +258,177 @@ def test_calibration_never_turns_the_ranking_round():
     fitted = fit_calibration(logits, labels.astype(int))
     assert fitted.slope == 0
     np.testing.assert_allclose(calibrated_probabilities(fitted, logits)[:, 1], 0.25, atol=0.005)
+
+
+# Isotonic scaling
+
+
+def sigmoid_is_wrong(seed, n):
+    """Logits that saturate, so that no slope and intercept mend them."""
+    generator = np.random.default_rng(seed)
+    true = 2 * generator.normal(size=n)
+    labels = (generator.random(n) < expit(true)).astype(int)
+    seen = 5 * np.tanh(2 * true - 2)
+    return np.stack([np.zeros(n), seen], axis=1), labels
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_isotonic_equals_scikit_learn_on_smoothed_targets(seed):
+    logits, labels = sample(seed, 300, overconfidence=2)
+    scores = margins(np.round(logits, 1))  # some rows are tied
+    positives, negatives = labels.sum(), (1 - labels).sum()
+    targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    theirs = IsotonicRegression(out_of_bounds="clip").fit(scores, targets)
+    fitted = IsotonicScaling.fit(np.round(logits, 1), labels)
+    new = np.linspace(-40, 40, 500)
+    ours = calibrated_probabilities(fitted, np.stack([np.zeros(500), new], axis=1))
+    assert ours[:, 1] == pytest.approx(theirs.predict(new), abs=1e-12)
+    assert ours.sum(axis=1) == pytest.approx(1)
+    assert (np.diff(ours[:, 1]) >= 0).all()
+
+
+def test_isotonic_pools_by_hand():
+    # By rising logit: 0, 0, then 1 before 0, which are pooled, then 1. 120 rows are 0, 80 are 1.
+    labels = np.repeat([0, 0, 1, 0, 1], 40)
+    scores = np.repeat([-2.0, -1.0, 0.0, 1.0, 2.0], 40)
+    fitted = IsotonicScaling.fit(np.stack([np.zeros(200), scores], axis=1), labels)
+    low, high = 1 / 122, 81 / 82
+    middle = (low + high) / 2
+    probabilities = fitted.apply(np.stack([np.zeros(5), [-2, -1, 0, 1, 2]], axis=1))[:, 1]
+    assert probabilities == pytest.approx([low, low, middle, middle, high])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_isotonic_never_says_never(classes):
+    labels = np.arange(300) % classes
+    fitted = IsotonicScaling.fit(5 * np.eye(classes)[labels], labels)
+    probabilities = fitted.apply(1000 * np.eye(classes))
+    assert (np.diag(probabilities) > 0.97).all()
+    assert probabilities.min() > 0
+    assert probabilities.max() < 1
+
+
+def test_isotonic_mends_what_no_sigmoid_can():
+    logits, labels = sigmoid_is_wrong(0, 6000)
+    new_labels = labels[1000:]
+
+    def log_loss(method):
+        fitted = fit_calibration(logits[:1000], labels[:1000], method)
+        probabilities = calibrated_probabilities(fitted, logits[1000:])
+        return -np.log(probabilities[np.arange(5000), new_labels]).mean()
+
+    assert log_loss("isotonic") < log_loss("platt") - 0.03
+
+
+def test_isotonic_of_three_classes_is_one_against_the_rest():
+    logits, labels = sample(9, 600, 3, overconfidence=3)
+    fitted = IsotonicScaling.fit(logits, labels)
+    probabilities = fitted.apply(logits)
+    softmaxed = softmax(logits, axis=1)
+    columns = []
+    for k in range(3):
+        positives = (labels == k).sum()
+        targets = np.where(
+            labels == k, (positives + 1) / (positives + 2), 1 / (600 - positives + 2)
+        )
+        curve = IsotonicRegression(out_of_bounds="clip").fit(logit(softmaxed[:, k]), targets)
+        columns.append(curve.predict(logit(softmaxed[:, k])))
+    expected = np.stack(columns, axis=1)
+    expected /= expected.sum(axis=1, keepdims=True)
+    # Near-equal log-odds that rounding ties or parts end up in other blocks: a few rows differ.
+    assert np.isclose(probabilities, expected, atol=1e-6).mean() > 0.99
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+    new_logits, new_labels = sample(10, 3000, 3, overconfidence=3)
+    before = evaluate(new_labels, softmax(new_logits, axis=1), bootstrap=0)
+    after = evaluate(new_labels, fitted.apply(new_logits), bootstrap=0)
+    assert after["ece"]["value"] < before["ece"]["value"] / 2
+
+
+def test_isotonic_needs_rows():
+    few = sample(0, MINIMUM_ISOTONIC_ROWS - 1)
+    with pytest.raises(UserError, match=f"has {MINIMUM_ISOTONIC_ROWS - 1} rows and needs"):
+        IsotonicScaling.fit(*few)
+    assert isinstance(fit_calibration(*few, "isotonic"), PlattScaling)
+    assert isinstance(fit_calibration(*sample(0, 50, 3), "isotonic"), TemperatureScaling)
+    enough = sample(0, MINIMUM_ISOTONIC_ROWS)
+    assert isinstance(fit_calibration(*enough, "isotonic"), IsotonicScaling)
+
+
+def test_the_method_asked_for():
+    logits, labels = sample(3, 200)
+    assert isinstance(fit_calibration(logits, labels, "temperature"), TemperatureScaling)
+    assert isinstance(fit_calibration(logits, labels, "platt"), PlattScaling)
+    with pytest.raises(UserError, match="for two classes: use --calibration temperature or"):
+        fit_calibration(*sample(3, 200, 3), "platt")
+
+
+def test_temperature_of_two_classes():
+    logits, labels = sample(4, 40_000, overconfidence=3)
+    fitted = fit_calibration(logits, labels, "temperature")
+    assert fitted.temperature == pytest.approx(3, rel=0.03)
+    scaled = calibrated_probabilities(fitted, logits)[:, 1]
+    assert scaled == pytest.approx(expit(margins(logits) / fitted.temperature))
+
+
+# Several labels a row
+
+
+def label_sample(n=400):
+    """Three labels; the second is known of half of the rows, the third is always 1."""
+    columns = [sample(seed, n, overconfidence=3) for seed in (1, 2)]
+    logits = np.stack([*(margins(scores) for scores, _ in columns), np.ones(n)], axis=1)
+    labels = np.stack([*(truth for _, truth in columns), np.ones(n, int)], axis=1)
+    labels[::2, 1] = -1
+    return logits, labels
+
+
+@pytest.mark.parametrize("method", ["auto", "platt", "temperature", "isotonic"])
+def test_every_label_is_calibrated_by_itself(method):
+    logits, labels = label_sample()
+    fitted = LabelwiseCalibration.fit(logits, labels, method)
+    for k, rows in ((0, slice(None)), (1, slice(1, None, 2))):
+        both = np.stack([np.zeros(len(logits)), logits[:, k]], axis=1)
+        alone = fit_calibration(both[rows], labels[rows, k], method)
+        assert fitted.labels[k] == alone
+        expected = calibrated_probabilities(alone, both)[:, 1]
+        assert calibrated_probabilities(fitted, logits)[:, k] == pytest.approx(expected)
+    # Of a label with one value nothing can be learned: it stays as it is.
+    assert fitted.labels[2] is None
+    assert fitted.apply(logits)[:, 2] == pytest.approx(expit(1.0))
+
+
+def test_no_label_can_be_calibrated():
+    logits, labels = label_sample(8)
+    assert LabelwiseCalibration.fit(logits, labels) is None
+
+
+# The interval around a prediction
+
+
+@pytest.mark.parametrize("n", [9, 10, 99, 500])
+def test_the_interval_is_the_quantile_of_split_conformal_prediction(n):
+    generator = np.random.default_rng(n)
+    predictions = generator.normal(size=n)
+    targets = predictions + generator.standard_t(3, size=n)
+    fitted = PredictionInterval.fit(predictions, targets)
+    level = np.ceil((n + 1) * 0.9) / n
+    expected = np.quantile(np.abs(targets - predictions), level, method="inverted_cdf")
+    assert fitted == PredictionInterval(0.9, expected)
+
+
+def test_the_interval_holds_what_it_promises_of_new_rows():
+    generator = np.random.default_rng(0)
+    errors = generator.standard_exponential((2000, 40))
+    held = []
+    for calibration_errors in errors:
+        fitted = PredictionInterval.fit(np.zeros(39), calibration_errors[:39])
+        held.append(calibration_errors[39] <= fitted.half_width)
+    # 36 of 40 places; one standard error is 0.0067.
+    assert np.mean(held) == pytest.approx(0.9, abs=0.02)
+
+
+def test_an_interval_needs_nine_rows():
+    with pytest.raises(UserError, match="holds 90% of the values needs 9 calibration rows, not 8"):
+        PredictionInterval.fit(np.zeros(8), np.arange(8.0))
+    with pytest.raises(UserError, match="not finite"):
+        PredictionInterval.fit(np.full(20, np.nan), np.arange(20.0))

@@ -131,7 +131,10 @@ def test_the_files_of_a_run(finished):
 def test_the_record_of_a_run(finished, settings):
     config = read(finished, "config.json")
     assert list(config) == ["settings", "model", "data", "classes", "notes", "versions", "devices"]
-    assert config["settings"] == vars(settings) | {"lora_targets": ["query", "value"]}
+    assert config["settings"] == vars(settings) | {
+        "lora_targets": ["query", "value"],
+        "select": "mcc",  # chosen
+    }
     assert config["model"]["path"] == str(MODEL)
     assert config["classes"] == ["0", "1"]
     sizes = {part: data["rows"] for part, data in config["data"].items()}
@@ -398,7 +401,7 @@ def test_what_was_chosen_is_printed_first(here, command):
     code, printed, err = command(*given, "--no-progress")
     assert (code, err) == (0, "")
     text = printed.splitlines()
-    assert text[0] == "chosen for you: --learning-rate 0.003, --batch-size 8"
+    assert text[0] == "chosen for you: --learning-rate 0.003, --batch-size 8, --select mcc"
     assert text[1] == f"model: {MODEL}, 142,539 parameters, float32"
     assert text[2] == "trained: 192 (ia3) + 306 (head) parameters"
     assert (
@@ -441,7 +444,8 @@ def test_the_embedded_default_needs_no_arguments(command, tmp_path):
     code, printed, err = command("--steps", 2, "--no-baselines", "--no-progress", "--out", tmp_path)
     assert (code, err) == (0, "")
     assert printed.splitlines()[0] == (
-        "chosen for you: --train simulated_sigma70, --learning-rate 0.003, --batch-size 32"
+        "chosen for you: --train simulated_sigma70, --learning-rate 0.003, --batch-size 32, "
+        "--select mcc"
     )
 
 

@@ -120,6 +120,7 @@ def test_the_description(finished, adapter):
         "dtype",
         "adapter",
         "head",
+        "task",
         "classes",
         "calibration",
         "training",
@@ -128,6 +129,7 @@ def test_the_description(finished, adapter):
     kinds["lora"] |= {"rank": 8, "alpha": 16.0, "targets": ["query", "value"]}
     assert description["adapter"] == kinds[adapter]
     assert description["head"] == {"pooling": "mean", "outputs": 2}
+    assert description["task"] == {"kind": "classification"}
     assert description["classes"] == ["0", "1"]
     assert description["calibration"]["method"] == "platt"
     assert description["training"]["best_step"] in (10, 20)
@@ -321,6 +323,8 @@ def test_a_backbone_of_another_shape_is_refused(copy, name):
         ({"head": {"pooling": "max", "outputs": 2}}, "unknown pooling 'max'"),
         ({"head": {"pooling": "cls", "width": 2}}, "does not describe a run"),
         ({"classes": ["0", "1", "2"]}, "3 classes, 2 outputs"),
+        ({"task": {"kind": "ranking"}}, "not a saved task: {'kind': 'ranking'} of 0, 1"),
+        ({"task": {"kind": "regression", "mean": 0, "spread": 1}}, "not a saved task"),
         ({"classes": None}, "does not describe a run"),
         ({"calibration": {"method": "magic"}}, "not a saved calibration"),
         ({"calibration": [1]}, "does not describe a run"),

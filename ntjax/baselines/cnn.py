@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ntjax.baselines.labelled_rows import LabelledRows, check_labelled_rows
 from ntjax.baselines.one_hot import one_hot
+from ntjax.training.step import LOSSES
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,25 @@ class CNNConfig:
 
 @dataclass(frozen=True)
 class CNN:
-    """A trained network that sees the first `length` positions; `epoch` (from 1) was its best."""
+    """A trained network that sees the first `length` positions; `epoch` (from 1) was its best.
+
+    `validation_score` is its accuracy there; of other kinds of tasks, minus the mean loss.
+    """
 
     params: hk.Params
     config: CNNConfig
     length: int
-    classes: int
+    outputs: int
     epoch: int
-    validation_accuracy: float
+    validation_score: float
 
     def logits(self, sequences: Sequence[str]) -> np.ndarray:
-        """Score sequences: float32 `[n, classes]`; of two, `[:, 1] - [:, 0]` is the log-odds."""
+        """Score sequences: float32 `[n, outputs]`.
+
+        Of two classes, `[:, 1] - [:, 0]` is the log-odds; of a regression, `[:, 0]` the value.
+        """
         letters = one_hot(sequences, self.length)
-        return _predict(self.params, letters, config=self.config, classes=self.classes)
+        return _predict(self.params, letters, config=self.config, outputs=self.outputs)
 
     def probabilities(self, sequences: Sequence[str]) -> np.ndarray:
         """Softmax of `logits`: float32 `[n, classes]`."""
@@ -61,50 +68,60 @@ def fit_cnn(
     *,
     validation: LabelledRows,
     seed: int = 0,
+    kind: str = "classification",
     config: CNNConfig = CNNConfig(),
     progress: bool = True,
 ) -> CNN:
-    """Train the network and keep the epoch with the best validation accuracy (the first of equals).
+    """Train the network and keep the epoch with the best validation score (the first of equals).
 
     Arguments:
         sequences: n training sequences; positions count from the left, shorter ones are padded to
             the longest, and at prediction longer ones are cropped to it.
-        labels: class numbers `[n]`, 0, 1, 2, ...
+        labels: class numbers `[n]`, 0, 1, 2, ...; or what another task's loss takes.
         validation: (sequences, labels), never trained on.
+        kind: of the task, which names the loss.
         seed: decides the initial weights, the order of the rows and the dropout.
         progress: whether to show a bar over the epochs.
 
     Raises:
         UserError: no rows, or fewer than two classes.
     """
-    labels, held_out, classes = check_labelled_rows((sequences, labels), validation)
+    if kind == "classification":
+        labels, held_out, outputs = check_labelled_rows((sequences, labels), validation)
+    else:
+        held_out, outputs = validation[1], labels.shape[1] if labels.ndim == 2 else 1
     length = max(1, max(len(s) for s in sequences))
-    static = {"config": config, "classes": classes}
+    static = {"config": config, "outputs": outputs}
     letters, held_out_letters = one_hot(sequences, length), one_hot(validation[0], length)
 
     key = jax.random.key(seed)
-    params = _network(config, classes).init(key, letters[:1], False)
+    params = _network(config, outputs).init(key, letters[:1], False)
     optimizer_state = _optimizer(config).init(params)
-    best = (-1.0, 0, params)
+    best = (-np.inf, 0, params)
     letters, labels = jnp.asarray(letters), jnp.asarray(labels)
     epochs = tqdm(range(1, config.epochs + 1), "CNN", leave=False, disable=not progress)
     for epoch in epochs:
         for step, rows in _batches(len(labels), config.batch_size, seed, epoch):
             step_key = jax.random.fold_in(key, step)
             params, optimizer_state = _train_step(
-                params, optimizer_state, step_key, letters, labels, rows, **static
+                params, optimizer_state, step_key, letters, labels, rows, kind=kind, **static
             )
-        predicted = _predict(params, held_out_letters, **static).argmax(axis=1)
-        accuracy = float((predicted == held_out).mean())
-        if accuracy > best[0]:
-            best = (accuracy, epoch, params)
-        epochs.set_postfix_str(f"validation accuracy {accuracy:.3f}, best {best[0]:.3f}")
-    accuracy, epoch, params = best
-    return CNN(jax.device_get(params), config, length, classes, epoch, accuracy)
+        score = _score(_predict(params, held_out_letters, **static), held_out, kind)
+        if score > best[0]:
+            best = (score, epoch, params)
+        epochs.set_postfix_str(f"validation score {score:.3f}, best {best[0]:.3f}")
+    score, epoch, params = best
+    return CNN(jax.device_get(params), config, length, outputs, epoch, score)
 
 
-def _network(config: CNNConfig, classes: int) -> hk.Transformed:
-    """Build letters [n, length, 4] -> logits [n, classes]."""
+def _score(outputs: np.ndarray, labels: np.ndarray, kind: str) -> float:
+    if kind == "classification":
+        return float((outputs.argmax(axis=1) == labels).mean())
+    return -float(LOSSES[kind](outputs, labels).mean())
+
+
+def _network(config: CNNConfig, outputs: int) -> hk.Transformed:
+    """Build letters [n, length, 4] -> logits [n, outputs]."""
 
     def forward(letters: jax.Array, training: bool) -> jax.Array:
         first, second, third = (
@@ -118,7 +135,7 @@ def _network(config: CNNConfig, classes: int) -> hk.Transformed:
         hidden = hk.Flatten()(_halve(jax.nn.relu(third(hidden))))
         if training:
             hidden = hk.dropout(hk.next_rng_key(), config.dropout, hidden)
-        return hk.Linear(classes)(hidden)
+        return hk.Linear(outputs)(hidden)
 
     return hk.transform(forward)
 
@@ -149,7 +166,7 @@ def _batches(n: int, batch_size: int, seed: int, epoch: int) -> list[tuple[int, 
     return list(enumerate(order.reshape(steps, batch_size), start=first))
 
 
-@partial(jax.jit, static_argnames=("config", "classes"))
+@partial(jax.jit, static_argnames=("config", "outputs", "kind"))
 def _train_step(
     params: hk.Params,
     optimizer_state: optax.OptState,
@@ -159,13 +176,14 @@ def _train_step(
     rows: jax.Array,
     *,
     config: CNNConfig,
-    classes: int,
+    outputs: int,
+    kind: str,
 ) -> tuple[hk.Params, optax.OptState]:
-    """Take one AdamW step on the mean cross-entropy of `letters[rows]` and `labels[rows]`."""
+    """Take one AdamW step on the mean loss of `letters[rows]` and `labels[rows]`."""
 
     def loss(params: hk.Params) -> jax.Array:
-        logits = _network(config, classes).apply(params, key, letters[rows], True)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels[rows]).mean()
+        logits = _network(config, outputs).apply(params, key, letters[rows], True)
+        return LOSSES[kind](logits, labels[rows]).mean()
 
     updates, optimizer_state = _optimizer(config).update(
         jax.grad(loss)(params), optimizer_state, params
@@ -173,20 +191,20 @@ def _train_step(
     return optax.apply_updates(params, updates), optimizer_state
 
 
-@partial(jax.jit, static_argnames=("config", "classes"))
-def _logits(params: hk.Params, letters: jax.Array, *, config: CNNConfig, classes: int) -> jax.Array:
-    return _network(config, classes).apply(params, None, letters, False)
+@partial(jax.jit, static_argnames=("config", "outputs"))
+def _logits(params: hk.Params, letters: jax.Array, *, config: CNNConfig, outputs: int) -> jax.Array:
+    return _network(config, outputs).apply(params, None, letters, False)
 
 
 def _predict(
-    params: hk.Params, letters: np.ndarray, *, config: CNNConfig, classes: int
+    params: hk.Params, letters: np.ndarray, *, config: CNNConfig, outputs: int
 ) -> np.ndarray:
-    """Compute logits float32 [n, classes] batch by batch, the last one filled up with zeros."""
+    """Compute logits float32 [n, outputs] batch by batch, the last one filled up with zeros."""
     n, size = len(letters), config.batch_size
-    logits = np.zeros((n, classes), dtype=np.float32)
+    logits = np.zeros((n, outputs), dtype=np.float32)
     for start in range(0, n, size):
         batch = letters[start : start + size]
         filled = np.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0)))
-        result = _logits(params, filled, config=config, classes=classes)
+        result = _logits(params, filled, config=config, outputs=outputs)
         logits[start : start + size] = np.asarray(result)[: len(batch)]
     return logits

@@ -10,7 +10,7 @@ from itertools import islice
 
 import numpy as np
 from scipy.special import logsumexp, softmax
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from ntjax.baselines.labelled_rows import LabelledRows, check_labelled_rows
 from ntjax.baselines.one_hot import ALPHABET, OTHER, letter_codes, one_hot
@@ -122,3 +122,77 @@ def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean over rows, in nats."""
     chosen = logits[np.arange(len(labels)), labels]
     return float(np.mean(logsumexp(logits, axis=1) - chosen))
+
+
+@dataclass(frozen=True)
+class BoostedLabels:
+    """A classifier of its own for each label of a multi-label task."""
+
+    models: tuple[GradientBoosting, ...]
+
+    def logits(self, sequences: Sequence[str]) -> np.ndarray:
+        """Log-odds of each label: float32 `[n, labels]`."""
+        both = (model.logits(sequences) for model in self.models)
+        return np.stack([logits[:, 1] - logits[:, 0] for logits in both], axis=1)
+
+
+def fit_boosted_labels(
+    sequences: Sequence[str], labels: np.ndarray, *, validation: LabelledRows, seed: int = 0
+) -> BoostedLabels:
+    """Fit each label on the rows where it is known.
+
+    Arguments:
+        sequences: n training sequences.
+        labels: `[n, labels]`, 1, 0, or below 0 where not known.
+        validation: (sequences, labels); where they know nothing of a label, all rounds are used.
+        seed: as of `fit_gradient_boosting`.
+
+    Raises:
+        UserError: a label has only one value.
+    """
+    models = []
+    for column, held_out in zip(labels.T, validation[1].T, strict=True):
+        rows, other = _known(sequences, column), _known(validation[0], held_out)
+        models.append(
+            fit_gradient_boosting(*rows, validation=other if other[0] else None, seed=seed)
+        )
+    return BoostedLabels(tuple(models))
+
+
+def _known(sequences: Sequence[str], labels: np.ndarray) -> tuple[list[str], np.ndarray]:
+    rows = np.flatnonzero(labels >= 0)
+    return [sequences[row] for row in rows], labels[rows].astype(int)
+
+
+@dataclass(frozen=True)
+class BoostedValues:
+    """A fitted regression. `length` positions are seen one by one, `rounds` trees are used."""
+
+    regressor: HistGradientBoostingRegressor
+    length: int
+    rounds: int
+
+    def logits(self, sequences: Sequence[str]) -> np.ndarray:
+        """Values: float32 `[n, 1]`, in the units of the labels it was fitted on."""
+        stages = self.regressor.staged_predict(sequence_features(sequences, self.length))
+        return next(islice(stages, self.rounds - 1, None)).astype(np.float32)[:, None]
+
+
+def fit_boosted_values(
+    sequences: Sequence[str], labels: np.ndarray, *, validation: LabelledRows, seed: int = 0
+) -> BoostedValues:
+    """Fit scikit-learn's histogram gradient boosting on values, by their squared error.
+
+    Arguments:
+        sequences: n training sequences.
+        labels: `[n]` numbers.
+        validation: (sequences, labels), which choose the number of boosting rounds.
+        seed: as of `fit_gradient_boosting`.
+    """
+    length = max(1, max(len(s) for s in sequences))
+    regressor = HistGradientBoostingRegressor(
+        max_iter=MAXIMUM_ROUNDS, early_stopping=False, random_state=seed
+    ).fit(sequence_features(sequences, length), labels)
+    stages = regressor.staged_predict(sequence_features(validation[0], length))
+    rounds = 1 + int(np.argmin([np.mean((stage - validation[1]) ** 2) for stage in stages]))
+    return BoostedValues(regressor, length, rounds)

@@ -23,7 +23,8 @@ class TokenisedSet:
     Attributes:
         tokens: int16 (int32 if a token needs it) [rows, longest], padded with `<pad>`.
         lengths: int [rows], tokens of each row, `<cls>` included.
-        labels: int32 [rows].
+        labels: what the loss compares the outputs with: class numbers int32 [rows]; numbers
+            float32 [rows] or [rows, labels].
     """
 
     tokens: np.ndarray
@@ -32,10 +33,15 @@ class TokenisedSet:
 
     @classmethod
     def create(cls, ids: np.ndarray, labels: np.ndarray) -> "TokenisedSet":
-        """From ids [rows, tokens] as the tokenizer gives them, and class numbers [rows]."""
+        """From ids [rows, tokens] as the tokenizer gives them, and labels [rows, ...].
+
+        Whole numbers are taken for class numbers.
+        """
+        labels = np.asarray(labels)
+        labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int32)
         fits = ids.max(initial=0) <= np.iinfo(np.int16).max
         tokens = ids.astype(np.int16 if fits else np.int32)
-        return cls(tokens, (ids != PAD_ID).sum(axis=1), np.asarray(labels, np.int32))
+        return cls(tokens, (ids != PAD_ID).sum(axis=1), labels)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -48,7 +54,7 @@ class Batch:
     Attributes:
         rows: int [size], row numbers in the set; slots beyond its end repeat the first row.
         tokens: int32 [size, tokens].
-        labels: int32 [size].
+        labels: of those rows, [size] or [size, labels].
         weights: float32 [size], 0 in the slots that repeat a row.
     """
 

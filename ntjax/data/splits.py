@@ -13,10 +13,11 @@ _TOLERANCE = 0.5
 
 def grouped_split(
     sequences: Sequence[str],
-    labels: Sequence[str] | None,
+    labels: Sequence[str] | np.ndarray | None,
     fractions: Mapping[str, float],
     seed: int,
     k: int | None = None,
+    every_class: bool = True,
 ) -> dict[str, np.ndarray]:
     """Split rows at random so that related sequences stay together and classes stay balanced.
 
@@ -27,11 +28,13 @@ def grouped_split(
 
     Arguments:
         sequences: [rows] upper-case sequences of A, C, G, T and N.
-        labels: [rows] classes, or None if there are none to balance (regression).
+        labels: [rows] classes, or None if there are none to balance.
         fractions: share of the rows by name of the part; they add up to 1.
         seed: not negative; the same seed gives the same split.
         k: length of the k-mers; None for `kmer_length_for(sequences)`: 16 unless that many such
             sequences share 16-mers by chance.
+        every_class: whether each part must have every class; otherwise classes are only balanced,
+            and a part must have some row.
 
     Returns:
         int64 [rows of the part] by name: ascending indices. Every row is in exactly one part.
@@ -55,15 +58,16 @@ def grouped_split(
     np.add.at(counts, (group, class_of_row), 1)
 
     part_of_group = _place_groups(counts, _targets(shares, counts.sum(axis=0)))
-    missing = _supply_missing_classes(part_of_group, counts, len(shares))
+    demanded = counts if every_class else counts.sum(axis=1, keepdims=True)
+    missing = _supply_missing_classes(part_of_group, demanded, len(shares))
     sizes = np.bincount(part_of_group, counts.sum(axis=1), minlength=len(shares))
     wanted = shares * len(sequences)
     if (np.abs(sizes - wanted) > np.maximum(_TOLERANCE * wanted, 1)).any():
         raise UserError(_too_connected(sequences, group, k, list(fractions)))
     if missing is not None:
         part, label = missing
-        kind = "" if labels is None else f" of class {str(classes[label])!r}"
-        raise UserError(_too_rare(list(fractions)[part], kind, counts[:, label]))
+        kind = f" of class {str(classes[label])!r}" if every_class and labels is not None else ""
+        raise UserError(_too_rare(list(fractions)[part], kind, demanded[:, label]))
     part_of_row = part_of_group[group]
     return {name: np.flatnonzero(part_of_row == part) for part, name in enumerate(fractions)}
 

@@ -1,4 +1,4 @@
-"""Labelled sequences from CSV, TSV, Parquet and FASTA files, and labels as class numbers."""
+"""Labelled sequences from CSV, TSV, Parquet and FASTA files."""
 
 import difflib
 import os
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ntjax.data.fasta import (
@@ -20,12 +19,11 @@ from ntjax.data.fasta import (
     refuse_not_text,
     split_label,
 )
+from ntjax.data.labels import cell_text, label_set_texts, label_texts
 from ntjax.data.sequences import Ambiguous, clean_sequences
 from ntjax.errors import UserError
 
 _FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".fas"})
-_WHOLE_FLOAT = re.compile(r"(-?\d+)\.0*")
-_MISSING_LABELS = frozenset({"", "nan", "<na>"})  # in lower case
 _LOOKS_LIKE_DATA = re.compile(r"[ACGTUNRYSWKMBDHV]{10,}", re.IGNORECASE)
 
 
@@ -36,7 +34,8 @@ class SequenceTable:
     Attributes:
         names: [n] names; they may repeat.
         sequences: [n] upper-case sequences of A, C, G, T and N.
-        labels: [n] labels as text, or None.
+        labels: [n] labels as text, or None. Of several label columns: their cells, joined by
+            commas, "" where a cell is empty.
         source: file or data set they come from.
         rows: [n] row numbers in the source, counted from 1: the line of a CSV or TSV file (its
             header is line 1), the header's line of a FASTA record, the row of a Parquet file.
@@ -78,7 +77,7 @@ def read_table(
     path: str | os.PathLike,
     *,
     sequence_column: str = "sequence",
-    label_column: str = "label",
+    label_column: str | Sequence[str] = "label",
     name_column: str = "name",
     ambiguous: Ambiguous = "refuse",
     require_labels: bool = True,
@@ -97,7 +96,8 @@ def read_table(
     Arguments:
         path: the file.
         sequence_column: column of the sequences (not for FASTA).
-        label_column: column of the labels (not for FASTA).
+        label_column: column of the labels (not for FASTA); several for labels that are 0 or 1
+            each, where an empty cell means that the label is not known.
         name_column: column of the names (not for FASTA); "name" may be absent.
         ambiguous: what becomes of letters other than A, C, G, T, N: "refuse" or "n".
         require_labels: whether a missing label is an error. If not, `labels` is None unless
@@ -106,12 +106,18 @@ def read_table(
     Raises:
         UserError: the file can't be read, a column or label is missing, a sequence isn't DNA.
     """
-    wanted = _Wanted(sequence_column, label_column, name_column, require_labels)
+    several = not isinstance(label_column, str)
+    label_columns = tuple(label_column) if several else (label_column,)
+    wanted = _Wanted(sequence_column, label_columns, name_column, require_labels, several)
     raw = _read_raw(path, wanted)
     source = str(path)
     if not raw.rows:
         raise UserError(f"{source}: has column names but no rows: add sequences below them")
-    labels = None if raw.labels is None else _label_texts(raw.labels, raw.rows, source, wanted)
+    labels = None
+    if raw.labels is not None and several:
+        labels = label_set_texts(raw.labels, label_columns, source, raw.rows)
+    elif raw.labels is not None:
+        labels = label_texts(raw.labels[0], source, raw.rows, require_labels)
     sequences = clean_sequences(raw.sequences, raw.rows, source, ambiguous)
     given = raw.names or [""] * len(raw.rows)
     names = (name or f"row_{row}" for name, row in zip(given, raw.rows, strict=True))
@@ -125,20 +131,21 @@ def read_table(
 
 
 class _Wanted(NamedTuple):
-    """The columns to read, by what they hold."""
+    """The columns to read, by what they hold; `several`: labels of 0 and 1, one per column."""
 
     sequence: str
-    label: str
+    labels: tuple[str, ...]
     name: str
     require_labels: bool
+    several: bool
 
 
 class _Raw(NamedTuple):
-    """Columns as read, before any check of their values."""
+    """Columns as read, before any check of their values; `labels` holds one list per column."""
 
     names: list[str] | None
     sequences: list[str]
-    labels: list[Any] | None
+    labels: list[list[Any]] | None
     rows: list[int]
 
 
@@ -232,15 +239,14 @@ def _read_parquet(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
 def _chosen_columns(
     found: Sequence[str], path: str | os.PathLike, wanted: _Wanted
 ) -> dict[str, str]:
-    """Column of each of "sequence", "label" and "name" that is there."""
-    required = {
-        "sequence": True,
-        "label": wanted.require_labels,
-        "name": wanted.name != "name",
-    }
+    """Column of each of "sequence", "name", "label" ("label 2", ...) that is there."""
+    required = [
+        ("sequence", wanted.sequence, True),
+        *((_label_role(n), name, wanted.require_labels) for n, name in enumerate(wanted.labels)),
+        ("name", wanted.name, wanted.name != "name"),
+    ]
     chosen = {}
-    for role, is_required in required.items():
-        column = getattr(wanted, role)
+    for role, column, is_required in required:
         if found.count(column) > 1:
             raise UserError(
                 f"{path}: {found.count(column)} columns are called {column!r}: rename all but one"
@@ -252,18 +258,28 @@ def _chosen_columns(
     return chosen
 
 
+def _label_role(number: int) -> str:
+    return f"label {number + 1}" if number else "label"
+
+
 def _missing_column(role: str, column: str, found: Sequence[str]) -> str:
     lowered = {name.lower(): name for name in found}
     near = difflib.get_close_matches(column.lower(), lowered, n=1)
-    remedy = f"choose one with --{role}-column"
+    option = f"--{role.split()[0]}-column"
+    remedy = f"choose one with {option}"
     if near:
-        remedy = f"did you mean --{role}-column {excerpt(lowered[near[0]])}?"
+        remedy = f"did you mean {option} {excerpt(lowered[near[0]])}?"
     listed = ", ".join(excerpt(name) for name in found[:10])
     more = ", …" if len(found) > 10 else ""
     return f"no column {column!r} among {listed}{more}: {remedy}"
 
 
 def _read_fasta_columns(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
+    if wanted.several:
+        raise UserError(
+            f"{path}: a FASTA header holds one label, not {len(wanted.labels)}: give a table (CSV, "
+            "TSV or Parquet) with a column for each"
+        )
     names, sequences, labels, headers, rows = [], [], [], [], []
     for header, sequence, row in read_fasta(path):
         name, label = split_label(header)
@@ -279,107 +295,16 @@ def _read_fasta_columns(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
         rows.append(row)
     if None in labels:  # then a last field is part of the name
         return _Raw(headers, sequences, None, rows)
-    return _Raw(names, sequences, labels, rows)
+    return _Raw(names, sequences, [labels], rows)
 
 
 def _raw(columns: dict[str, list[Any]], rows: list[int]) -> _Raw:
     names = columns.get("name")
+    # Labels that are not required may be missing in part: then there are none.
+    labels = [values for role, values in columns.items() if role.startswith("label")]
     return _Raw(
-        names=None if names is None else [_text(name) for name in names],
-        sequences=[_text(sequence) for sequence in columns["sequence"]],
-        labels=columns.get("label"),
+        names=None if names is None else [cell_text(name) for name in names],
+        sequences=[cell_text(sequence) for sequence in columns["sequence"]],
+        labels=labels or None,
         rows=rows,
-    )
-
-
-def _text(value: Any) -> str:
-    """A cell as text, a missing one as ""."""
-    if value is None:
-        return ""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace").strip()
-    return str(value).strip()
-
-
-def _label_texts(
-    values: Sequence[Any], rows: Sequence[int], source: str, wanted: _Wanted
-) -> tuple[str, ...] | None:
-    text_of = {value: _label_text(value) for value in set(values)}
-    labels = tuple(text_of[value] for value in values)
-    if any(text.lower() in _MISSING_LABELS for text in text_of.values()):
-        if not wanted.require_labels:
-            return None
-        position = next(i for i, text in enumerate(labels) if text.lower() in _MISSING_LABELS)
-        what = f"missing ({labels[position]!r})" if labels[position] else "empty"
-        raise UserError(
-            f"{source}: row {rows[position]}: the label is {what}: fill it in or remove the row"
-        )
-    return labels
-
-
-def _label_text(value: Any) -> str:
-    text = _text(value)
-    whole = _WHOLE_FLOAT.fullmatch(text)  # pandas writes 1 as 1.0 once a column had a gap
-    return str(int(whole.group(1))) if whole else text
-
-
-def classes_of(labels: Iterable[str]) -> tuple[str, ...]:
-    """The distinct labels: in numerical order if all are integers, else alphabetically.
-
-    Of two classes the second is the positive one.
-    """
-    distinct = sorted(set(labels))
-    if all(re.fullmatch(r"[+-]?[0-9]+", label) for label in distinct):
-        distinct.sort(key=int)
-    return tuple(distinct)
-
-
-def encode_labels(
-    labels: Sequence[str],
-    classes: Sequence[str],
-    where: str,
-    rows: Sequence[int] | None = None,
-) -> np.ndarray:
-    """Labels as positions in `classes`.
-
-    Arguments:
-        labels: [n] labels.
-        classes: distinct labels in order, as from `classes_of`.
-        where: file or data set, for messages.
-        rows: [n] row numbers in it, for messages; 1 to n if absent.
-
-    Returns:
-        int32 [n].
-
-    Raises:
-        UserError: a label is not among the classes.
-    """
-    position_of = {name: position for position, name in enumerate(classes)}
-    unknown = set(labels) - position_of.keys()
-    if unknown:
-        index = next(i for i, label in enumerate(labels) if label in unknown)
-        row = index + 1 if rows is None else rows[index]
-        listed = ", ".join(excerpt(name) for name in classes[:10])
-        more = ", …" if len(classes) > 10 else ""
-        raise UserError(
-            f"{where}: row {row}: class {excerpt(labels[index])} is not one of {listed}{more}: "
-            "correct the label or remove the row"
-        )
-    return np.array([position_of[label] for label in labels], dtype=np.int32)
-
-
-def require_two_classes(labels: Sequence[str] | None, source: str) -> tuple[str, ...]:
-    """The classes of the labels, if there are at least two.
-
-    Raises:
-        UserError: no labels, or all alike: nothing could be learned or measured.
-    """
-    classes = classes_of(labels or ())
-    if len(classes) > 1:
-        return classes
-    if not classes:
-        raise UserError(f"{source}: has no labels: two classes at least are needed")
-    raise UserError(
-        f"{source}: all {len(labels)} rows have the label {excerpt(classes[0])}: add rows of at "
-        "least one other class"
     )

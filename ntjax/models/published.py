@@ -27,6 +27,6 @@ def unknown_model(name: str) -> UserError:
     hint = f"did you mean '{lower[near[0]]}'? " if near else ""
     return UserError(
         f"no model or folder is called '{name}'; {hint}known names: {', '.join(names)}; "
-        "or give a folder that holds jax_model/hyperparams.json and jax_model/pytree_ckpt.joblib, or "
-        "an ESM model of Hugging Face transformers"
+        "or give a folder that holds jax_model/hyperparams.json and jax_model/pytree_ckpt.joblib, "
+        "or an ESM model of Hugging Face transformers"
     )

@@ -1,7 +1,7 @@
 """One fine-tuning run from data to files: train, choose, calibrate, score, write."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -19,22 +19,16 @@ from ntjax.models.heads import HeadConfig
 from ntjax.models.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.published import PUBLISHED, unknown_model
 from ntjax.runs import read_json, save_run, write_json
-from ntjax.scoring import calibrate, reliability, score_logits, write_predictions
-from ntjax.training.loop import (
-    Fitted,
-    LoopConfig,
-    Trainer,
-    new_member,
-    predict,
-    replicated_sharding,
-)
+from ntjax.scoring import calibrate, reliability, score_outputs, write_predictions
+from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer, predict
 from ntjax.training.optimizers import OptimizerConfig
+from ntjax.training.placement import new_member, replicated_sharding
 from ntjax.training.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
-from ntjax.training.settings import Settings, check
+from ntjax.training.settings import NOT_OF_DATA, Settings, check
 from ntjax.training.step import Hyperparameters, StepConfig, Trainable
 
 CONFIG_FILE, RESULT_FILE, PREDICTIONS_FILE = "config.json", "test_metrics.json", "predictions.csv"
-RELIABILITY_FILE = "reliability.json"
+RELIABILITY_FILE, SWEEP_FILE = "reliability.json", "sweep.json"
 _PACKAGES = ("ntjax", "jax", "dm-haiku", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
 
@@ -50,56 +44,96 @@ class Job:
     loop: LoopConfig
 
 
-def prepare(settings: Settings, revision: str | None = None) -> Job:
-    """Read model and data and check the settings against them.
+def prepare(members: Sequence[Settings], revision: str | None = None) -> list[Job]:
+    """Read models and data and check the settings against them.
 
-    `revision`: of a published model, when a run is resumed; the newest may have changed.
+    What several members share is read once. `revision`: of a published model, when a run is
+    resumed; the newest may have changed.
 
     Raises:
         UserError: any of them is unusable.
     """
-    check(settings)
-    config = settings.adapter_config()
-    optimizer = OptimizerConfig(
+    for settings in members:
+        check(settings)
+        # Whatever is wrong with these is said before data are read, or downloaded.
+        settings.adapter_config(), _optimizer_config(settings), _loop_config(settings)
+        if unknown := _unknown_model(settings.model):
+            raise unknown
+    data = {repr(_data_settings(settings)): settings for settings in members}
+    parts = {key: read_parts(settings) for key, settings in data.items()}
+    models = {key: _load_model(*key, revision) for key in dict.fromkeys(map(_model_key, members))}
+    tokenised: dict[tuple, dict[str, TokenisedSet]] = {}
+    jobs = []
+    for settings in members:
+        data_key, model_key = repr(_data_settings(settings)), _model_key(settings)
+        own, model = parts[data_key], models[model_key]
+        if (data_key, model_key) not in tokenised:
+            tokenised[data_key, model_key] = {
+                part: tokenise(table, own.targets(part), model.tokenizer, model.config)
+                for part, table in own.tables.items()
+            }
+        step = _step_config(settings, model, own)
+        # A larger batch would be filled up with rows that weigh nothing.
+        rows = len(own.tables["train"])
+        loop = _loop_config(replace(settings, batch_size=min(settings.batch_size, rows)))
+        jobs.append(Job(settings, model, own, tokenised[data_key, model_key], step, loop))
+    return jobs
+
+
+def _unknown_model(model: str) -> UserError | None:
+    name = model.partition("@")[0]
+    if name in (mini.NAME, *PUBLISHED) or Path(model).is_dir():
+        return None
+    return unknown_model(model)
+
+
+def _data_settings(settings: Settings) -> dict[str, Any]:
+    return {name: value for name, value in vars(settings).items() if name not in NOT_OF_DATA}
+
+
+def _model_key(settings: Settings) -> tuple[str, str]:
+    # Full fine-tuning trains the weights themselves: from the numbers they have, not from those
+    # that bfloat16 would round them to.
+    return settings.model, "float32" if settings.adapter == "full" else settings.dtype
+
+
+def _load_model(name: str, dtype: str, revision: str | None) -> PretrainedModel:
+    if revision:
+        name = f"{name.partition('@')[0]}@{revision}"
+    return load_pretrained(name, dtype, sharding=replicated_sharding())
+
+
+def _optimizer_config(settings: Settings) -> OptimizerConfig:
+    return OptimizerConfig(
         settings.steps,
         settings.schedule,
         settings.warmup_steps,
         settings.weight_decay,
         settings.gradient_clip,
     )
-    loop = LoopConfig(
+
+
+def _step_config(settings: Settings, model: PretrainedModel, parts: LabelledParts) -> StepConfig:
+    return StepConfig(
+        model.config,
+        HeadConfig(settings.head, len(parts.task.outputs)),
+        _optimizer_config(settings),
+        dtype=settings.dtype,
+        rematerialise=settings.rematerialise,
+        use_dropout=settings.adapter == "lora" and settings.lora_dropout > 0,
+        task=settings.task,
+    )
+
+
+def _loop_config(settings: Settings) -> LoopConfig:
+    return LoopConfig(
         steps=settings.steps,
         batch_size=settings.batch_size,
         accumulation=settings.accumulation,
         evaluate_every=settings.evaluate_every,
         select=settings.select,
         patience=settings.patience,
-        seed=settings.seed,
     )
-    name = settings.model.partition("@")[0]
-    if not (name in (mini.NAME, *PUBLISHED) or Path(settings.model).is_dir()):
-        raise unknown_model(settings.model)  # before data are read, or downloaded
-    parts = read_parts(settings)
-    # A larger batch would be filled up with rows that weigh nothing.
-    loop = replace(loop, batch_size=min(loop.batch_size, len(parts.tables["train"])))
-    # Full fine-tuning trains the weights themselves: from the numbers they have, not from those
-    # that bfloat16 would round them to.
-    dtype = "float32" if settings.adapter == "full" else settings.dtype
-    name = f"{name}@{revision}" if revision else settings.model
-    model = load_pretrained(name, dtype, sharding=replicated_sharding())
-    tokenised = {
-        part: tokenise(table, parts.labels[part], model.tokenizer, model.config)
-        for part, table in parts.tables.items()
-    }
-    step = StepConfig(
-        model.config,
-        HeadConfig(settings.head, len(parts.classes)),
-        optimizer,
-        dtype=settings.dtype,
-        rematerialise=settings.rematerialise,
-        use_dropout=config.kind == "lora" and settings.lora_dropout > 0,
-    )
-    return Job(settings, model, parts, tokenised, step, loop)
 
 
 def record(job: Job) -> dict[str, Any]:
@@ -111,7 +145,7 @@ def record(job: Job) -> dict[str, Any]:
             part: {"source": table.source, "rows": len(table), "sha256": fingerprint(table)}
             for part, table in job.parts.tables.items()
         },
-        "classes": list(job.parts.classes),
+        "classes": list(job.parts.task.outputs),
         "notes": [*job.parts.notes, *([job.model.notice] if job.model.notice else [])],
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         "devices": {"platform": jax.default_backend(), "count": jax.local_device_count()},
@@ -177,7 +211,7 @@ def refuse_occupied(folder: Path) -> None:
         hint = ", or add --resume to go on with the run in it"
         raise UserError(
             f"{folder} is in use: give another --out"
-            + (hint if (folder / CONFIG_FILE).exists() else "")
+            + (hint if any((folder / name).exists() for name in (CONFIG_FILE, SWEEP_FILE)) else "")
         )
 
 
@@ -197,33 +231,58 @@ def initial_trainable(job: Job) -> Trainable:
     return Trainable(adapter, heads.init(job.step.head, job.model.config.embed_dim, head_key))
 
 
-def train(job: Job, folder: Path, progress: bool = True) -> tuple[Fitted, Callable]:
-    """Train (or go on training) and give the best state and a function to predict with it."""
+def hyperparameters(job: Job) -> Hyperparameters:
+    """The traced numbers of the job's steps."""
     # Not 0 or 1: those are the keys that adapter and head are drawn with.
     key = jax.random.fold_in(jax.random.key(job.settings.seed), 2)
-    hyperparameters = Hyperparameters(
+    return Hyperparameters(
         np.float32(job.settings.learning_rate), np.float32(job.settings.lora_dropout), key
     )
-    table = job.parts.tables["train"]
-    trainer = Trainer(
-        job.step, job.loop, job.model.params, hyperparameters, folder, partial(describe_rows, table)
+
+
+def member_run(job: Job, folder: Path) -> MemberRun:
+    """What the job's member begins with; its log goes to `folder`."""
+    return MemberRun(
+        new_member(job.step, initial_trainable(job)),
+        hyperparameters(job),
+        job.tokenised["train"],
+        job.tokenised["validation"],
+        folder,
+        job.settings.seed,
+        partial(describe_rows, job.parts.tables["train"]),
     )
-    member = new_member(job.step, initial_trainable(job))
-    training, validation = job.tokenised["train"], job.tokenised["validation"]
-    fitted = trainer.fit(member, training, validation, progress)
-    scored = partial(predict, trainer.predict, job.model.params, fitted.trainable)
-    return fitted, scored
+
+
+def train(
+    jobs: Sequence[Job], folders: Sequence[Path], checkpoints: Path, progress: bool = True
+) -> list[tuple[Fitted, Callable]]:
+    """Train (or go on training) jobs that share all that is compiled, as one population.
+
+    Returns:
+        For each the best state and a function to predict with it.
+    """
+    job = jobs[0]
+    runs = [member_run(job, folder) for job, folder in zip(jobs, folders, strict=True)]
+    trainer = Trainer(job.step, job.loop, job.model.params, runs, checkpoints)
+    return [
+        (fitted, partial(predict, trainer.predict, job.model.params, fitted.trainable))
+        for fitted in trainer.fit(progress)
+    ]
 
 
 def finish(
     job: Job, folder: Path, fitted: Fitted, scored: Callable, progress: bool = True
 ) -> dict[str, Any]:
     """Calibrate, score the test rows, write the results; returns `test_metrics.json`."""
-    calibration = calibrate(scored(job.tokenised["calibration"]), job.parts.labels["calibration"])
-    logits = scored(job.tokenised["test"], "scoring the test rows" if progress else "")
-    table, labels = job.parts.tables["test"], job.parts.labels["test"]
-    result, probabilities, calibrated = score_logits(
-        logits, labels, calibration, job.settings.seed, job.parts.test_groups
+    task, labels = job.parts.task, job.parts.labels
+    method = job.settings.calibration
+    calibration = calibrate(
+        task, scored(job.tokenised["calibration"]), labels["calibration"], method
+    )
+    outputs = scored(job.tokenised["test"], "scoring the test rows" if progress else "")
+    table = job.parts.tables["test"]
+    result, values, calibrated = score_outputs(
+        task, outputs, labels["test"], calibration, job.settings.seed, job.parts.test_groups
     )
     training = {"best_step": fitted.step, job.settings.select: fitted.value}
     save_run(
@@ -231,16 +290,17 @@ def finish(
         job.model,
         job.step.head,
         fitted.trainable,
-        job.parts.classes,
+        task,
         calibration,
         training,
         job.settings.dtype,
     )
-    write_predictions(folder / PREDICTIONS_FILE, table, logits, probabilities, calibrated)
-    curves = {
-        "uncalibrated": reliability(labels, probabilities, job.parts.classes),
-        "calibrated": reliability(labels, calibrated, job.parts.classes),
-    }
-    write_json(folder / RELIABILITY_FILE, curves)
+    write_predictions(folder / PREDICTIONS_FILE, task, table, outputs, values, calibrated)
+    if task.has_probabilities:
+        curves = {
+            "uncalibrated": reliability(task, labels["test"], values),
+            "calibrated": reliability(task, labels["test"], calibrated),
+        }
+        write_json(folder / RELIABILITY_FILE, curves)
     write_json(folder / RESULT_FILE, result)
     return result

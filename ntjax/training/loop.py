@@ -1,26 +1,28 @@
-"""The training loop: steps, evaluation, the best checkpoint, resuming."""
+"""The training loop: steps, evaluation, the best checkpoint, resuming; for one member or many."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import log_softmax, softmax
 from tqdm import tqdm
 
-from ntjax import metrics
 from ntjax.data.batching import Batch, TokenisedSet, TrainingBatches, evaluation_batches
 from ntjax.errors import UserError
+from ntjax.tasks import HIGHER_IS_BETTER, SELECTABLE, evaluate
 from ntjax.training.interruption import Interrupted, Interruption
-from ntjax.training.optimizers import make_optimizer
+from ntjax.training.placement import (
+    replaced,
+    spread_population,
+    stack,
+    take,
+)
 from ntjax.training.state import Checkpoints, MetricsLog
 from ntjax.training.step import (
-    DEVICES,
-    DeviceBatch,
     Hyperparameters,
     Member,
     StepConfig,
@@ -30,12 +32,11 @@ from ntjax.training.step import (
 )
 
 EVALUATION_TOKENS = 8192  # a device's share of an evaluation batch
-SELECTABLE = ("loss", *metrics.HIGHER_IS_BETTER)
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long to train, how to batch, when to look.
+    """How long to train, how to batch, when to look; the same for all members.
 
     Attributes:
         steps: optimiser steps.
@@ -45,7 +46,6 @@ class LoopConfig:
         log_every: steps between lines of `metrics.jsonl`.
         select: validation metric that chooses the checkpoint.
         patience: evaluations without improvement before stopping early; 0 = never.
-        seed: of the order of rows and of dropout.
     """
 
     steps: int
@@ -55,7 +55,6 @@ class LoopConfig:
     log_every: int = 10
     select: str = "mcc"
     patience: int = 0
-    seed: int = 0
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "accumulation", "evaluate_every", "log_every"):
@@ -65,16 +64,48 @@ class LoopConfig:
             raise UserError(f"cannot select by '{self.select}'; known: {', '.join(SELECTABLE)}")
 
 
+class DivergedError(UserError):
+    """All members have failed; `failures` says why each did, the message why the first."""
+
+    def __init__(self, failures: list[str]):
+        super().__init__(failures[0])
+        self.failures = failures
+
+
+class MemberRun(NamedTuple):
+    """What one member begins with, learns from and is recorded in.
+
+    Attributes:
+        member: adapter, head and optimiser state before the first step.
+        hyperparameters: learning rate, dropout and key.
+        training: rows to learn from.
+        validation: rows that choose the checkpoint.
+        folder: where `metrics.jsonl` and `timing.jsonl` are written.
+        seed: of the order of the training rows.
+        describe_rows: names training rows in an error message.
+    """
+
+    member: Member
+    hyperparameters: Hyperparameters
+    training: TokenisedSet
+    validation: TokenisedSet
+    folder: Path
+    seed: int = 0
+    describe_rows: Callable[[np.ndarray], str] = str
+
+
 class Fitted(NamedTuple):
     """The best state, where it was found, and the log's lines.
 
     `value` is None if the metric was defined at no evaluation; the lowest loss has chosen then.
+    `failure` says why a member of a population could not be trained to the end.
     """
 
     trainable: Trainable
     step: int
     value: float | None
     history: list[dict[str, Any]]
+    failure: str = ""
 
 
 class _State(NamedTuple):
@@ -86,43 +117,31 @@ class _State(NamedTuple):
 
 @dataclass
 class _Progress:
-    """All that a checkpoint holds in plain numbers."""
+    """What a checkpoint holds of one member in plain numbers."""
 
-    step: int = 0
     best_step: int = 0
     best_value: float | None = None
     best_loss: float | None = None
     stale: int = 0
+    failure: str = ""
 
 
-def replicated_sharding() -> jax.sharding.NamedSharding:
-    """One copy on each local device.
+@dataclass
+class _Position:
+    """Where the population stands."""
 
-    A pmapped function that is handed arrays on one device copies them to the others at every
-    call; with this placement it finds them there.
+    step: int
+    members: list[_Progress]
+    histories: list[list[dict[str, Any]]] = field(default_factory=list)
+
+
+def batch_slots(loop: LoopConfig) -> int:
+    """Rows of a batch, filled up to a multiple of devices and accumulation steps.
+
+    Slots without a row weigh nothing, so that any batch size runs on any number of devices.
     """
-    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (DEVICES,))
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-
-
-def new_member(config: StepConfig, trainable: Trainable) -> Member:
-    """A member before its first step, on all local devices."""
-    # Copied: the step overwrites its state, and `trainable` stays the caller's.
-    trainable = jax.device_put(jax.tree.map(jnp.array, trainable), replicated_sharding())
-    optimizer = make_optimizer(config.optimizer).init(trainable)
-    return Member(trainable, jax.device_put(optimizer, replicated_sharding()))
-
-
-def spread(batch: Batch, accumulation: int) -> DeviceBatch:
-    """[rows] -> [devices, accumulation, rows / both]; the batch's size must be a multiple."""
-    shape = (len(jax.local_devices()), accumulation, -1)
-    slots = np.arange(len(batch.rows), dtype=np.int32)
-    return DeviceBatch(
-        batch.tokens.reshape(*shape, batch.tokens.shape[1]),
-        batch.labels.reshape(shape),
-        batch.weights.reshape(shape),
-        slots.reshape(shape),
-    )
+    passes = len(jax.local_devices()) * loop.accumulation
+    return -(-loop.batch_size // passes) * passes
 
 
 def predict(
@@ -145,165 +164,213 @@ def predict(
     return result
 
 
-def evaluate(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """Loss and the metrics that can choose a checkpoint.
-
-    Arguments:
-        logits: [rows, classes].
-        labels: class numbers [rows].
-    """
-    likelihoods = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    scores = metrics.evaluate(labels, probabilities, bootstrap=0)
-    values = {name: scores[name]["value"] for name in SELECTABLE[1:]}
-    return {"loss": float(-likelihoods.mean()), **values}
-
-
 class Trainer:
-    """Trains one member over a frozen backbone; state lives in `folder`."""
+    """Trains the members of a population, often just one, over a frozen backbone."""
 
     def __init__(
         self,
         config: StepConfig,
         loop: LoopConfig,
         params: Any,
-        hyperparameters: Hyperparameters,
+        runs: Sequence[MemberRun],
         folder: Path,
-        describe_rows: Callable[[np.ndarray], str] = str,
     ):
-        """`params` must be placed by `replicated_sharding`; `describe_rows` names rows."""
-        self.config, self.loop, self.params = config, loop, params
-        self.hyperparameters = jax.device_put(hyperparameters, replicated_sharding())
-        self.folder, self.describe_rows = folder, describe_rows
-        self.train_step, self.predict = compile_train_step(config), compile_predict(config)
-        self._pending: list[tuple[int, dict[str, jax.Array], np.ndarray]] = []
+        """`params` must be placed by `replicated_sharding`; checkpoints go below `folder`."""
+        self.config, self.loop, self.params, self.runs = config, loop, params, tuple(runs)
+        self.folder = folder
+        self.hyperparameters = stack([run.hyperparameters for run in runs])
+        self.train_step = compile_train_step(config, len(self.runs))
+        self.predict = compile_predict(config)
+        self.batches = self._training_batches()
+        self._logs = [MetricsLog(run.folder) for run in runs]
+        self._pending: list[tuple[int, dict[str, jax.Array], list[Batch]]] = []
 
-    def fit(
-        self,
-        member: Member,
-        training: TokenisedSet,
-        validation: TokenisedSet,
-        progress: bool = True,
-    ) -> Fitted:
-        """Train from the newest checkpoint in the folder, or from `member` if there is none.
+    def _training_batches(self) -> list[TrainingBatches]:
+        slots = batch_slots(self.loop)
+        # Members that see the same rows in the same order share the work of choosing them.
+        made: dict[tuple[int, int], TrainingBatches] = {}
+        for run in self.runs:
+            key = (id(run.training), run.seed)
+            if key not in made:
+                made[key] = TrainingBatches(run.training, self.loop.batch_size, run.seed, slots)
+        return [made[id(run.training), run.seed] for run in self.runs]
+
+    def fit(self, progress: bool = True) -> list[Fitted]:
+        """Train from the newest checkpoint in the folder, or from the beginning.
+
+        A member whose loss, gradient or validation outputs are not finite any more has failed;
+        the others go on.
 
         Raises:
             Interrupted: SIGTERM or Ctrl-C came; the state is saved.
-            UserError: the run diverged (loss, gradient or the validation rows' outputs are not
-                finite any more); step and rows are named.
+            DivergedError: all members failed; step and rows of the first are named.
         """
-        passes = len(jax.local_devices()) * self.loop.accumulation
-        # Slots without a row weigh nothing, so that any batch size runs on any number of devices.
-        slots = -(-self.loop.batch_size // passes) * passes
-        batches = TrainingBatches(training, self.loop.batch_size, self.loop.seed, slots)
-        log = MetricsLog(self.folder)
         with (
             Checkpoints(self.folder / "checkpoints") as checkpoints,
             Interruption() as interruption,
         ):
-            state = _State(member, jax.tree.map(jnp.copy, member.trainable))
-            at = _Progress()
-            if restored := checkpoints.restore(state):
-                state, at = restored[0], _Progress(**restored[1])
-            history = log.rewind(at.step)
+            state, at = self._begin(checkpoints)
             bar = tqdm(total=self.loop.steps, initial=at.step, unit="step", disable=not progress)
             began = time.perf_counter()
             with bar:
-                while at.step < self.loop.steps and not self._stale(at):
-                    batch = batches.batch(at.step)
-                    state, values = self._step(state, at, batch)
-                    line = self._look(state, at, values, batch, validation)
-                    if line is not None:
-                        if "validation_loss" in line:
-                            state = self._select(state, at, line)
-                        seconds = round(time.perf_counter() - began, 3)
-                        log.write(line, {"step": at.step, "seconds": seconds})
-                        history.append(line)
-                        bar.set_postfix(_postfix(history))
+                while at.step < self.loop.steps and self._active(at):
+                    batches = self._batches(at.step)
+                    state, values = self._step(state, at, batches)
+                    lines = self._look(state, at, values, batches)
+                    state = self._select_all(state, at, lines)
+                    self._log(at, lines, round(time.perf_counter() - began, 3))
                     bar.update()
-                    if interruption.received or "validation_loss" in (line or {}):
-                        self._raise_if_not_finite()
-                        checkpoints.save(at.step, state, vars(at))
+                    if lines:
+                        bar.set_postfix(_postfix(at.histories))
+                    evaluated = any("validation_loss" in line for line in lines.values())
+                    if interruption.received or evaluated:
+                        self._note_failures(at)
+                        checkpoints.save(at.step, state, _as_numbers(at))
                     if interruption.received and at.step < self.loop.steps:
                         raise Interrupted(interruption.received, at.step, self.folder)
-        return Fitted(state.best, at.best_step, at.best_value, history)
+        return [self._fitted(state, at, number) for number in range(len(self.runs))]
 
-    def _stale(self, at: _Progress) -> bool:
-        return bool(self.loop.patience) and at.stale >= self.loop.patience
+    def _begin(self, checkpoints: Checkpoints) -> tuple[_State, _Position]:
+        member = stack([run.member for run in self.runs])
+        state = _State(member, jax.tree.map(jnp.copy, member.trainable))
+        at = _Position(0, [_Progress() for _ in self.runs])
+        if restored := checkpoints.restore(state):
+            state, numbers = restored
+            at = _Position(numbers["step"], [_Progress(**saved) for saved in numbers["members"]])
+        at.histories = [log.rewind(at.step) for log in self._logs]
+        return state, at
+
+    def _active(self, at: _Position) -> list[int]:
+        """Members that have neither failed nor stopped early."""
+        patience = self.loop.patience
+        return [
+            number
+            for number, member in enumerate(at.members)
+            if not member.failure and not (patience and member.stale >= patience)
+        ]
+
+    def _batches(self, step: int) -> list[Batch]:
+        distinct = {id(batches): batches for batches in self.batches}
+        made = {key: batches.batch(step) for key, batches in distinct.items()}
+        return [made[id(batches)] for batches in self.batches]
 
     def _step(
-        self, state: _State, at: _Progress, batch: Batch
+        self, state: _State, at: _Position, batches: list[Batch]
     ) -> tuple[_State, dict[str, jax.Array]]:
         member, values = self.train_step(
             self.params,
             state.member,
             self.hyperparameters,
             np.int32(at.step),
-            spread(batch, self.loop.accumulation),
+            spread_population(batches, self.loop.accumulation),
         )
         at.step += 1
-        self._pending.append((at.step, values, batch.real_rows))
+        self._pending.append((at.step, values, batches))
         return state._replace(member=member), values
 
     def _look(
-        self,
-        state: _State,
-        at: _Progress,
-        values: dict[str, jax.Array],
-        batch: Batch,
-        validation: TokenisedSet,
-    ) -> dict[str, Any] | None:
-        """The log's line for this step, if it is one to log."""
+        self, state: _State, at: _Position, values: dict[str, jax.Array], batches: list[Batch]
+    ) -> dict[int, dict[str, Any]]:
+        """The log's line of every active member, by its number, if this step is one to log."""
         last = at.step == self.loop.steps
         evaluates = last or at.step % self.loop.evaluate_every == 0
         if not (evaluates or at.step % self.loop.log_every == 0):
-            return None
-        self._raise_if_not_finite()
-        line = {"step": at.step} | {name: float(value) for name, value in values.items()}
-        if evaluates:
-            logits = predict(self.predict, self.params, state.member.trainable, validation)
-            if not np.isfinite(logits).all():
+            return {}
+        self._note_failures(at)
+        columns = {name: np.atleast_1d(column) for name, column in values.items()}
+        lines = {}
+        for number in self._active(at):
+            line = {name: float(column[number]) for name, column in columns.items()}
+            scores = self._evaluate(state, number) if evaluates else {}
+            if scores is None:
                 what = f"the validation rows' outputs after step {at.step} are not finite"
-                raise self._diverged(what, batch.real_rows)
-            scores = evaluate(logits, validation.labels)
-            line |= {f"validation_{name}": value for name, value in scores.items()}
-        return line
+                at.members[number].failure = self._diverged(what, number, batches)
+                continue
+            lines[number] = {"step": at.step, **line, **scores}
+        self._raise_if_all_failed(at)
+        return lines
 
-    def _select(self, state: _State, at: _Progress, line: dict[str, Any]) -> _State:
+    def _evaluate(self, state: _State, number: int) -> dict[str, float | None] | None:
+        """The validation metrics of one member; None if its outputs are not finite."""
+        trainable = take(state.member.trainable, number, len(self.runs))
+        validation = self.runs[number].validation
+        outputs = predict(self.predict, self.params, trainable, validation)
+        if not np.isfinite(outputs).all():
+            return None
+        scores = evaluate(outputs, validation.labels, self.config.task)
+        return {f"validation_{name}": value for name, value in scores.items()}
+
+    def _log(self, at: _Position, lines: dict[int, dict[str, Any]], seconds: float) -> None:
+        for number, line in lines.items():
+            self._logs[number].write(line, {"step": at.step, "seconds": seconds})
+            at.histories[number].append(line)
+
+    def _select_all(self, state: _State, at: _Position, lines: dict[int, dict[str, Any]]) -> _State:
+        for number, line in lines.items():
+            if "validation_loss" in line:
+                state = self._select(state, at, number, line)
+        return state
+
+    def _select(self, state: _State, at: _Position, number: int, line: dict[str, Any]) -> _State:
+        member = at.members[number]
         value, loss = line[f"validation_{self.loop.select}"], line["validation_loss"]
-        sign = 1 if metrics.HIGHER_IS_BETTER.get(self.loop.select, False) else -1
+        sign = 1 if HIGHER_IS_BETTER[self.loop.select] else -1
 
         # Undefined (no row called positive: no precision) is worse than any number. Of equals the
         # lower loss wins: while everything is still called one class, every MCC is 0.
         def rank(value: float | None, loss: float) -> tuple[bool, float, float]:
             return value is not None, sign * (value or 0.0), -loss
 
-        if at.best_loss is None or rank(value, loss) > rank(at.best_value, at.best_loss):
-            at.best_step, at.best_value, at.best_loss, at.stale = at.step, value, loss, 0
-            # Copied: the next step overwrites the member's own arrays.
-            return state._replace(best=jax.tree.map(jnp.copy, state.member.trainable))
-        at.stale += 1
+        if member.best_loss is None or rank(value, loss) > rank(
+            member.best_value, member.best_loss
+        ):
+            member.best_step, member.best_value, member.best_loss = at.step, value, loss
+            member.stale = 0
+            best = replaced(state.best, state.member.trainable, number, len(self.runs))
+            return state._replace(best=best)
+        member.stale += 1
         return state
 
-    def _raise_if_not_finite(self) -> None:
+    def _note_failures(self, at: _Position) -> None:
+        """Look at the steps since the last look; waits for the device."""
         pending, self._pending = self._pending, []
-        for step, values, rows in pending:
+        for step, values, batches in pending:
             # The gradient too: one that is not finite spoils the state before any loss shows it.
             for name in ("loss", "gradient_norm"):
-                if not np.isfinite(values[name]):
-                    what = f"the {name.replace('_', ' ')} at step {step} is {float(values[name])}"
-                    raise self._diverged(what, rows)
+                column = np.atleast_1d(values[name])
+                for number in np.flatnonzero(~np.isfinite(column)):
+                    what = f"the {name.replace('_', ' ')} at step {step} is {column[number]}"
+                    failure = self._diverged(what, number, batches)
+                    at.members[number].failure = at.members[number].failure or failure
+        self._raise_if_all_failed(at)
 
-    def _diverged(self, what: str, rows: np.ndarray) -> UserError:
-        return UserError(
-            f"{what}; its batch held {self.describe_rows(rows)}; nothing of it was saved: look at "
-            "these rows, lower --learning-rate, or use --dtype float32"
+    def _raise_if_all_failed(self, at: _Position) -> None:
+        if all(member.failure for member in at.members):
+            raise DivergedError([member.failure for member in at.members])
+
+    def _diverged(self, what: str, number: int, batches: list[Batch]) -> str:
+        rows = self.runs[number].describe_rows(batches[number].real_rows)
+        return (
+            f"{what}; its batch held {rows}; nothing of it was saved: look at these rows, lower "
+            "--learning-rate, or use --dtype float32"
         )
 
+    def _fitted(self, state: _State, at: _Position, number: int) -> Fitted:
+        member = at.members[number]
+        best = take(state.best, number, len(self.runs))
+        history = at.histories[number]
+        return Fitted(best, member.best_step, member.best_value, history, member.failure)
 
-def _postfix(history: list[dict[str, Any]]) -> dict[str, str]:
+
+def _as_numbers(at: _Position) -> dict[str, Any]:
+    return {"step": at.step, "members": [vars(member) for member in at.members]}
+
+
+def _postfix(histories: list[list[dict[str, Any]]]) -> dict[str, str]:
+    """The newest loss (of the first member that has one), and the best validation value."""
+    history = next(history for history in histories if history)
     shown = {"loss": f"{history[-1]['loss']:.3f}"}
     for line in reversed(history):
-        if "validation_accuracy" in line:
-            return shown | {"validation accuracy": f"{line['validation_accuracy']:.3f}"}
+        if "validation_loss" in line:
+            return shown | {"validation loss": f"{line['validation_loss']:.3f}"}
     return shown

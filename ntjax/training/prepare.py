@@ -10,13 +10,16 @@ import numpy as np
 
 from ntjax.data.batching import TokenisedSet
 from ntjax.data.datasets import DATASETS, load_dataset
+from ntjax.data.labels import UNKNOWN
 from ntjax.data.leakage import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
 from ntjax.data.splits import grouped_split
-from ntjax.data.tables import SequenceTable, encode_labels, read_table, require_two_classes
+from ntjax.data.tables import SequenceTable, read_table
 from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
 from ntjax.models.config import TransformerConfig
 from ntjax.models.pretrained import check_length
+from ntjax.scaling import MINIMUM_ISOTONIC_ROWS, MINIMUM_ROWS
+from ntjax.tasks import TASKS, Classification, Task
 from ntjax.training.settings import Settings
 
 PARTS = ("train", "validation", "calibration", "test")
@@ -26,6 +29,11 @@ _MOST_CLASSES = 1000
 # Fewer rows than this tell checkpoints apart, or calibrate, by chance.
 _FEW_ROWS = 50
 _FEW_GROUPS = 20
+_ALL_ALIKE = {
+    "classification": ("are all of one class", "of at least two classes"),
+    "multilabel": ("hold no label both as 1 and as 0", "of both kinds"),
+    "regression": ("all have one value", "with different values"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,8 @@ class LabelledParts:
 
     Attributes:
         tables: by name of the part.
-        labels: class numbers [rows] of each part.
-        classes: class names; of two, the second is the positive one.
+        labels: of each part, as the task encodes them, [rows] or [rows, labels].
+        task: what the labels mean.
         test_groups: int [test rows]; rows that share a k-mer, directly or through others, have the
             same number.
         notes: what a reader of the result has to know about the data.
@@ -43,9 +51,13 @@ class LabelledParts:
 
     tables: dict[str, SequenceTable]
     labels: dict[str, np.ndarray]
-    classes: tuple[str, ...]
+    task: Task
     test_groups: np.ndarray
     notes: tuple[str, ...] = ()
+
+    def targets(self, part: str) -> np.ndarray:
+        """What the loss compares the outputs of a part with, [rows] or [rows, labels]."""
+        return self.task.targets(self.labels[part])
 
 
 def read_parts(settings: Settings) -> LabelledParts:
@@ -59,22 +71,28 @@ def read_parts(settings: Settings) -> LabelledParts:
         UserError: unreadable or unsuitable data, one line that names file and row.
     """
     tables, notes = _given_tables(settings)
-    classes = require_two_classes(tables["train"].labels, tables["train"].source)
-    _refuse_measurements(classes, tables["train"], settings.label_column)
+    whole = tables["train"]
+    task = TASKS[settings.task].of(whole, settings.label_columns())
+    if isinstance(task, Classification):
+        _refuse_measurements(task.outputs, whole, settings.label_column)
+        if settings.calibration == "platt" and len(task.outputs) > 2:
+            raise UserError(
+                f"--calibration platt is for two classes, and {whole.source} has "
+                f"{len(task.outputs)}: use temperature or isotonic"
+            )
     k = kmer_length_for([seq for table in tables.values() for seq in table.sequences])
-    tables = _set_aside(tables, settings, k)
-    labels = {
-        part: encode_labels(table.labels, classes, table.source, table.rows)
-        for part, table in tables.items()
-    }
-    if len(np.unique(labels["validation"])) < 2:
+    tables = _set_aside(tables, task, settings, k)
+    labels = {part: task.encode(table) for part, table in tables.items()}
+    task = task.fitted(labels["train"], whole.source)
+    if not task.varies(labels["validation"]):
         raise UserError(
-            f"{tables['validation'].source}: the validation rows are all of one class, so they "
-            "cannot choose a checkpoint; give rows of at least two classes"
+            f"{tables['validation'].source}: the validation rows {_ALL_ALIKE[task.kind][0]}, so "
+            f"they cannot choose a checkpoint; give rows {_ALL_ALIKE[task.kind][1]}"
         )
-    notes += _notes_on_few_rows(tables, settings) + _notes_on_overlap(tables, k)
+    notes += _notes_on_calibration(task, labels["calibration"], settings.calibration)
+    notes += _notes_on_few_rows(tables, task, settings) + _notes_on_overlap(tables, k)
     groups, note = _test_groups(tables["test"], k)
-    return LabelledParts(tables, labels, classes, groups, (*notes, *note))
+    return LabelledParts(tables, labels, task, groups, (*notes, *note))
 
 
 def _test_groups(test: SequenceTable, k: int) -> tuple[np.ndarray, list[str]]:
@@ -123,19 +141,50 @@ def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: s
         return
     raise UserError(
         f"{table.source}: the {len(table):,} rows have {len(classes):,} different labels, such as "
-        f"{', '.join(classes[:3])}: these look like measurements, and only classes can be learned: "
-        f"choose another --label-column than {column!r}, or turn them into a few classes"
+        f"{', '.join(classes[:3])}: these look like measurements, not classes: learn them with "
+        f"--task regression, choose another --label-column than {column!r}, or turn them into a "
+        "few classes"
     )
 
 
-def _notes_on_few_rows(tables: dict[str, SequenceTable], settings: Settings) -> list[str]:
+def _notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[str]:
+    """Where another method is used than the one asked for, or none."""
+    if not task.has_probabilities:
+        return []
+    several = labels.ndim == 2
+    names, columns = (task.outputs, labels.T) if several else ([""], [labels])
+    other = "temperature" if not several and len(task.outputs) > 2 else "Platt"
+    notes = []
+    for name, column in zip(names, columns, strict=True):
+        known = column[column != UNKNOWN]
+        if several and (len(known) < MINIMUM_ROWS or len(np.unique(known)) < 2):
+            notes.append(
+                f"{name!r} is not calibrated: its {len(known)} calibration rows are too few or all "
+                "alike; its probabilities stay as they are"
+            )
+        elif method == "isotonic" and len(known) < MINIMUM_ISOTONIC_ROWS:
+            notes.append(
+                f"isotonic scaling{f' of {name!r}' if name else ''} needs {MINIMUM_ISOTONIC_ROWS} "
+                f"calibration rows and has {len(known)}: {other} scaling is used instead"
+            )
+    return notes
+
+
+def _notes_on_few_rows(
+    tables: dict[str, SequenceTable], task: Task, settings: Settings
+) -> list[str]:
     uses = {
         "validation": "the choice of the checkpoint",
-        "calibration": "the calibrated probabilities",
+        "calibration": (
+            "the calibrated probabilities"
+            if task.has_probabilities
+            else "the width of the interval around a prediction"
+        ),
     }
+    given = {"validation"} if settings.validation else set()
     return [
         f"only {len(tables[part])} {part} rows: {use} may rest on chance"
-        + ("" if getattr(settings, part, None) else f"; a higher --{part}-fraction sets more aside")
+        + ("" if part in given else f"; a higher --{part}-fraction sets more aside")
         for part, use in uses.items()
         if len(tables[part]) < _FEW_ROWS
     ]
@@ -146,13 +195,20 @@ def _given_tables(settings: Settings) -> tuple[dict[str, SequenceTable], list[st
         return read_table(
             path,
             sequence_column=settings.sequence_column,
-            label_column=settings.label_column,
+            label_column=(
+                settings.label_columns() if settings.task == "multilabel" else settings.label_column
+            ),
             name_column=settings.name_column,
             ambiguous=settings.ambiguous,
         )
 
     tables, notes = {}, []
     if settings.train in DATASETS:
+        if settings.task != "classification":
+            raise UserError(
+                f"--task {settings.task} needs --train FILE: the data set {settings.train} is of "
+                "classes"
+            )
         dataset = load_dataset(settings.train, protocol=settings.protocol)
         tables, notes = {"train": dataset.train, "test": dataset.test}, list(dataset.notes)
     elif Path(settings.train).exists() or Path(settings.train).suffix:
@@ -172,7 +228,7 @@ def _no_such_data(name: str) -> UserError:
 
 
 def _set_aside(
-    tables: dict[str, SequenceTable], settings: Settings, k: int
+    tables: dict[str, SequenceTable], task: Task, settings: Settings, k: int
 ) -> dict[str, SequenceTable]:
     wanted = {
         "validation": settings.validation_fraction,
@@ -188,7 +244,14 @@ def _set_aside(
         )
     whole = tables["train"]
     fractions = {"train": 1 - sum(fractions.values()), **fractions}
-    parts = grouped_split(whole.sequences, whole.labels, fractions, seed=settings.seed, k=k)
+    parts = grouped_split(
+        whole.sequences,
+        task.strata(task.encode(whole)),
+        fractions,
+        seed=settings.seed,
+        k=k,
+        every_class=isinstance(task, Classification),
+    )
     split = {part: whole.take(indices) for part, indices in parts.items()}
     return {
         part: (split | {k: v for k, v in tables.items() if k != "train"})[part] for part in PARTS
@@ -196,9 +259,9 @@ def _set_aside(
 
 
 def tokenise(
-    table: SequenceTable, labels: np.ndarray, tokenizer: Tokenizer, config: TransformerConfig
+    table: SequenceTable, targets: np.ndarray, tokenizer: Tokenizer, config: TransformerConfig
 ) -> TokenisedSet:
-    """Token ids of a table.
+    """Token ids of a table, and what the loss compares the outputs with.
 
     Raises:
         UserError: a sequence is longer than the model's positions; file and row are named.
@@ -211,7 +274,7 @@ def tokenise(
         raise UserError(
             f"{table.source}, row {table.rows[longest]}: the sequence is too long: {error}"
         ) from None
-    return TokenisedSet.create(tokenizer.encode(table.sequences), labels)
+    return TokenisedSet.create(tokenizer.encode(table.sequences), targets)
 
 
 def fingerprint(table: SequenceTable) -> str:

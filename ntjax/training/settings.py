@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ntjax.adapters import AdapterConfig, adapter_config
 from ntjax.errors import UserError
 from ntjax.models import mini
+from ntjax.tasks import TASKS, check_select
 
 # Learning rate and batch size that suit each adapter. IA³: the Nucleotide Transformer paper's;
 # LoRA: the promoter report's; the others are customary for encoders of this kind.
@@ -37,6 +38,28 @@ _AT_LEAST = {
     "seed": 0,
 }
 _ABOVE_ZERO = ("learning_rate", "lora_alpha")
+# What the rows, their split and their tokens do not depend on.
+NOT_OF_DATA = (
+    "model",
+    "adapter",
+    "steps",
+    "batch_size",
+    "accumulation",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "weight_decay",
+    "gradient_clip",
+    "lora_rank",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_targets",
+    "head",
+    "dtype",
+    "rematerialise",
+    "evaluate_every",
+    "patience",
+)
 # scikit-learn takes no larger ones, and to JAX, which keeps 32 bits, they would equal smaller ones.
 _LARGEST_SEED = 2**32 - 1
 
@@ -46,9 +69,11 @@ class Settings:
     """All that decides a run's result. None stands for 'choose for me'."""
 
     model: str = mini.NAME
-    """Published name (500M_1000G, 2B5_multi_species, ...), 'mini', or a folder with jax_model/."""
+    """Published name (500M_1000G, 2B5_multi_species, ...), 'mini', or a folder of weights."""
     adapter: Literal["ia3", "lora", "full", "head"] = "ia3"
-    """What is trained besides the classification head."""
+    """What is trained besides the head."""
+    task: Literal["classification", "multilabel", "regression"] = "classification"
+    """One of several classes a row, several labels a row that are 0 or 1 each, or a number."""
     train: str | None = None
     """CSV, TSV, Parquet or FASTA file (gzip or not), or a data set (ecoli_promoters,
     simulated_sigma70). Chosen: simulated_sigma70 for mini, ecoli_promoters for the others."""
@@ -62,7 +87,8 @@ class Settings:
     sequence_column: str = "sequence"
     """Column of the sequences."""
     label_column: str = "label"
-    """Column of the labels."""
+    """Column of the labels. For --task multilabel: the columns, with commas between, each of them
+    1, 0, or empty where it is not known."""
     name_column: str = "name"
     """Column of the names, which may be missing."""
     ambiguous: Literal["refuse", "n"] = "refuse"
@@ -71,6 +97,9 @@ class Settings:
     """Share of the training rows that chooses the checkpoint, unless --validation is given."""
     calibration_fraction: float = 0.05
     """Share of the training rows that is kept apart to calibrate the probabilities."""
+    calibration: Literal["auto", "platt", "temperature", "isotonic"] = "auto"
+    """How probabilities are calibrated. auto: Platt scaling of two classes (and of each label),
+    temperature scaling of more. isotonic needs 100 rows at least."""
     test_fraction: float = 0.1
     """Share of the rows that is kept apart for the test, unless there is a test set."""
     steps: int | None = None
@@ -105,8 +134,10 @@ class Settings:
     """Recompute activations in the backward pass: less memory, about a third more time."""
     evaluate_every: int = 100
     """Steps between evaluations on the validation rows; each writes a checkpoint."""
-    select: str = "mcc"
-    """Validation metric that chooses the checkpoint: loss, accuracy, mcc, auroc, f1, ..."""
+    select: str | None = None
+    """Validation metric that chooses the checkpoint: loss, accuracy, mcc, auroc, f1, ...; for
+    --task regression loss, pearson, spearman, r2. Chosen: mcc; auprc (multilabel), the mean over
+    the labels; r2 (regression)."""
     patience: int = 0
     """Evaluations without improvement before stopping early; 0 for never."""
     seed: int = 0
@@ -122,6 +153,12 @@ class Settings:
             )
         return adapter_config(self.adapter)
 
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns that hold the labels."""
+        if self.task != "multilabel":
+            return (self.label_column,)
+        return tuple(name.strip() for name in self.label_column.split(","))
+
 
 def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
     """Fill in what was left open.
@@ -136,6 +173,7 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
         "steps": _STEPS,
         **_BY_ADAPTER[settings.adapter],
         **(_FOR_MINI if bundled else {}),
+        "select": TASKS[settings.task].select if settings.task in TASKS else None,
     }
     given = asdict(settings)
     chosen = {name: value for name, value in suggested.items() if given[name] is None}
@@ -158,6 +196,24 @@ def check(settings: Settings) -> None:
         problem = _problem(name, value) if _is_a(value, hint) else f"should be {_described(hint)}"
         if problem:
             raise UserError(f"{option(name)} is {value!r}: {problem}")
+    _check_task(settings)
+
+
+def _check_task(settings: Settings) -> None:
+    """Refuse settings that do not go together with the kind of task."""
+    if settings.select is not None:
+        check_select(settings.task, settings.select)
+    columns = settings.label_columns()
+    if len(set(columns)) < len(columns) or not all(columns):
+        raise UserError(
+            f"--label-column is {settings.label_column!r}: should name each column once, with one "
+            "comma between two"
+        )
+    if settings.task == "regression" and settings.calibration != "auto":
+        raise UserError(
+            f"--calibration {settings.calibration} is for probabilities, which --task regression "
+            "does not have: leave it out"
+        )
 
 
 def _problem(name: str, value: Any) -> str:

@@ -7,7 +7,7 @@ those trains many members over one backbone; `jax.pmap` spreads the rows of a ba
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -51,7 +51,7 @@ class DeviceBatch(NamedTuple):
 
     Attributes:
         tokens: int32 [accumulation, rows, tokens].
-        labels: int32 [accumulation, rows].
+        labels: int32 [accumulation, rows], or float32 with the labels of a row as a last axis.
         weights: float32 [accumulation, rows], 0 for slots that hold no row of their own.
         slots: int32 [accumulation, rows], place in the whole batch; names the dropout key.
     """
@@ -80,8 +80,28 @@ def cross_entropy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     return optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
 
 
-# A regression adds its loss here and asks for a head of one output.
-LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {"classification": cross_entropy}
+def label_cross_entropy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Binary cross-entropy [rows], the mean over a row's known labels.
+
+    Arguments:
+        outputs: logits [rows, labels].
+        labels: float32 [rows, labels], 1, 0, or below 0 where not known.
+    """
+    known = labels >= 0
+    losses = optax.sigmoid_binary_cross_entropy(outputs, labels)
+    return jnp.where(known, losses, 0.0).sum(axis=1) / jnp.maximum(known.sum(axis=1), 1)
+
+
+def squared_error(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Squared error [rows] of outputs [rows, 1] against standardised targets [rows]."""
+    return (outputs[:, 0] - labels) ** 2
+
+
+LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "classification": cross_entropy,
+    "multilabel": label_cross_entropy,
+    "regression": squared_error,
+}
 
 
 def head_outputs(
@@ -168,21 +188,58 @@ def train_step(
     return Member(trainable, state), metrics
 
 
-def compile_train_step(config: StepConfig) -> Callable:
-    """`step(params, member, hyperparameters, step, batch)` over all local devices.
+# Kept, so that the same program is not compiled again for the next population, or for a score.
+@lru_cache(maxsize=16)
+def compile_train_step(
+    config: StepConfig, members: int = 1, devices: tuple[jax.Device, ...] | None = None
+) -> Callable:
+    """`step(params, member, hyperparameters, step, batch)` over `devices` (default: all local).
 
     Frozen weights, state and metrics are replicated; the batch's leading axis is the devices'.
     The state is donated: it is overwritten in place.
+
+    With more than one member, every leaf of `member` and `hyperparameters` and all metrics have a
+    leading axis [members, ...], the batch is [devices, members, accumulation, rows, ...], and one
+    program trains all over the same frozen weights.
     """
-    return jax.pmap(
-        partial(train_step, config),
+    one_step = partial(train_step, config)
+    if members > 1:
+        one_step = jax.vmap(one_step, in_axes=(None, 0, 0, None, 0))
+    mapped = jax.pmap(
+        one_step,
         axis_name=DEVICES,
         in_axes=(None, None, None, None, 0),
         out_axes=(None, None),
         donate_argnums=(1,),
+        devices=devices,
     )
+    # What is named is not this machine's: an accelerator's program, compiled ahead of time.
+    return mapped if devices else _without_widened_weights(mapped, config, donate_argnums=(1,))
 
 
+@lru_cache(maxsize=16)
 def compile_predict(config: StepConfig) -> Callable:
     """`predict(params, trainable, tokens [devices, rows, tokens])` -> [devices, rows, outputs]."""
-    return jax.pmap(partial(head_outputs, config), axis_name=DEVICES, in_axes=(None, None, 0))
+    mapped = jax.pmap(partial(head_outputs, config), axis_name=DEVICES, in_axes=(None, None, 0))
+    return _without_widened_weights(mapped, config)
+
+
+def _without_widened_weights(
+    mapped: Callable, config: StepConfig, donate_argnums: tuple[int, ...] = ()
+) -> Callable:
+    """The same function, compiled so that a CPU keeps no float32 copy of bfloat16 weights.
+
+    XLA computes in float32 there: it converts the stacked weights, takes a layer's slice of them
+    in the scan, and then moves the conversion, which no layer changes, out of the scan. All layers
+    are then held in float32 (10 GB more for a model of 2.5 billion parameters). Left in its place,
+    the conversion is fused with the slice and touches one layer at a time. Float32 programs, and
+    those of other devices, have no such conversion and are compiled as ever.
+    """
+    if config.dtype == "float32" or jax.default_backend() != "cpu":
+        return mapped
+    # Not `mapped` itself: jit would take over its attributes, and with them its own `lower`.
+    return jax.jit(
+        lambda *arguments: mapped(*arguments),
+        donate_argnums=donate_argnums,
+        compiler_options={"xla_disable_hlo_passes": "while-loop-invariant-code-motion"},
+    )

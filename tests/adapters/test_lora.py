@@ -187,6 +187,59 @@ def test_masks_differ_between_examples_layers_and_targets():
     np.testing.assert_array_equal(dropped_branch(same, 0.5, KEYS, layer=0, name="query"), draws[0])
 
 
+def test_draws_are_threefrys():
+    """`jax.random.split` gives both random words of a counter from 0: those of the first place."""
+    rate, x = 0.4, jnp.ones((4, 5, 10))
+    for key, got in zip(KEYS, dropped_branch(x, rate, KEYS), strict=True):
+        words = np.asarray(jax.random.key_data(jax.random.split(key, 5 * 3)), np.uint32)
+        halves = words.view(np.uint16).reshape(5, 3, 4)  # low half first
+        draws = np.moveaxis(halves, 2, 1).reshape(5, 12)[:, :10]
+        np.testing.assert_array_equal(got != 0, draws >= round(rate * 65536))
+
+
+def test_a_dropped_number_tells_nothing_of_others():
+    """Neighbours in examples, tokens, dimensions, quarters of the dimensions, targets, layers."""
+    rate, x = 0.3, jnp.ones((8, 64, 64))
+    keys = jax.random.split(jax.random.key(6), 8)
+    targets = ("query", "value")
+    draws = [
+        [dropped_branch(x, rate, keys, layer=layer, name=name) for name in targets]
+        for layer in (0, 1)
+    ]
+    kept = (np.stack(draws) != 0) - (1 - rate)  # [layers, targets, examples, tokens, dim]
+    quarters = np.moveaxis(kept.reshape(*kept.shape[:-1], 4, 16), -2, 0)
+    pairs = [(np.delete(kept, 0, axis), np.delete(kept, -1, axis)) for axis in range(5)]
+    pairs += [(quarters[first], quarters[second]) for second in range(4) for first in range(second)]
+    for one, other in pairs:
+        correlation = (one * other).mean() / (rate * (1 - rate))
+        assert abs(correlation) < 5 / one.size**0.5
+    shares = quarters.mean(axis=tuple(range(1, quarters.ndim)))
+    assert abs(shares).max() < 5 * (rate * (1 - rate) / quarters[0].size) ** 0.5
+
+
+def test_padding_changes_no_draw():
+    x = jnp.ones((4, 9, 6))
+    np.testing.assert_array_equal(
+        dropped_branch(x, 0.5, KEYS)[:, :7], dropped_branch(x[:, :7], 0.5, KEYS)
+    )
+
+
+def test_members_differ_in_rate_and_keys():
+    rates, keys = jnp.asarray([0.1, 0.6]), jnp.stack([KEYS, KEYS[::-1]])
+
+    def member(rate, keys):
+        branch = {"a": jnp.eye(3), "b": jnp.eye(3)}
+        inputs = {"number": jnp.asarray(1), "parameters": {"value": branch}}
+        config = LoRAConfig(rank=3, alpha=6.0, targets=("value",))
+        return make_hook(config, rate, keys)(inputs, "value", jnp.zeros_like, X)
+
+    together = jax.vmap(member)(rates, keys)
+    for got, rate, own in zip(together, rates, keys, strict=True):
+        np.testing.assert_allclose(
+            got, dropped_branch(X, rate, own, layer=1, name="value"), rtol=1e-6
+        )
+
+
 def adapted(model):
     return random_parameters(model), Adapter(ALL_TARGETS, random_branches(ALL_TARGETS, model))
 

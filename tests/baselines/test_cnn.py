@@ -87,7 +87,7 @@ def test_score_does_not_depend_on_the_batch(fitted):
 def test_best_epoch_is_kept(fitted):
     sequences, labels = planted_rows(120, seed=1)
     accuracy = (fitted.logits(sequences).argmax(axis=1) == labels).mean()
-    assert fitted.validation_accuracy == accuracy
+    assert fitted.validation_score == accuracy
     # Epochs after the best one changed nothing: stopping there gives the same network.
     stopped = fit_small(config=dataclasses.replace(SMALL, epochs=fitted.epoch))
     assert stopped.epoch == fitted.epoch

@@ -176,3 +176,24 @@ def test_kmer_length_can_be_given():
     groups = shared_kmer_groups(sequences, 12)
     parts = grouped_split(sequences, None, {"train": 0.5, "test": 0.5}, seed=0, k=12)
     assert not set(groups[parts["train"]]) & set(groups[parts["test"]])
+
+
+def test_classes_can_be_balanced_without_being_demanded():
+    sequences, labels, _ = typical()
+    rare = labels.astype("U4")
+    rare[:2] = "rare"
+    with pytest.raises(UserError, match="no row of class 'rare'"):
+        grouped_split(sequences, rare, THREE_PARTS, seed=0)
+    parts = grouped_split(sequences, rare, THREE_PARTS, seed=0, every_class=False)
+    assert_partition(parts, len(sequences))
+    for rows in parts.values():
+        assert (rare[rows] == "1").mean() == pytest.approx((rare == "1").mean(), abs=0.03)
+
+
+def test_no_part_is_empty_where_no_class_is_demanded():
+    sequences = random_sequences(4, 50, seed=0)
+    parts = grouped_split(sequences, list("abcd"), THREE_PARTS, seed=0, every_class=False)
+    assert min(len(rows) for rows in parts.values()) == 1
+    fractions = {"train": 0.5, "test": 0.5}
+    with pytest.raises(UserError, match="no row is left for test"):
+        grouped_split(sequences[:1], ["a"], fractions, seed=0, every_class=False)

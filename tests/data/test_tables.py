@@ -10,13 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntjax.data.tables import (
-    SequenceTable,
-    classes_of,
-    encode_labels,
-    read_table,
-    require_two_classes,
-)
+from ntjax.data.labels import encode_labels, require_two_classes
+from ntjax.data.tables import SequenceTable, read_table
 from ntjax.errors import UserError
 
 SMALL = "name,sequence,label\nthrB,ACGTAC,1\ndnaA,ggcatn,0\nthrB,TTTTTT,1\n"
@@ -207,35 +202,6 @@ def test_fasta_without_all_labels_keeps_whole_headers(tmp_path):
         "line 3: header '>b' has no label: write '>name|label' or '>name label=1' "
         "(a label without spaces)"
     )
-
-
-def test_classes_in_order():
-    assert classes_of(["10", "9", "-1", "9"]) == ("-1", "9", "10")
-    assert classes_of(["10", "9", "a"]) == ("10", "9", "a")
-    assert classes_of(["0.5", "0"]) == ("0", "0.5")
-    assert classes_of(["promoter", "none", "promoter"]) == ("none", "promoter")
-    assert classes_of([]) == ()
-
-
-def test_encoded_labels():
-    encoded = encode_labels(("9", "10", "9"), ("9", "10"), "some.csv")
-    assert encoded.dtype == np.int32
-    np.testing.assert_array_equal(encoded, [0, 1, 0])
-    with pytest.raises(UserError, match=r"^some\.csv: row 3: class 'c' is not one of 'a', 'b': "):
-        encode_labels(("a", "b", "c"), ("a", "b"), "some.csv")
-    with pytest.raises(UserError, match="row 17: class 'c'"):
-        encode_labels(("a", "c"), ("a", "b"), "some.csv", rows=(12, 17))
-
-
-def test_two_classes_are_needed():
-    assert require_two_classes(("1", "0", "1"), "some.csv") == ("0", "1")
-    with pytest.raises(UserError, match=r"^some\.csv: all 2 rows have the label '1': "):
-        require_two_classes(("1", "1"), "some.csv")
-    with pytest.raises(UserError, match=r"^some\.csv: has no labels: "):
-        require_two_classes(None, "some.csv")
-
-
-# The table
 
 
 def test_take_and_length(tmp_path):

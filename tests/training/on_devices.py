@@ -11,14 +11,8 @@ import jax
 import numpy as np
 from tiny import hyperparameters, named, padded_batch, parameters, problem, step_config, trainable
 
-from ntjax.training.loop import (
-    LoopConfig,
-    Trainer,
-    new_member,
-    predict,
-    replicated_sharding,
-    spread,
-)
+from ntjax.training.loop import LoopConfig, MemberRun, Trainer, predict
+from ntjax.training.placement import new_member, replicated_sharding, spread
 from ntjax.training.step import DEVICES, DeviceBatch, compile_train_step, summed_gradients
 
 STEPS, BATCH_SIZE = 10, 12  # 12 rows: not a multiple of 8 devices, nor of 2 devices × 4 passes
@@ -71,8 +65,9 @@ def looped():
     unseen = problem(13, seed=2, lengths=LENGTHS)
     loop = LoopConfig(STEPS, BATCH_SIZE, accumulation=2, evaluate_every=STEPS, select="loss")
     with TemporaryDirectory() as folder:
-        trainer = Trainer(config, loop, params, hyperparameters(), Path(folder))
-        fitted = trainer.fit(member, data, unseen, progress=False)
+        one = MemberRun(member, hyperparameters(), data, unseen, Path(folder))
+        trainer = Trainer(config, loop, params, [one], Path(folder))
+        [fitted] = trainer.fit(progress=False)
     logits = predict(trainer.predict, params, fitted.trainable, unseen)
     return named(fitted.trainable) | {"logits": logits}
 

@@ -10,7 +10,8 @@ import numpy as np
 from tiny import hyperparameters, named, parameters, problem, step_config, trainable
 
 from ntjax import command_line
-from ntjax.training.loop import LoopConfig, Trainer, new_member
+from ntjax.training.loop import LoopConfig, MemberRun, Trainer
+from ntjax.training.placement import new_member
 
 STEPS = 60
 LOOP = LoopConfig(STEPS, batch_size=7, accumulation=2, evaluate_every=5, log_every=1, select="loss")
@@ -19,9 +20,9 @@ LOOP = LoopConfig(STEPS, batch_size=7, accumulation=2, evaluate_every=5, log_eve
 def main():
     folder = Path(sys.argv[1])
     config, params = step_config(use_dropout=True), parameters()
-    trainer = Trainer(config, LOOP, params, hyperparameters(), folder)
     member = new_member(config, trainable("lora", params))
-    fitted = trainer.fit(member, problem(), problem(16, seed=1), progress=False)
+    one = MemberRun(member, hyperparameters(), problem(), problem(16, seed=1), folder)
+    [fitted] = Trainer(config, LOOP, params, [one], folder).fit(progress=False)
     np.savez(folder / "best.npz", step=fitted.step, **named(fitted.trainable))
 
 

@@ -15,7 +15,8 @@ from ntjax.data.batching import TokenisedSet, TrainingBatches
 from ntjax.errors import UserError
 from ntjax.training import loop as training_loop
 from ntjax.training.interruption import Interruption
-from ntjax.training.loop import LoopConfig, Trainer, evaluate, new_member, predict
+from ntjax.training.loop import LoopConfig, MemberRun, Trainer, evaluate, predict
+from ntjax.training.placement import new_member
 from ntjax.training.step import compile_predict, compile_train_step, head_outputs
 
 CONFIG = step_config()
@@ -39,10 +40,13 @@ def train(params, compiled, tmp_path):
     def run(learning_rate=0.01, start=None, validation=VALIDATION, **options):
         defaults = {"steps": 20, "batch_size": 8, "evaluate_every": 5, "select": "loss"}
         config = LoopConfig(**(defaults | options))
-        trainer = Trainer(CONFIG, config, params, hyperparameters(learning_rate), tmp_path)
-        trainer.train_step, trainer.predict = compiled
         member = new_member(CONFIG, start or trainable("ia3", params))
-        return trainer.fit(member, TRAINING, validation, progress=False)
+        rates = hyperparameters(learning_rate)
+        one = MemberRun(member, rates, TRAINING, validation, tmp_path)
+        trainer = Trainer(CONFIG, config, params, [one], tmp_path)
+        trainer.train_step, trainer.predict = compiled
+        [fitted] = trainer.fit(progress=False)
+        return fitted
 
     return run
 

@@ -21,8 +21,8 @@ from tiny import (
 )
 
 from ntjax.models.config import parameter_shapes
-from ntjax.training.loop import new_member, replicated_sharding, spread
 from ntjax.training.optimizers import OptimizerConfig
+from ntjax.training.placement import new_member, replicated_sharding, spread
 from ntjax.training.step import compile_train_step
 
 DECAYING = OptimizerConfig(200, weight_decay=0.1)
@@ -126,7 +126,7 @@ DEVICES_PROGRAM = """
 import jax, numpy as np
 from tiny import hyperparameters, parameters, step_config, trainable, problem
 from test_memory_and_cost import batch_of
-from ntjax.training.loop import new_member, replicated_sharding
+from ntjax.training.placement import new_member, replicated_sharding
 from ntjax.training.step import compile_train_step
 
 params, config = parameters(), step_config()

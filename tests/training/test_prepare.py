@@ -90,7 +90,7 @@ def test_no_16mer_is_in_two_parts_on_either_strand(parts):
 
 
 def test_class_numbers_follow_the_labels(parts):
-    assert parts.classes == ("0", "1")
+    assert parts.task.outputs == ("0", "1")
     for name, table in parts.tables.items():
         np.testing.assert_array_equal(parts.labels[name], [int(label) for label in table.labels])
         assert set(parts.labels[name]) == {0, 1}

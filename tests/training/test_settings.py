@@ -20,6 +20,7 @@ def test_no_arguments_stand_for_mini_on_the_simulated_task():
         "steps": 300,
         "learning_rate": 3e-3,
         "batch_size": 32,
+        "select": "mcc",
     }
     assert (settings.model, settings.adapter) == ("mini", "ia3")
     assert {name: getattr(settings, name) for name in chosen} == chosen
@@ -34,6 +35,7 @@ def test_other_models_get_the_promoter_task_and_what_suits_the_adapter(model, ad
         "steps": 1000,
         "learning_rate": PEAK[adapter],
         "batch_size": BATCH[adapter],
+        "select": "mcc",
     }
     # Files that were not given stay so: their rows are set aside later.
     left_open = {field.name for field in fields(Settings) if getattr(settings, field.name) is None}
@@ -42,7 +44,14 @@ def test_other_models_get_the_promoter_task_and_what_suits_the_adapter(model, ad
 
 
 def test_what_is_given_is_kept():
-    given = Settings(model="1B_agro_nt", train="a.csv", steps=7, batch_size=3, learning_rate=0.5)
+    given = Settings(
+        model="1B_agro_nt",
+        train="a.csv",
+        steps=7,
+        batch_size=3,
+        learning_rate=0.5,
+        select="loss",
+    )
     assert complete(given) == (given, {})
     settings, chosen = complete(Settings(steps=7))
     assert settings.steps == 7

@@ -18,8 +18,8 @@ from tiny import (
 )
 
 from ntjax.models.forward import forward
-from ntjax.training.loop import new_member, replicated_sharding, spread
 from ntjax.training.optimizers import OptimizerConfig
+from ntjax.training.placement import new_member, replicated_sharding, spread
 from ntjax.training.step import (
     DEVICES,
     DeviceBatch,

@@ -15,8 +15,8 @@ from ntjax.data.batching import Batch, TokenisedSet, TrainingBatches, make_batch
 from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
 from ntjax.models.heads import HeadConfig
-from ntjax.training.loop import replicated_sharding
 from ntjax.training.optimizers import OptimizerConfig
+from ntjax.training.placement import replicated_sharding
 from ntjax.training.step import Hyperparameters, StepConfig, Trainable
 
 PAD, CLS, FIRST_KMER = 1, 3, 6
