@@ -28,9 +28,9 @@ from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
 from ntjax.models.pretrained import PretrainedModel, check_length, load_pretrained
 from ntjax.tasks import Task, task_from_dict
-from ntjax.training.loop import predict
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.placement import replicated_sharding
+from ntjax.training.prediction import predict
 from ntjax.training.state import named_leaves
 from ntjax.training.step import StepConfig, Trainable, compile_predict
 

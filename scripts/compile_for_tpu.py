@@ -9,7 +9,7 @@ sequences of 1,000 tokens a chip, bfloat16, rematerialised: the step that `ntjax
 is compiled for four chips and for 64; at the widths of 500M and 2B5 also with 2 and with 32 layers,
 to show that compile time does not grow with depth. Every program is compiled in a process of its
 own, one after another. Results go to compile_for_tpu.json, as they come, and compile_for_tpu.md.
-Takes about 40 minutes on two idle cores and up to 3 GB of memory.
+Takes about a quarter of an hour on two idle cores and 1.2 GB of memory.
 """
 
 import argparse
@@ -55,7 +55,7 @@ MODELS = [name for name in SIZES if name not in SAME_AS]
 FROM_MEMORY = [name for name in SIZES if not name.startswith(("500M_human", "500M_1000G", "2B5"))]
 WIDTHS = ("500M_1000G", "2B5_1000G")
 DEPTHS = (2, 32)
-# Of a v5e's 16 GB; the compiler refuses more ("exceeds available HBM (15.75G)").
+# Of a v5e's 16 GiB; the compiler refuses more ("exceeds available HBM (15.75G)").
 USABLE = 15.75 * 2**30
 # Of a v5e in bfloat16, as Google states it.
 PEAK_FLOPS = 197e12
@@ -180,10 +180,11 @@ def page(results: dict[str, Any]) -> list[str]:
         f"{ROWS} sequences of {TOKENS:,} tokens a chip, bfloat16, rematerialised; LoRA: rank 8, "
         "query and value, dropout 0.1. GB are 10⁹ bytes. *Needed*: arguments, temporary, results "
         "that overwrite nothing, program, and the language-model head, which lies on the chip "
-        f"though no step reads it. *Fits*: needed ≤ {USABLE / 1e9:.2f} GB, which the compiler "
-        "gives a program of a chip's 16 GB (15.75 GiB; it refuses more). *Least time*: FLOPs at "
+        f"though no step reads it. *Fits*: needed ≤ {USABLE / 1e9:.2f} GB, the 15.75 of a chip's "
+        "16 GiB that the compiler gives to programs (it refuses more). *Least time*: FLOPs at "
         f"the chip's {PEAK_FLOPS / 1e12:.0f} TFLOP/s, which no real step reaches; FLOPs are the "
-        "compiler's, which counts a loop's body once, times the layers.",
+        "compiler's, which counts a loop's body once, times the layers. *CPU s*: of all threads; "
+        "other programs ran beside.",
         "",
         "Sizes from memory, not from a published file: " + ", ".join(FROM_MEMORY) + ".",
     ]

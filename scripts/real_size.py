@@ -155,7 +155,7 @@ def finetune(checkpoint: Path, cache: Path) -> dict[str, Any]:
         command = [sys.executable, "-m", "ntjax.finetune", "--model", str(checkpoint), *options]
         _, peak, seconds = watched([*command, "--out", str(Path(place) / "run")], cache)
         line = (Path(place) / "run" / "metrics.jsonl").read_text().splitlines()[-1]
-    return {"seconds": seconds, "peak_bytes": peak, "last": json.loads(line)}
+    return {"seconds": seconds, "peak_bytes": peak, "loss": json.loads(line)["loss"]}
 
 
 def watched(command: list[str], cache: Path) -> tuple[str, int, float]:
@@ -169,16 +169,18 @@ def watched(command: list[str], cache: Path) -> tuple[str, int, float]:
     with tempfile.TemporaryFile("w+") as output:
         environment = os.environ | {"NTJAX_CACHE_DIR": str(cache)}
         process = subprocess.Popen(command, stdout=output, env=environment)
-        while process.poll() is None:
-            peak = max(peak, _kibibytes(f"/proc/{process.pid}/status", "VmHWM"))
-            available = _kibibytes("/proc/meminfo", "MemAvailable")
-            if peak > LARGEST_RESIDENT or available < LEAST_AVAILABLE:
-                process.kill()
-                process.wait()
-                raise StoppedError(
-                    f"stopped at {peak / GIB:.2f} GiB resident, {available / GIB:.2f} GiB left"
-                )
-            time.sleep(0.02)
+        try:
+            while process.poll() is None:
+                peak = max(peak, _kibibytes(f"/proc/{process.pid}/status", "VmHWM"))
+                available = _kibibytes("/proc/meminfo", "MemAvailable")
+                if peak > LARGEST_RESIDENT or available < LEAST_AVAILABLE:
+                    raise StoppedError(
+                        f"stopped at {peak / GIB:.2f} GiB resident, {available / GIB:.2f} GiB left"
+                    )
+                time.sleep(0.02)
+        finally:
+            process.kill()  # does nothing to one that has ended
+            process.wait()
         seconds = time.perf_counter() - began
         if process.returncode:
             raise RuntimeError(f"{command[:3]} ended with {process.returncode}")

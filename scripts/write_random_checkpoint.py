@@ -4,9 +4,10 @@
     python scripts/write_random_checkpoint.py 2B5_1000G FOLDER --num-layers 4
 
 For trying out, where the published weights are not at hand, what depends on size: memory, time to
-load, time per step. One layer is drawn and written at a time: 10.2 GB for 2B5_1000G take about a
-minute and 0.5 GB of memory. The numbers are normal and scaled so that activations neither vanish
-nor grow: matrices by 1/√rows, those that add to the residual stream by 1/√(2 layers) besides.
+load, time per step. One matrix is drawn and written at a time: 10.2 GB for 2B5_1000G take one or
+two minutes and 0.8 GB of memory. The numbers are normal and scaled so that activations neither
+vanish nor grow: matrices by 1/√rows, those that add to the residual stream by 1/√(2 layers)
+besides.
 """
 
 import argparse

@@ -14,6 +14,7 @@ from jax.extend.random import threefry2x32_p
 
 from ntjax.errors import UserError
 from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
+from ntjax.models.recomputation import recomputed
 
 PROJECTIONS = ("query", "key", "value", "mha_output", "fc1", "fc2")
 
@@ -81,10 +82,16 @@ def make_hook(
     return hook
 
 
+@recomputed
 def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """In the type of x; true float32 for a float32 model, like the model's own products."""
+    """In the type of x; true float32 for a float32 model, like the model's own products.
+
+    As one matrix of rows: the gradient of `matrix` is then a plain product too, where XLA would
+    transpose `x` for it. What is kept is `x` as it came, which other branches keep as well.
+    """
     precision = "highest" if x.dtype == jnp.float32 else None
-    return jnp.dot(x, matrix.astype(x.dtype), precision=precision)
+    rows = jnp.dot(x.reshape(-1, x.shape[-1]), matrix.astype(x.dtype), precision=precision)
+    return rows.reshape(*x.shape[:-1], -1)
 
 
 def _drop(

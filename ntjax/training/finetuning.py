@@ -20,9 +20,10 @@ from ntjax.models.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.published import PUBLISHED, unknown_model
 from ntjax.runs import read_json, save_run, write_json
 from ntjax.scoring import calibrate, reliability, score_outputs, write_predictions
-from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer, predict
+from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.placement import new_member, replicated_sharding
+from ntjax.training.prediction import predict
 from ntjax.training.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
 from ntjax.training.settings import NOT_OF_DATA, Settings, check
 from ntjax.training.step import Hyperparameters, StepConfig, Trainable

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from ntjax.data.batching import Batch, TokenisedSet, TrainingBatches, evaluation_batches
+from ntjax.data.batching import Batch, TokenisedSet, TrainingBatches
 from ntjax.errors import UserError
 from ntjax.tasks import HIGHER_IS_BETTER, SELECTABLE, evaluate
 from ntjax.training.interruption import Interrupted, Interruption
@@ -21,6 +21,7 @@ from ntjax.training.placement import (
     stack,
     take,
 )
+from ntjax.training.prediction import predict
 from ntjax.training.state import Checkpoints, MetricsLog
 from ntjax.training.step import (
     Hyperparameters,
@@ -30,8 +31,6 @@ from ntjax.training.step import (
     compile_predict,
     compile_train_step,
 )
-
-EVALUATION_TOKENS = 8192  # a device's share of an evaluation batch
 
 
 @dataclass(frozen=True)
@@ -142,26 +141,6 @@ def batch_slots(loop: LoopConfig) -> int:
     """
     passes = len(jax.local_devices()) * loop.accumulation
     return -(-loop.batch_size // passes) * passes
-
-
-def predict(
-    compiled: Callable, params: Any, trainable: Trainable, data: TokenisedSet, progress: str = ""
-) -> np.ndarray:
-    """The head's outputs for every row, float32 [rows, outputs]."""
-    devices = len(jax.local_devices())
-    batches = list(evaluation_batches(data, EVALUATION_TOKENS * devices, devices))
-    outputs = [
-        (
-            batch,
-            compiled(params, trainable, batch.tokens.reshape(devices, -1, batch.tokens.shape[1])),
-        )
-        for batch in tqdm(batches, desc=progress, unit="batch", leave=False, disable=not progress)
-    ]
-    result = np.empty((len(data), outputs[0][1].shape[-1]), np.float32)
-    for batch, values in outputs:
-        real = batch.weights > 0
-        result[batch.rows[real]] = np.asarray(values).reshape(len(real), -1)[real]
-    return result
 
 
 class Trainer:

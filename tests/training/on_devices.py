@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from tiny import hyperparameters, named, padded_batch, parameters, problem, step_config, trainable
 
-from ntjax.training.loop import LoopConfig, MemberRun, Trainer, predict
+from ntjax.training.loop import LoopConfig, MemberRun, Trainer
 from ntjax.training.placement import new_member, replicated_sharding, spread
+from ntjax.training.prediction import predict
 from ntjax.training.step import DEVICES, DeviceBatch, compile_train_step, summed_gradients
 
 STEPS, BATCH_SIZE = 10, 12  # 12 rows: not a multiple of 8 devices, nor of 2 devices × 4 passes

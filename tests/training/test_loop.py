@@ -13,10 +13,12 @@ from tiny import hyperparameters, named, parameters, problem, step_config, train
 
 from ntjax.data.batching import TokenisedSet, TrainingBatches
 from ntjax.errors import UserError
-from ntjax.training import loop as training_loop
+from ntjax.tasks import evaluate
+from ntjax.training import prediction
 from ntjax.training.interruption import Interruption
-from ntjax.training.loop import LoopConfig, MemberRun, Trainer, evaluate, predict
+from ntjax.training.loop import LoopConfig, MemberRun, Trainer
 from ntjax.training.placement import new_member
+from ntjax.training.prediction import predict
 from ntjax.training.step import compile_predict, compile_train_step, head_outputs
 
 CONFIG = step_config()
@@ -191,7 +193,7 @@ class TestDivergence:
 class TestPredict:
     @pytest.mark.parametrize("rows", [1, 29])
     def test_every_row_in_its_place(self, params, compiled, rows, monkeypatch):
-        monkeypatch.setattr(training_loop, "EVALUATION_TOKENS", 40)  # several batches a bucket
+        monkeypatch.setattr(prediction, "EVALUATION_TOKENS", 40)  # several batches a bucket
         data, state = problem(rows, seed=3, lengths=(5, 7, 10)), trainable("ia3", params)
         logits = predict(compiled[1], params, state, data)
         assert (logits.shape, logits.dtype) == ((rows, 2), np.float32)
