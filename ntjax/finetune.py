@@ -34,6 +34,7 @@ from ntjax.training.finetuning import (
     train,
 )
 from ntjax.training.settings import Settings, complete, differing, from_saved, option
+from ntjax.training.sweep import swept_names
 from ntjax.training.swept_runs import Sweep
 
 BASELINES_FILE = "baselines.json"
@@ -55,7 +56,8 @@ class Options:
     model: NAME=A,B,C or NAME=FIRST:LAST:STEP (both ends included) or NAME=FIRST:END (whole numbers,
     the end left out), such as --sweep lora_dropout=0.1:0.9:0.1 seed=0:5."""
     members_at_once: int = 0
-    """Most members of a --sweep to train at once; 0 for as many as the memory holds."""
+    """Most members of a --sweep to train at once, decided when it is begun; 0 for as many as the
+    memory holds."""
 
 
 def main() -> None:
@@ -70,14 +72,17 @@ def finetune(options: Options) -> dict[str, Any]:
         UserError: bad input.
         Interrupted: stopped by a signal, with its state saved.
     """
-    if options.sweep or (options.resume and options.out and (options.out / SWEEP_FILE).exists()):
+    if options.members_at_once and (options.resume or not options.sweep):
+        raise UserError("--members-at-once goes with a new --sweep; leave it out")
+    if options.resume and options.out is None:
+        raise UserError("--resume needs --out FOLDER: the folder of the run to go on with")
+    if options.sweep or (options.resume and (options.out / SWEEP_FILE).exists()):
         return _finetune_sweep(options)
     folder, settings, chosen = _where_and_what(options)
     if options.resume and _is_finished(folder, settings):
         print(f"{folder}: this run is finished; nothing to resume")
         return read_json(folder / RESULT_FILE)
-    if chosen:
-        print("chosen for you: " + ", ".join(f"{option(k)} {v}" for k, v in chosen.items()))
+    _print_chosen(chosen)
     [job] = prepare([settings], _recorded_revision(folder) if options.resume else None)
     open_folder(folder, job, options.resume)
     _print_job(job, folder)
@@ -108,8 +113,12 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
         folder = options.out or _fresh_folder(settings)
         refuse_occupied(folder)
         return folder, settings, chosen
-    if options.out is None:
-        raise UserError("--resume needs --out FOLDER: the folder of the run to go on with")
+    whole = options.out.resolve().parent.parent
+    if (whole / SWEEP_FILE).exists():
+        raise UserError(
+            f"{options.out} is a member of the sweep in {whole}, which keeps its checkpoints: "
+            f"resume that, with --resume --out {whole}"
+        )
     path = options.out / CONFIG_FILE
     saved = read_json(path)
     try:
@@ -140,7 +149,17 @@ def _finetune_sweep(options: Options) -> dict[str, Any]:
     _print_job(job, sweep.folder)
     began = time.perf_counter()
     swept_runs.run(sweep, options.progress)
-    print(f"{len(sweep.jobs)} members done, {time.perf_counter() - began:.0f} s", flush=True)
+    results = swept_runs.results(sweep)
+    print(
+        f"{len(results)} of {len(sweep.jobs)} members trained and scored, "
+        f"{time.perf_counter() - began:.0f} s",
+        flush=True,
+    )
+    if not results:
+        raise UserError(
+            f"{sweep.folder}: every member failed, the first because of this: "
+            f"{swept_runs.table(sweep)['failure'].iloc[0]}"
+        )
     baselines = {}
     if job.settings.baselines:
         path = sweep.folder / BASELINES_FILE
@@ -154,7 +173,7 @@ def _finetune_sweep(options: Options) -> dict[str, Any]:
         baselines = read_json(path)
     print_sweep(swept_runs.table(sweep), job.settings.select, job.parts.task, baselines)
     print(f"results: {sweep.folder}")
-    return swept_runs.results(sweep)
+    return results
 
 
 def _new_sweep(options: Options) -> Sweep:
@@ -162,6 +181,8 @@ def _new_sweep(options: Options) -> Sweep:
     refuse_occupied(folder)
     if options.members_at_once < 0:
         raise UserError(f"--members-at-once is {options.members_at_once}: should be at least 0")
+    swept = swept_names(options.sweep)
+    _print_chosen({k: v for k, v in complete(options.settings)[1].items() if k not in swept})
     return swept_runs.begin(folder, options.settings, options.sweep, options.members_at_once)
 
 
@@ -174,6 +195,11 @@ def _resumed_sweep(options: Options) -> Sweep:
             f"with --sweep {' '.join(texts)}; leave it out, or begin anew in another --out"
         )
     return swept_runs.reopen(options.out)
+
+
+def _print_chosen(chosen: dict[str, Any]) -> None:
+    if chosen:
+        print("chosen for you: " + ", ".join(f"{option(k)} {v}" for k, v in chosen.items()))
 
 
 def _recorded_revision(folder: Path) -> str | None:

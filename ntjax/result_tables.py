@@ -57,9 +57,15 @@ def print_sweep(
         baselines: test metrics by name, trained on the first member's rows.
     """
     width = max(len(name) for name in (*table["member"], *baselines, "member")) + 2
+    notes = ["test metrics with their 95% intervals"]
+    if "seed" in table:
+        notes.append("rows set aside for the test differ between seeds")
+    if baselines:
+        notes.append("baselines learn from the first member's rows")
+    print("\n" + "; ".join(notes))
     heads = ("best step", f"validation {select}")
     print(
-        f"\n{'member':<{width}}"
+        f"{'member':<{width}}"
         + "".join(f"{head:>{len(head) + 2}}" for head in heads)
         + "".join(f"{'test ' + metric:>24}" for metric in task.shown)
     )
@@ -78,7 +84,8 @@ def _sweep_cells(line: dict[str, Any], select: str, task: Task) -> str:
     if line["failure"]:
         return f"  failed: {line['failure']}"
     value = line[f"validation_{select}"]
-    cells = f"{int(line['best_step']):>11}"
+    step = line["best_step"]
+    cells = f"{'–' if pd.isna(step) else int(step):>11}"
     cells += f"{'–' if pd.isna(value) else _number(value):>{len(select) + 13}}"
     for metric in task.shown:
         ends = {"value": "", "low": "_low", "high": "_high"}
@@ -89,35 +96,52 @@ def _sweep_cells(line: dict[str, Any], select: str, task: Task) -> str:
 
 
 def _print_best(table: pd.DataFrame, select: str) -> None:
-    column = f"validation_{select}"
-    if column not in table or table[column].isna().all():
-        return
+    if f"validation_{select}" not in table:
+        return  # every member has failed
     summary = means_over_seeds(table, select)
-    if summary["seeds"].max() > 1 and len(summary) > 1:
+    if summary["members"].max() > 1:
         print(f"mean validation {select} over seeds ± its standard error")
         for line in summary.to_dict("records"):
-            error = "" if pd.isna(line["error"]) else f" ± {_number(line['error'])}"
-            print(f"  {line['setting']}: {_number(line['mean'])}{error} ({line['seeds']} seeds)")
-    order = summary["mean"].sort_values(ascending=not HIGHER_IS_BETTER[select])
-    best = summary.loc[order.index[0]]
+            print(f"  {line['setting'] or 'all members'}: {_mean_cell(line)}")
+    whole = summary[summary["seeds"] == summary["members"]]
+    if len(summary) < 2 or whole.empty:
+        return
+    order = whole["mean"].sort_values(ascending=not HIGHER_IS_BETTER[select])
     print(
-        f"best by validation {select}: {best['setting']}. Report the test figures of the setting "
-        "that validation chose:\nthe best of the test column is chosen by the test rows, and too "
-        "good."
+        f"best by validation {select}: {whole.loc[order.index[0], 'setting']}. Report the test "
+        "figures of the setting that validation chose:\nthe best of the test column is chosen by "
+        "the test rows, and too good."
     )
 
 
+def _mean_cell(line: dict[str, Any]) -> str:
+    seeds = f"{line['seeds']} seed{'' if line['seeds'] == 1 else 's'}"
+    if line["seeds"] < line["members"]:
+        seeds = f"{line['seeds']} of {line['members']} seeds, the others failed or undefined"
+    if not line["seeds"]:
+        return f"– ({seeds})"
+    error = "" if pd.isna(line["error"]) else f" ± {_number(line['error'])}"
+    return f"{_number(line['mean'])}{error} ({seeds})"
+
+
 def means_over_seeds(table: pd.DataFrame, select: str) -> pd.DataFrame:
-    """Per setting, `seed` apart: `setting`, `mean`, `error` (standard error) and `seeds`."""
+    """Per setting, whatever its seed, in the order of the table.
+
+    Returns:
+        `setting`, `mean` of the validation metric, `error` (the mean's standard error), `seeds`
+        that the mean is of, and `members`: with those that failed, or whose metric is undefined.
+    """
     column = f"validation_{select}"
-    done = table[table["failure"] == ""].copy()
-    done["setting"] = [
-        ",".join(part for part in name.split(",") if not part.startswith("seed=")) or "all seeds"
-        if "," in name
-        else name
-        for name in done["member"]
+    settings = [
+        ",".join(part for part in name.split(",") if not part.startswith("seed="))
+        for name in table["member"]
     ]
-    groups = done.groupby("setting", sort=False)[column]
-    return pd.DataFrame(
-        {"mean": groups.mean(), "error": groups.sem(), "seeds": groups.count()}
-    ).reset_index()
+    # A member that failed has no value: its cells are empty.
+    groups = table.assign(setting=settings).groupby("setting", sort=False)[column]
+    columns = {
+        "mean": groups.mean(),
+        "error": groups.sem(),
+        "seeds": groups.count(),
+        "members": groups.size(),
+    }
+    return pd.DataFrame(columns).reset_index()

@@ -137,7 +137,8 @@ class MultiLabel:
 
     def fitted(self, labels: np.ndarray, source: str) -> Self:
         """The task, once the training rows are known."""
-        require_both_values(labels, self.outputs, f"{source} (training rows)")
+        source = f"{source} (rows left to train on, others being set aside)"
+        require_both_values(labels, self.outputs, source)
         return self
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
@@ -215,7 +216,8 @@ class Regression:
 
     def fitted(self, labels: np.ndarray, source: str) -> Self:
         """The task with the mean and spread of the training rows."""
-        require_different_values(labels, f"{source} (training rows)")
+        source = f"{source} (rows left to train on, others being set aside)"
+        require_different_values(labels, source)
         return type(self)(self.outputs, float(labels.mean()), float(labels.std()))
 
     def targets(self, labels: np.ndarray) -> np.ndarray:

@@ -23,10 +23,12 @@ from planted_task import (
 )
 
 import ntjax
+from ntjax import result_tables
 from ntjax.checkpoints import safetensors
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
-from ntjax.training import population
+from ntjax.result_tables import means_over_seeds
+from ntjax.training import population, step
 from ntjax.training.finetuning import prepare, train
 from ntjax.training.sweep import expand
 
@@ -122,6 +124,44 @@ def test_what_it_prints(settings, finished, capsys):
     assert f"best by validation mcc: learning_rate={means.mean().idxmax()}." in printed
 
 
+def test_means_over_seeds():
+    lines = [
+        ("lora_rank=1,seed=0", 0.5),
+        ("lora_rank=1,seed=1", 0.7),
+        ("lora_rank=2,seed=0", 0.9),
+        ("lora_rank=2,seed=1", None),
+    ]
+    table = pd.DataFrame(lines, columns=["member", "validation_mcc"])
+    summary = means_over_seeds(table, "mcc").to_dict("records")
+    assert summary[0] == pytest.approx(
+        {"setting": "lora_rank=1", "mean": 0.6, "error": 0.1, "seeds": 2, "members": 2}
+    )
+    assert (summary[1]["mean"], summary[1]["seeds"], summary[1]["members"]) == (0.9, 1, 2)
+
+
+class TestBest:
+    def printed(self, names, values, capsys):
+        table = pd.DataFrame({"member": names, "validation_mcc": values})
+        result_tables._print_best(table, "mcc")
+        return capsys.readouterr().out
+
+    def test_seeds_alone_have_a_mean_and_no_best(self, capsys):
+        printed = self.printed(["seed=0", "seed=1", "seed=2"], [0.5, 0.6, 0.7], capsys)
+        assert "all members: 0.600 ± 0.058 (3 seeds)" in printed
+        assert "best" not in printed
+
+    def test_a_setting_that_fails_with_a_seed_does_not_win(self, capsys):
+        names = [f"learning_rate={rate},seed={seed}" for rate in (1, 2) for seed in (0, 1)]
+        printed = self.printed(names, [0.5, 0.6, 0.9, None], capsys)
+        assert "learning_rate=2: 0.900 (1 of 2 seeds, the others failed or undefined)" in printed
+        assert "best by validation mcc: learning_rate=1." in printed
+
+    def test_the_lowest_loss(self, capsys):
+        table = pd.DataFrame({"member": ["lora_rank=1", "lora_rank=2"], "validation_loss": [2, 1]})
+        result_tables._print_best(table, "loss")
+        assert "best by validation loss: lora_rank=2." in capsys.readouterr().out
+
+
 def test_shapes_make_groups(settings, here):
     swept = expand(settings, ("lora_rank=2,4", "lora_dropout=0,0.5", "batch_size=8,16"))
     jobs = prepare([member.settings for member in swept])
@@ -169,13 +209,22 @@ class TestMemory:
         assert [len(chunk) for chunk in population.chunked(jobs, 1)] == [1] * 5
         assert [len(chunk) for chunk in population.chunked(jobs)] == [5]
 
-    def test_the_training_uses_the_program_that_was_measured(self, jobs, tmp_path, caplog):
-        population.step_memory(jobs[:2])
+    @pytest.mark.parametrize(("measured", "compiled"), [(4, 1), (3, 2)])
+    def test_the_training_uses_the_program_that_was_measured(
+        self, jobs, tmp_path, caplog, measured, compiled
+    ):
+        """What is left to compile is prediction; and the step, if another was measured."""
+        jobs = [replace(job, loop=replace(job.loop, steps=2)) for job in jobs[:4]]
+        step.compile_train_step.cache_clear()
+        step.compile_predict.cache_clear()
+        population.step_memory(jobs[:measured])
+        folders = [tmp_path / str(number) for number in range(4)]
+        for folder in folders:
+            folder.mkdir()
         with jax.log_compiles(), caplog.at_level(logging.WARNING):
-            train(jobs[:2], [tmp_path / "0", tmp_path / "1"], tmp_path, progress=False)
-        compiled = [m for m in caplog.messages if "Finished XLA compilation" in m]
-        assert compiled, "nothing is logged any more: this test would pass whatever happened"
-        assert not [message for message in compiled if "train_step" in message]
+            train(jobs, folders, tmp_path, progress=False)
+        finished = [m for m in caplog.messages if "Finished XLA compilation of jit(_fun)" in m]
+        assert len(finished) == compiled
 
 
 def test_fewer_at_once(here, settings, finished):
@@ -198,9 +247,22 @@ def test_a_member_that_diverges(here, settings, capsys):
     assert table["failure"].notna().tolist() == [False, True]
 
 
-def test_all_diverge(here, settings, capsys):
-    assert sweep(settings, here / "worse", ("learning_rate=2e38,3e38",)) == {}
-    assert capsys.readouterr().out.count("failed: the loss at step") == 2
+def test_all_diverge(here, settings):
+    with pytest.raises(UserError, match="every member failed, the first because of this: the loss"):
+        sweep(settings, here / "worse", ("learning_rate=2e38,3e38",))
+    table = pd.read_csv(here / "worse" / "sweep.csv")
+    assert table["failure"].notna().all()
+
+
+def test_a_rank_beyond_the_models(here, settings):
+    with pytest.raises(UserError, match="LoRA rank 100,000,000 is above 16"):
+        sweep(settings, here / "vast", ("lora_rank=2,100000000",))
+    assert not (here / "vast").exists()
+
+
+def test_members_at_once_without_a_sweep(here, settings):
+    with pytest.raises(UserError, match="goes with a new --sweep"):
+        sweep(settings, here / "one", members_at_once=2)
 
 
 class TestResume:
@@ -239,6 +301,25 @@ class TestResume:
             if not file.endswith("timing.jsonl"):
                 assert contents(out / "members")[file] == content, file
 
+    def test_what_a_killed_write_leaves(self, here, settings, finished, tmp_path):
+        out = tmp_path / "stray"
+        shutil.copytree(finished, out)
+        member = out / "members" / NAMES[0]
+        shutil.rmtree(member)
+        member.mkdir()
+        (member / ".config.json.123-abc.tmp").write_text("{")
+        sweep(settings, out, resume=True)
+        assert (member / "test_metrics.json").exists()
+
+    @pytest.mark.parametrize("file", ["adapter.json", "test_metrics.json", "config.json"])
+    def test_damaged_members(self, settings, finished, tmp_path, file):
+        out = tmp_path / "damaged"
+        shutil.copytree(finished, out)
+        (out / "members" / NAMES[0] / file).write_text("[]")
+        with pytest.raises(UserError, match=file) as error:
+            sweep(settings, out, resume=True)
+        assert "\n" not in str(error.value)
+
     @pytest.mark.parametrize(
         ("options", "texts", "message"),
         [
@@ -268,6 +349,16 @@ class TestResume:
         with pytest.raises(UserError, match="restore the file") as error:
             sweep(settings, tmp_path, resume=True)
         assert "\n" not in str(error.value)
+
+
+def test_a_member_is_not_resumed_alone(finished, settings):
+    with pytest.raises(UserError, match=r"is a member of the sweep in .*: resume that"):
+        sweep(settings, finished / "members" / NAMES[0], resume=True)
+
+
+def test_resume_needs_a_folder(settings):
+    with pytest.raises(UserError, match="--resume needs --out"):
+        sweep(settings, None, SWEEP, resume=True)
 
 
 def test_an_occupied_folder(finished, settings):

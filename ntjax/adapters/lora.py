@@ -44,6 +44,23 @@ class LoRAConfig:
             raise UserError(f"LoRA rank {self.rank} and alpha {self.alpha:g} must be above 0")
 
 
+def check_rank(config: LoRAConfig, model: TransformerConfig) -> None:
+    """Refuse a rank that no weights of the model have.
+
+    Raises:
+        UserError: names the highest.
+    """
+    shapes = parameter_shapes(model)
+    most, name = min(
+        (min(shapes[f"{ROOT}/layers/{name}"]["w"][1:]), name) for name in config.targets
+    )
+    if config.rank > most:
+        raise UserError(
+            f"LoRA rank {config.rank:,} is above {most:,}, the rank that the weights of {name} can "
+            "have: choose a lower one, or --adapter full"
+        )
+
+
 def init(
     config: LoRAConfig, model: TransformerConfig, key: jax.Array
 ) -> dict[str, dict[str, jax.Array]]:

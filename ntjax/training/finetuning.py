@@ -12,6 +12,8 @@ import jax
 import numpy as np
 
 from ntjax import adapters
+from ntjax.adapters import LoRAConfig
+from ntjax.adapters.lora import check_rank
 from ntjax.data.batching import TokenisedSet
 from ntjax.errors import UserError
 from ntjax.models import heads, mini
@@ -74,6 +76,8 @@ def prepare(members: Sequence[Settings], revision: str | None = None) -> list[Jo
                 for part, table in own.tables.items()
             }
         step = _step_config(settings, model, own)
+        if isinstance(lora := settings.adapter_config(), LoRAConfig):
+            check_rank(lora, model.config)
         # A larger batch would be filled up with rows that weigh nothing.
         rows = len(own.tables["train"])
         loop = _loop_config(replace(settings, batch_size=min(settings.batch_size, rows)))
@@ -208,12 +212,17 @@ def refuse_occupied(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is in use: it is a file; give a folder for --out")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(map(_is_a_result, folder.iterdir())):
         hint = ", or add --resume to go on with the run in it"
         raise UserError(
             f"{folder} is in use: give another --out"
             + (hint if any((folder / name).exists() for name in (CONFIG_FILE, SWEEP_FILE)) else "")
         )
+
+
+def _is_a_result(path: Path) -> bool:
+    """Not what `written_atomically` leaves behind when it is killed."""
+    return not (path.name.startswith(".") and path.name.endswith(".tmp"))
 
 
 def as_json(value: Any) -> Any:
@@ -263,8 +272,13 @@ def train(
         For each the best state and a function to predict with it.
     """
     job = jobs[0]
-    runs = [member_run(job, folder) for job, folder in zip(jobs, folders, strict=True)]
-    trainer = Trainer(job.step, job.loop, job.model.params, runs, checkpoints)
+    trainer = Trainer(
+        job.step,
+        job.loop,
+        job.model.params,
+        [member_run(job, folder) for job, folder in zip(jobs, folders, strict=True)],
+        checkpoints,
+    )
     return [
         (fitted, partial(predict, trainer.predict, job.model.params, fitted.trainable))
         for fitted in trainer.fit(progress)

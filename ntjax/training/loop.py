@@ -84,7 +84,7 @@ class MemberRun(NamedTuple):
         describe_rows: names training rows in an error message.
     """
 
-    member: Member
+    member: Member | None
     hyperparameters: Hyperparameters
     training: TokenisedSet
     validation: TokenisedSet
@@ -175,7 +175,7 @@ class Trainer:
         return [made[id(run.training), run.seed] for run in self.runs]
 
     def fit(self, progress: bool = True) -> list[Fitted]:
-        """Train from the newest checkpoint in the folder, or from the beginning.
+        """Train from the newest checkpoint in the folder, or from the beginning; to be called once.
 
         A member whose loss, gradient or validation outputs are not finite any more has failed;
         the others go on.
@@ -205,12 +205,14 @@ class Trainer:
                     if interruption.received or evaluated:
                         self._note_failures(at)
                         checkpoints.save(at.step, state, _as_numbers(at))
-                    if interruption.received and at.step < self.loop.steps:
+                    if interruption.received:
                         raise Interrupted(interruption.received, at.step, self.folder)
         return [self._fitted(state, at, number) for number in range(len(self.runs))]
 
     def _begin(self, checkpoints: Checkpoints) -> tuple[_State, _Position]:
         member = stack([run.member for run in self.runs])
+        # The states that members begin with are not kept beside those they reach.
+        self.runs = tuple(run._replace(member=None) for run in self.runs)
         state = _State(member, jax.tree.map(jnp.copy, member.trainable))
         at = _Position(0, [_Progress() for _ in self.runs])
         if restored := checkpoints.restore(state):
@@ -313,11 +315,14 @@ class Trainer:
     def _note_failures(self, at: _Position) -> None:
         """Look at the steps since the last look; waits for the device."""
         pending, self._pending = self._pending, []
+        # A member that stopped early is stepped on until the others have finished, for nothing:
+        # whatever becomes of it does not touch what it is known by.
+        active = self._active(at)
         for step, values, batches in pending:
             # The gradient too: one that is not finite spoils the state before any loss shows it.
             for name in ("loss", "gradient_norm"):
                 column = np.atleast_1d(values[name])
-                for number in np.flatnonzero(~np.isfinite(column)):
+                for number in np.intersect1d(np.flatnonzero(~np.isfinite(column)), active):
                     what = f"the {name.replace('_', ' ')} at step {step} is {column[number]}"
                     failure = self._diverged(what, number, batches)
                     at.members[number].failure = at.members[number].failure or failure

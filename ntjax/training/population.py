@@ -1,6 +1,5 @@
 """Which runs train as one population, and how many at once."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from ntjax.training.step import DeviceBatch, Member, compile_train_step
 
 # Kept free for what is not the step's: evaluation, and whatever else runs on the machine.
 _SHARE_OF_MEMORY = 0.9
+_UNKNOWN_MEMORY = 4 * 2**30
 
 
 def grouped(jobs: Sequence[Job]) -> list[list[int]]:
@@ -73,7 +73,7 @@ def members_that_fit(jobs: Sequence[Job], available: float) -> int:
 def step_memory(jobs: Sequence[Job]) -> int:
     """Bytes a device needs beyond the frozen weights for one step of all these jobs.
 
-    The step is compiled, for the longest rows; the training that follows uses this program.
+    The step is compiled, for the longest rows; a training of all of them uses this program.
     """
     job, members = jobs[0], len(jobs)
     member = jax.eval_shape(lambda: _start(job))
@@ -83,7 +83,7 @@ def step_memory(jobs: Sequence[Job]) -> int:
     lowered = step.lower(job.model.params, *population, np.int32(0), _longest_batch(jobs))
     usage = lowered.compile().memory_analysis()
     state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(population[0]))
-    # Before and after the step, and the best one so far; the step itself overwrites its state.
+    # The state, which the step overwrites, the best one so far, and a copy that is to replace it.
     return usage.temp_size_in_bytes + 2 * state
 
 
@@ -129,5 +129,5 @@ def _free_host_memory() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         kibibytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable"))
         return 1024 * int(kibibytes)
-    except (OSError, StopIteration):  # not Linux: half of what is built in
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (OSError, StopIteration):  # not Linux
+        return _UNKNOWN_MEMORY

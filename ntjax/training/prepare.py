@@ -150,6 +150,10 @@ def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: s
 def _notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[str]:
     """Where another method is used than the one asked for, or none."""
     if not task.has_probabilities:
+        try:
+            task.calibration(np.zeros((len(labels), 1)), labels)
+        except UserError as error:
+            return [f"no interval around the predictions: {error}"]
         return []
     several = labels.ndim == 2
     names, columns = (task.outputs, labels.T) if several else ([""], [labels])
@@ -157,10 +161,10 @@ def _notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[s
     notes = []
     for name, column in zip(names, columns, strict=True):
         known = column[column != UNKNOWN]
-        if several and (len(known) < MINIMUM_ROWS or len(np.unique(known)) < 2):
+        if len(known) < MINIMUM_ROWS or len(np.unique(known)) < 2:
             notes.append(
-                f"{name!r} is not calibrated: its {len(known)} calibration rows are too few or all "
-                "alike; its probabilities stay as they are"
+                f"{repr(name) if name else 'the model'} is not calibrated: its {len(known)} "
+                "calibration rows are too few or all alike; its probabilities stay as they are"
             )
         elif method == "isotonic" and len(known) < MINIMUM_ISOTONIC_ROWS:
             notes.append(

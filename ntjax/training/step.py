@@ -189,7 +189,7 @@ def train_step(
 
 
 # Kept, so that the same program is not compiled again for the next population, or for a score.
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def compile_train_step(
     config: StepConfig, members: int = 1, devices: tuple[jax.Device, ...] | None = None
 ) -> Callable:
@@ -217,7 +217,7 @@ def compile_train_step(
     return mapped if devices else _without_widened_weights(mapped, config, donate_argnums=(1,))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def compile_predict(config: StepConfig) -> Callable:
     """`predict(params, trainable, tokens [devices, rows, tokens])` -> [devices, rows, outputs]."""
     mapped = jax.pmap(partial(head_outputs, config), axis_name=DEVICES, in_axes=(None, None, 0))

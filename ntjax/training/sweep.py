@@ -9,7 +9,7 @@ import difflib
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from types import UnionType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -46,6 +46,11 @@ class SweptSettings(NamedTuple):
         return ",".join(f"{name}={_text(value)}" for name, value in self.values.items())
 
 
+def swept_names(sweep: Sequence[str]) -> list[str]:
+    """The settings that members differ in."""
+    return [_axis(text)[0] for text in sweep]
+
+
 def expand(settings: Settings, sweep: Sequence[str]) -> list[SweptSettings]:
     """Every combination of the values in `sweep`, the last one varying fastest.
 
@@ -71,6 +76,8 @@ def expand(settings: Settings, sweep: Sequence[str]) -> list[SweptSettings]:
         completed, _ = complete(replace(settings, **values))
         _refuse_unused(values, completed)
         members.append(SweptSettings(values, completed))
+    if len({member.name for member in members}) < len(members):
+        raise UserError(f"--sweep {' '.join(sweep)}: two members would have the same name")
     return members
 
 
@@ -97,10 +104,11 @@ def _axis(text: str) -> tuple[str, list[Any]]:
     try:
         texts = _range(listed) if ":" in listed else [item.strip() for item in listed.split(",")]
         values = [_value(name, item) for item in texts]
-    except (ValueError, InvalidOperation) as error:
+    except (ValueError, DecimalException) as error:
+        problem = error if isinstance(error, ValueError) else "not a number"
         raise UserError(
-            f"--sweep {text}: {error or 'not a number'}; write values as A,B,C, whole numbers as "
-            "FIRST:END (the end left out), others as FIRST:LAST:STEP (both ends included)"
+            f"--sweep {text}: {problem}; write values as A,B,C, whole numbers as FIRST:END (the "
+            "end left out), others as FIRST:LAST:STEP (both ends included)"
         ) from None
     if len(set(values)) < len(values):
         raise UserError(f"--sweep {text}: a value stands there twice")
@@ -114,14 +122,14 @@ def _range(text: str) -> list[str]:
         raise ValueError(f"{text} is not a range")
     if len(parts) == 2:
         if any(part != part.to_integral() for part in parts):
-            raise ValueError(f"{text} needs a step, such as {text}:0.1")
+            raise ValueError(f"{text} needs a step: FIRST:LAST:STEP")
         parts = [parts[0], parts[1] - 1, Decimal(1)]
     first, last, step = parts
     if step <= 0 or last < first:
         raise ValueError(f"{text} holds no number")
+    if (last - first) / step >= _MOST_MEMBERS:
+        raise ValueError(f"{text} holds more than {_MOST_MEMBERS:,} numbers")
     count = int((last - first) / step) + 1
-    if count > _MOST_MEMBERS:
-        raise ValueError(f"{text} holds {count:,} numbers")
     return [format((first + number * step).normalize(), "f") for number in range(count)]
 
 
@@ -141,4 +149,6 @@ def _value(name: str, text: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)

@@ -106,7 +106,11 @@ def saved_sweep(folder: Path) -> tuple[Settings, list[str], list[list[str]]]:
         populations = saved["populations"]
         if sorted(name for names in populations for name in names) != sorted(names):
             raise UserError("its populations are not those of its sweep")
-    except (UserError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"{path}: is damaged; restore the file, or begin anew in another --out"
+        ) from None
+    except UserError as error:
         raise UserError(
             f"{path}: {error}; restore the file, or begin anew in another --out"
         ) from None
@@ -128,7 +132,7 @@ def reopen(folder: Path) -> Sweep:
     ]
     revision = None
     if begun:
-        model = read_json(folder / "members" / begun[0] / CONFIG_FILE).get("model")
+        model = _read(folder / "members" / begun[0] / CONFIG_FILE).get("model")
         revision = model.get("revision") if isinstance(model, dict) else None
     return _opened(Sweep(folder, members, _prepared(members, revision), populations), begun)
 
@@ -191,7 +195,7 @@ def table(sweep: Sweep) -> pd.DataFrame:
             continue
         line: dict[str, Any] = {"member": member.name, **as_json(member.values), "failure": ""}
         if (folder / FAILURE_FILE).exists():
-            line["failure"] = read_json(folder / FAILURE_FILE)["failure"]
+            line["failure"] = _read(folder / FAILURE_FILE).get("failure", "of unknown cause")
         else:
             line |= _scores(folder)
         lines.append(line)
@@ -199,14 +203,26 @@ def table(sweep: Sweep) -> pd.DataFrame:
 
 
 def _scores(folder: Path) -> dict[str, Any]:
-    training = read_json(folder / DESCRIPTION_FILE)["training"]
-    scores = {"best_step": training.pop("best_step")}
+    training = dict(_read(folder / DESCRIPTION_FILE).get("training") or {})
+    scores = {"best_step": training.pop("best_step", None)}
     scores |= {f"validation_{name}": value for name, value in training.items()}
-    for name, metric in read_json(folder / RESULT_FILE).items():
+    for name, metric in _read(folder / RESULT_FILE).items():
         if isinstance(metric, dict) and "value" in metric:
             scores[f"test_{name}"] = metric["value"]
             scores |= {f"test_{name}_{end}": metric[end] for end in ("low", "high")}
     return scores
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object that ntjax has written.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is not what ntjax has written; restore it")
+    return content
 
 
 def write_table(sweep: Sweep) -> None:

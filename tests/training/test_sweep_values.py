@@ -3,8 +3,8 @@
 import pytest
 
 from ntjax.errors import UserError
-from ntjax.training.settings import Settings
-from ntjax.training.sweep import expand
+from ntjax.training.settings import NOT_OF_DATA, Settings
+from ntjax.training.sweep import SWEPT, expand
 
 LORA = Settings(adapter="lora")
 
@@ -35,6 +35,15 @@ def test_values(text, expected):
     found = [value for (value,) in values(text)]
     assert found == expected
     assert [type(value) for value in found] == [type(value) for value in expected]
+
+
+def test_no_two_members_of_one_name():
+    members = expand(LORA, ["learning_rate=0.0001000001,0.0001000002"])
+    assert len({member.name for member in members}) == 2
+
+
+def test_what_is_swept_leaves_the_data_alone():
+    assert set(SWEPT) - {"seed"} <= set(NOT_OF_DATA)
 
 
 def test_every_combination():
@@ -75,12 +84,14 @@ def test_each_adapter_has_its_own_defaults():
         (["seed=5:0"], "5:0 holds no number"),
         (["seed=0:nan"], "0:nan is not a range"),
         (["seed=1:2:3:4"], "1:2:3:4 is not a range"),
-        (["lora_dropout=0.1:0.9"], r"0.1:0.9 needs a step, such as 0.1:0.9:0.1"),
+        (["lora_dropout=0.1:0.9"], r"0.1:0.9 needs a step"),
         (["lora_dropout=0.1:0.9:0"], "holds no number"),
         (["lora_dropout=0.1:0.9:-0.1"], "holds no number"),
         (["lora_dropout=,"], "'' is not a number"),
         (["adapter=ia3,lor"], "'lor' is not one of ia3, lora, full, head"),
-        (["seed=0:5000"], "holds 5,000 numbers"),
+        (["seed=0:5000"], "holds more than 1,000 numbers"),
+        (["seed=0:9e999999999"], "not a number"),
+        (["learning_rate=1:1e400000:1"], "holds more than 1,000 numbers"),
         (["seed=0:200", "lora_rank=1:20"], "more than 1,000 runs"),
     ],
 )
