@@ -7,13 +7,15 @@ export_esm(run, "FOLDER")
 transformers.EsmForSequenceClassification.from_pretrained("FOLDER")
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 from ntjax import adapters
+from ntjax.checkpoints.pickled_arrays import printable
 from ntjax.errors import UserError
 from ntjax.models.esm import write_esm
-from ntjax.runs import Run
+from ntjax.runs import DESCRIPTION_FILE, Run
 from ntjax.tasks import Regression
 
 _PROBLEM_TYPES = {
@@ -35,9 +37,19 @@ def export_esm(run: Run, folder: str | Path) -> None:
         folder: made if there is none; its `config.json` and `model.safetensors` are replaced.
 
     Raises:
-        UserError: ESM has no such architecture or head, the disk is full or the folder cannot be
-            written.
+        UserError: ESM has no such architecture or head, the folder holds a run or cannot be
+            written, or the disk is full.
     """
+    if not isinstance(run, Run):
+        raise UserError(
+            f"export_esm takes a run, not {printable(repr(run))}: read it first, with "
+            "ntjax.load_run(FOLDER)"
+        )
+    if os.path.exists(description := Path(folder) / DESCRIPTION_FILE):
+        raise UserError(
+            f"{description}: this folder holds a run, whose config.json would be lost; name "
+            "another folder"
+        )
     if run.head.pooling != "cls":
         raise UserError(
             f"transformers' ESM reads the <cls> position, this run's head the {run.head.pooling} "

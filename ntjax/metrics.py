@@ -276,6 +276,20 @@ class Rows:
         return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
+def require_finite(predictions: NDArray[np.floating], name: str = "rows") -> None:
+    """Refuse predictions `[n]` or `[n, outputs]` that are not finite, of rows called `name`.
+
+    Raises:
+        UserError: counts them and names the first row.
+    """
+    broken = np.unique(np.argwhere(~np.isfinite(predictions))[:, 0])
+    if broken.size:
+        raise UserError(
+            f"{broken.size} of {len(predictions)} {name} (first: row {broken[0] + 1}) have "
+            "predictions that are not finite: training has diverged, use a lower learning rate"
+        )
+
+
 def _checked(
     labels: ArrayLike, probabilities: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -290,12 +304,7 @@ def _checked(
         raise ValueError(f"labels must be integers, not {labels.dtype}")
     if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
         raise ValueError(f"labels must be in 0..{probabilities.shape[1] - 1}")
-    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if broken.size:
-        raise UserError(
-            f"{broken.size} of {len(labels)} rows (first: row {broken[0] + 1}) have predictions "
-            "that are not finite: training has diverged, use a lower learning rate"
-        )
+    require_finite(probabilities)
     in_range = (probabilities >= 0).all() and (probabilities <= 1).all()
     if not in_range or np.abs(probabilities.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
         raise ValueError("probabilities must be in [0, 1] and each row must sum to 1")

@@ -164,12 +164,7 @@ def _checked(
         )
     if not np.isin(labels, (0, 1, UNKNOWN)).all():
         raise ValueError(f"labels must be 0, 1 or {UNKNOWN}")
-    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if broken.size:
-        raise UserError(
-            f"{broken.size} of {len(labels)} rows (first: row {broken[0] + 1}) have predictions "
-            "that are not finite: training has diverged, use a lower learning rate"
-        )
+    metrics.require_finite(probabilities)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ValueError("probabilities must be in [0, 1]")
     return labels.astype(np.int64), probabilities

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ntjax.bootstrap import multiplicities, percentile_interval, resampling_units
 from ntjax.errors import UserError
+from ntjax.metrics import require_finite
 from ntjax.ranking import ratio
 
 HIGHER_IS_BETTER: dict[str, bool] = {
@@ -214,10 +215,5 @@ def _checked(
         raise ValueError(f"targets are {targets.shape} and predictions {predictions.shape}")
     if not np.isfinite(targets).all():
         raise ValueError("targets must be finite")
-    broken = np.flatnonzero(~np.isfinite(predictions))
-    if broken.size:
-        raise UserError(
-            f"{broken.size} of {len(targets)} rows (first: row {broken[0] + 1}) have predictions "
-            "that are not finite: training has diverged, use a lower learning rate"
-        )
+    require_finite(predictions)
     return targets, predictions

@@ -224,29 +224,58 @@ class _Description(NamedTuple):
 def _read_description(path: Path) -> _Description:
     content = read_json(path)
     try:
-        if content["format"] != _FORMAT:
-            raise ValueError(f"format {content['format']!r} is of another version of ntjax")
-        if surplus := content.keys() - _KEYS:
-            raise ValueError(f"unknown key {', '.join(sorted(surplus))}")
+        _check_shape(content)
+        task = task_from_dict(content["task"], content["classes"])
+        saved = content["calibration"]
         described = _Description(
             adapters.adapter_config(**content["adapter"]),
             HeadConfig(**content["head"]),
-            task_from_dict(content["task"], content["classes"]),
-            calibration_from_dict(content["calibration"]) if content["calibration"] else None,
-            dict(content["model"]),
+            task,
+            None if saved is None else calibration_from_dict(saved, task.kind, len(task.outputs)),
+            content["model"],
             content["dtype"],
             content["tensors_sha256"],
         )
         if described.head.pooling not in heads.POOLINGS:
             raise ValueError(f"unknown pooling {described.head.pooling!r}")
-        if described.head.outputs != len(content["classes"]):
-            raise ValueError(f"{len(content['classes'])} classes, {described.head.outputs} outputs")
-        described.source["name"]
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing; restore the file") from None
     except (UserError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} does not describe a run ({error}); restore the file") from None
     return described
+
+
+def _check_shape(content: Any) -> None:
+    """Refuse a description of which a part is not of the kind that it should be.
+
+    Raises:
+        KeyError: a part is missing.
+        ValueError: names the part.
+    """
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    if content["format"] != _FORMAT:
+        raise ValueError(f"format {content['format']!r} is of another version of ntjax")
+    if surplus := content.keys() - _KEYS:
+        raise ValueError(f"unknown key {', '.join(sorted(surplus))}")
+    for key in ("adapter", "head", "task", "model"):
+        if not isinstance(content[key], dict):
+            raise ValueError(f"{key} is {content[key]!r}, not a JSON object")
+    names = (content["adapter"]["kind"], content["model"]["name"], *content["model"].values())
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name of the adapter or the model is not text")
+    _check_outputs(content["classes"], content["head"])
+
+
+def _check_outputs(classes: Any, head: dict[str, Any]) -> None:
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"classes is {classes!r}, not a list of texts")
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"classes is {classes}, not all of them different")
+    if head.keys() != {"pooling", "outputs"} or type(head["outputs"]) is not int:
+        raise ValueError(f"head is {head}, not a pooling and a whole number of outputs")
+    if head["outputs"] != len(classes):
+        raise ValueError(f"{len(classes)} classes, {head['outputs']} outputs")
 
 
 def _backbone(folder: Path, source: dict[str, str], kind: str) -> str:

@@ -12,6 +12,7 @@ from ntjax.checkpoints.atomic import written_atomically
 from ntjax.data.labels import UNKNOWN
 from ntjax.data.tables import SequenceTable
 from ntjax.errors import UserError
+from ntjax.metrics import require_finite
 from ntjax.reliability import reliability_curve
 from ntjax.tasks import MultiLabel, Regression, Task
 
@@ -24,7 +25,11 @@ def calibrate(
     Arguments:
         task: what the outputs [n, outputs] and labels [n] or [n, labels] mean.
         method: "auto", "platt", "temperature" or "isotonic".
+
+    Raises:
+        UserError: the outputs are not finite: more rows would not help.
     """
+    require_finite(outputs, "calibration rows")
     try:
         return task.calibration(outputs, labels, method)
     except UserError:

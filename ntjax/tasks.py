@@ -16,6 +16,7 @@ from ntjax.calibration import (
     Calibration,
     LabelwiseCalibration,
     PredictionInterval,
+    finite_number,
     fit_calibration,
 )
 from ntjax.data.labels import (
@@ -25,6 +26,7 @@ from ntjax.data.labels import (
     encode_values,
     require_both_values,
     require_different_values,
+    require_similar_values,
     require_two_classes,
 )
 from ntjax.data.tables import SequenceTable
@@ -207,7 +209,11 @@ class Regression:
     def of(cls, table: SequenceTable, columns: Sequence[str]) -> Self:
         """The task that the numbers of a table make."""
         task = cls(tuple(columns))
-        require_different_values(task.encode(table), table.source)
+        values = task.encode(table)
+        require_different_values(values, table.source)
+        for end in (np.argmin(values), np.argmax(values)):
+            others = np.delete(values, end)
+            require_similar_values(values[[end]], others, table.source, [table.rows[end]])
         return task
 
     def encode(self, table: SequenceTable) -> np.ndarray:
@@ -291,9 +297,10 @@ def task_from_dict(saved: Mapping[str, Any], outputs: Sequence[str]) -> Task:
     """Rebuild what `to_dict` gave.
 
     Raises:
-        ValueError: unknown kind, or keys or outputs that don't go with it.
+        ValueError: unknown kind, keys or outputs that don't go with it, or a mean or spread that
+            no rows have.
     """
-    match dict(saved):
+    match saved:
         case {"kind": "classification", **rest} if not rest and len(outputs) > 1:
             return Classification(tuple(outputs))
         case {"kind": "multilabel", **rest} if not rest:
@@ -301,8 +308,15 @@ def task_from_dict(saved: Mapping[str, Any], outputs: Sequence[str]) -> Task:
         case {"kind": "regression", "mean": mean, "spread": spread, **rest} if (
             not rest and len(outputs) == 1
         ):
-            return Regression(tuple(outputs), float(mean), float(spread))
-    raise ValueError(f"not a saved task: {dict(saved)} of {', '.join(outputs)}")
+            task = Regression(
+                tuple(outputs),
+                finite_number(mean, "the task's mean"),
+                finite_number(spread, "the task's spread"),
+            )
+            if task.spread <= 0:
+                raise ValueError(f"the task's spread is {task.spread:g}, not above 0")
+            return task
+    raise ValueError(f"not a saved task: {saved} of {', '.join(outputs)}")
 
 
 def evaluate(

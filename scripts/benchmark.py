@@ -39,13 +39,14 @@ SIZES = {
     "gpu": Size(24, 1280, 20, 5120, 4105, "learned", 1000, "bfloat16"),
     "tiny": Size(2, 32, 4, 64, 75, "rotary", 64),
 }
+AIMS = {17: 1.2, 512: 1.0}  # ratio aimed at on a CPU, by tokens
 SHAPES = {"cpu": ((32, 17), (2, 512)), "gpu": ((8, 1000),), "tiny": ((4, 9),)}
 
 
 def main() -> None:
     """Time every case and write the tables."""
     options = parse_arguments()
-    size = SIZES[options.device]
+    size, load = SIZES[options.device], [os.getloadavg()[0]]
     cases = [case for case in all_cases(options.device) if options.only in describe(case)]
     if not cases:
         example = describe(Case("train", "lora", 32, 17))
@@ -56,7 +57,8 @@ def main() -> None:
         for case in cases:
             results.append(measure(size, case, folders, options))
             print(row(results[-1]), flush=True)
-    write(options, size, results)
+    load.append(os.getloadavg()[0])
+    write(options, size, load, results)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -89,7 +91,9 @@ def describe(case: Case) -> str:
 def prepare(size: Size, folder: Path, device: str) -> dict[str, Path]:
     """Write both sides' checkpoints."""
     os.environ["NTJAX_CACHE_DIR"] = str(folder / "cache")
-    if device != "gpu":
+    if device == "gpu":
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the other side needs memory too
+    else:
         os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     folders = {name: folder / name for name in NAMES}
     for name, place in folders.items():
@@ -228,11 +232,14 @@ def useful_flops(size: Size, case: Case) -> float:
     return case.rows * case.tokens * (2 * weights * passes[0] + attention * passes[1])
 
 
-def write(options: argparse.Namespace, size: Size, results: list[dict[str, Any]]) -> None:
+def write(
+    options: argparse.Namespace, size: Size, load: list[float], results: list[dict[str, Any]]
+) -> None:
     """The table and the numbers behind it, beside this script."""
     about = {
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
+        "load_average": {"begin": load[0], "end": load[1]},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "size": asdict(size),
         "rounds": options.rounds,
@@ -269,7 +276,9 @@ def introduction(device: str, about: dict[str, Any]) -> list[str]:
         f"brackets, quartiles over rounds. Start: from the start of the process to the end of its "
         f"first step, imports, loading and compilation included; median of {about['starts']}. "
         "Ratio: PEFT's time over ntjax's, above 1 where ntjax is faster. Peak: the largest "
-        "resident memory of the process.",
+        "resident memory of the process. Load average of the machine: "
+        f"{about['load_average']['begin']:.1f} when it began, {about['load_average']['end']:.1f} "
+        "when it ended (the benchmark itself makes up to the number of cores).",
         "",
         HEADER,
     ]
@@ -277,14 +286,23 @@ def introduction(device: str, about: dict[str, Any]) -> list[str]:
 
 def notes(size: Size, results: list[dict[str, Any]]) -> list[str]:
     """What stands below the table."""
-    lines = [""]
+    lines: list[str] = [""]
     measured = [result for result in results if result["matrix_flops"]]
     for result in measured:
         case, peak = Case(**result["case"]), result["matrix_flops"]
         step = statistics.median(result["step_seconds"]["ntjax"])
         share = useful_flops(size, case) / step / peak
         lines.append(f"{describe(case)}: {share:.0%} of the measured {peak / 1e12:.0f} TFLOP/s.")
+    aimed = [(Case(**result["case"]), ratio(result, "step_seconds")) for result in results]
+    missed = [
+        f"{describe(case)} ({value:.2f})"
+        for case, value in aimed
+        if value < AIMS.get(case.tokens, 0)
+    ]
     if not measured:
+        aims = ", ".join(f"{aim} at {tokens} tokens" for tokens, aim in AIMS.items())
+        lines.append(f"Aims for the ratio: {aims}. Not reached: {', '.join(missed) or 'none'}.")
+        lines.append("")
         lines.append("On a GPU (`--device gpu`: 500M, 8 x 1,000 tokens, bfloat16): not run.")
     return lines
 

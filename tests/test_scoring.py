@@ -14,6 +14,7 @@ from sklearn.calibration import calibration_curve
 
 from ntjax.calibration import LabelwiseCalibration, PredictionInterval
 from ntjax.data.tables import SequenceTable
+from ntjax.errors import UserError
 from ntjax.scaling import IsotonicScaling, PlattScaling, TemperatureScaling
 from ntjax.scoring import calibrate, reliability, score_outputs, write_predictions
 from ntjax.tasks import Classification, MultiLabel, Regression
@@ -83,6 +84,23 @@ def test_too_few_rows_are_not_calibrated():
     result, _, calibrated = score_outputs(task_of(2), logits, labels, None, seed=0)
     assert result["calibrated"] is None
     assert calibrated is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "regression"])
+def test_outputs_that_are_not_finite_are_not_too_few(kind, bad):
+    task, (outputs, labels) = {
+        "classification": (task_of(2), drawn(40, 2)),
+        "multilabel": (LABELS, labels_drawn(40)),
+        "regression": (VALUES, values_drawn(40)),
+    }[kind]
+    outputs[[3, 7], 0] = bad
+    with pytest.raises(UserError) as caught:
+        calibrate(task, outputs, labels)
+    assert str(caught.value) == (
+        "2 of 40 calibration rows (first: row 4) have predictions that are not finite: training "
+        "has diverged, use a lower learning rate"
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3])

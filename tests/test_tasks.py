@@ -145,6 +145,28 @@ def test_saved_and_rebuilt(task):
             task_from_dict(saved, wrong)
 
 
+@pytest.mark.parametrize(
+    ("mean", "spread", "message"),
+    [
+        (0, 0, "spread is 0, not above 0"),
+        (0, -1.0, "spread is -1, not above 0"),
+        (0, np.inf, "spread is inf, not a finite number"),
+        (np.nan, 1, "mean is nan, not a finite number"),
+        ("x", 1, "mean is 'x', not a finite number"),
+        ([0], 1, r"mean is \[0\], not a finite number"),
+    ],
+)
+def test_a_mean_or_spread_that_no_rows_have(mean, spread, message):
+    with pytest.raises(ValueError, match=message):
+        task_from_dict({"kind": "regression", "mean": mean, "spread": spread}, ("y",))
+
+
+@pytest.mark.parametrize("saved", [None, [], "regression"])
+def test_what_is_no_task(saved):
+    with pytest.raises(ValueError, match="not a saved task"):
+        task_from_dict(saved, ("y",))
+
+
 def test_values_are_standardised_and_come_back():
     table = table_of("10", "20", "60")
     task = Regression.of(table, ("expression",))
@@ -185,6 +207,14 @@ def test_what_can_tell_models_apart():
     [
         (partial(Regression.of, table_of("1", "high"), ("y",)), "x.csv: row 3: 'high' is not a"),
         (partial(Regression.of, table_of("2", "2"), ("y",)), "x.csv: all 2 rows have the value 2"),
+        (
+            partial(Regression.of, table_of("1", "1e20", "2", "3"), ("y",)),
+            "x.csv: row 3: 1e+20 is too far from the other values (1 to 3)",
+        ),
+        (
+            partial(Regression.of, table_of("1", "2", "3", "-1e20"), ("y",)),
+            "x.csv: row 5: -1e+20 is too far from the other values (1 to 3)",
+        ),
         (
             partial(MultiLabel.of, table_of("1,0", "0,0"), ("a", "b")),
             "no row has a 1 in column 'b'",

@@ -40,8 +40,11 @@ class LoRAConfig:
                 f"LoRA target {', '.join(unknown) or '(none)'} is not a linear layer of the model; "
                 f"choose from {', '.join(PROJECTIONS)}"
             )
-        if self.rank < 1 or not self.alpha > 0:
-            raise UserError(f"LoRA rank {self.rank} and alpha {self.alpha:g} must be above 0")
+        if not isinstance(self.rank, int) or self.rank < 1 or not self.alpha > 0:
+            raise UserError(
+                f"LoRA rank {self.rank} and alpha {self.alpha:g} must be above 0, the rank a whole "
+                "number"
+            )
 
 
 def check_rank(config: LoRAConfig, model: TransformerConfig) -> None:

@@ -1,5 +1,7 @@
 """Reading a folder of an ESM model; `ntjax.checkpoints.esm` describes and writes it."""
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,8 @@ _PICKLE_FILE = "pytorch_model.bin"
 _EMBEDDING = "esm.embeddings.word_embeddings.weight"
 _DECODER = "lm_head.decoder.weight"
 
+_IN_LAYER = re.compile(r"esm\.encoder\.layer\.([0-9]+)\.")
+
 # What ntjax does without: the prediction of contacts in proteins, and the numbers 0, 1, 2, ...
 _IGNORED = (f"{CONTACT_HEAD}.weight", f"{CONTACT_HEAD}.bias", "esm.embeddings.position_ids")
 
@@ -49,7 +53,7 @@ def is_esm_folder(folder: Path) -> bool:
     folder = Path(folder)
     if (folder / "jax_model").exists() or (folder / HYPERPARAMETERS_FILE).exists():
         return False
-    if (folder / WEIGHTS_FILE).exists() or (folder / _INDEX_FILE).exists():
+    if (folder / WEIGHTS_FILE).exists() or (folder / _INDEX_FILE).exists() or _pickled(folder):
         return True
     # A run's own config.json has no model_type.
     config = folder / CONFIG_FILE
@@ -81,8 +85,13 @@ class EsmFolder:
                 masked language modelling or for classification.
         """
         folder = Path(folder)
-        config = read_hyperparameters(folder / CONFIG_FILE)
         files = _weights_files(folder)
+        if not (folder / CONFIG_FILE).exists():
+            raise UserError(
+                f"{folder / CONFIG_FILE}: is not there; fetch it too, it lies next to the weights "
+                "wherever these came from"
+            )
+        config = read_hyperparameters(folder / CONFIG_FILE)
         tensors: dict[str, np.ndarray] = {}
         for file in files:
             for name, tensor in safetensors.read(file)[0].items():
@@ -91,7 +100,8 @@ class EsmFolder:
                 tensors[name] = tensor
         opened = cls(folder, config, files, tensors)
         if not (opened.has_language_model_head or opened.has_classifier):
-            kind = printable(", ".join(map(str, config.get("architectures") or ["unknown"])))
+            kinds = config.get("architectures") or "unknown"
+            kind = printable(", ".join(map(str, kinds)) if isinstance(kinds, list) else str(kinds))
             raise UserError(
                 f"{folder}: holds neither a language-model head (EsmForMaskedLM) nor a "
                 f"classifier (EsmForSequenceClassification): its architecture is {kind}; save "
@@ -114,16 +124,21 @@ class EsmFolder:
         """The outputs of the classifier."""
         return len(self.tensors[f"{CLASSIFIER['output']}.weight"])
 
-    def parameters(self, shapes: Shapes) -> dict[str, dict[str, LazyTensor]]:
+    def parameters(self, shapes: Shapes, key_dim: int) -> dict[str, dict[str, LazyTensor]]:
         """Our parameter tree, of the given `shapes`, float32; layers are transposed as written.
 
         A classifier has no language-model head: its place is filled with zeros.
 
+        Arguments:
+            shapes: of our parameters, layers stacked.
+            key_dim: dimensions of a head; a file's rotary frequencies are compared with it.
+
         Raises:
             UserError: a parameter is missing, of another shape, not finite, or unknown.
         """
+        self._check_layers(shapes)
         remaining = dict(self.tensors)
-        problems = list(self._take_what_is_not_needed(remaining))
+        problems = list(self._take_what_is_not_needed(remaining, key_dim))
         if self._tied and self.has_language_model_head and _EMBEDDING in self.tensors:
             remaining[_DECODER] = self.tensors[_EMBEDDING]
         stacked: dict[str, dict[str, LazyTensor]] = {}
@@ -150,6 +165,10 @@ class EsmFolder:
             UserError: a parameter is missing, of another shape, or not finite.
         """
         embed = self.tensors[_EMBEDDING].shape[-1] if _EMBEDDING in self.tensors else 0
+        output = self.tensors[f"{CLASSIFIER['output']}.weight"]
+        if output.ndim != 2:
+            found = f"{CLASSIFIER['output']}.weight has shape {output.shape}"
+            self._refuse([f"{found}, expected (classes, {embed})"])
         head: dict[str, dict[str, np.ndarray]] = {}
         problems: list[str] = []
         for module, outputs in (("dense", embed), ("output", self.classes)):
@@ -168,14 +187,28 @@ class EsmFolder:
         tied = self.config.get("tie_word_embeddings")
         return tied is None or bool(tied)
 
-    def _take_what_is_not_needed(self, remaining: dict[str, np.ndarray]) -> Iterator[str]:
+    def _check_layers(self, shapes: Shapes) -> None:
+        """Compare the layers in number: a list of what each lacks could be of any length."""
+        expected = next(
+            shape[0]
+            for module, leaves in shapes.items()
+            if is_stacked(module)
+            for shape in leaves.values()
+        )
+        found = {match[1] for name in self.tensors if (match := _IN_LAYER.match(name))}
+        if len(found) != expected:
+            raise UserError(
+                f"{self.folder / CONFIG_FILE}: num_hidden_layers is {expected}, the weights next "
+                f"to it have {len(found)} layers; take both from the same model"
+            )
+
+    def _take_what_is_not_needed(
+        self, remaining: dict[str, np.ndarray], key_dim: int
+    ) -> Iterator[str]:
         """Remove it from `remaining`; say what of it has another meaning than it should."""
         for name in list(remaining):
             if name.endswith("rotary_embeddings.inv_freq"):
-                found = remaining.pop(name).astype(np.float32)
-                expected = inverse_frequencies(2 * found.size)
-                if not np.allclose(found, expected, rtol=_ROUNDING, atol=0):
-                    yield f"{printable(name)} is not 10000^(-2i / {2 * found.size})"
+                yield from _frequency_problems(name, remaining.pop(name), key_dim)
             elif name in _IGNORED or name.startswith("classifier."):
                 del remaining[name]
         decoder, embedding = self.tensors.get(_DECODER), self.tensors.get(_EMBEDDING)
@@ -209,11 +242,31 @@ def _pieces(
 
 
 def _zeros(shape: tuple[int, ...]) -> LazyTensor:
-    return lazy_stack(shape, [np.zeros(shape, np.float32)])
+    # Made when they are written, when it is known that the shape is that of the file.
+    return LazyTensor(shape, np.dtype(np.float32), lambda: (np.zeros(shape, np.float32),))
+
+
+def _frequency_problems(name: str, found: np.ndarray, key_dim: int) -> Iterator[str]:
+    """What is wrong with the rotary frequencies of a file: at most one text."""
+    expected = ((key_dim + 1) // 2,)
+    if found.shape != expected:
+        yield (
+            f"{printable(name)} has shape {found.shape}, expected {expected} for heads of "
+            f"{key_dim} dimensions (hidden_size / num_attention_heads)"
+        )
+        return
+    frequencies = inverse_frequencies(key_dim)
+    if not np.allclose(found.astype(np.float32), frequencies, rtol=_ROUNDING, atol=0):
+        yield f"{printable(name)} is not 10000^(-2i / {key_dim})"
 
 
 def _problems(expected: str, shape: tuple[int, ...], found: np.ndarray | None) -> Iterator[str]:
     return parameter_problems(expected, shape, None if found is None else (expected, found))
+
+
+def _pickled(folder: Path) -> bool:
+    """Whether the weights of a folder, or a part of them, are there as a pickle."""
+    return any(folder.glob(f"{_PICKLE_FILE}*")) or any(folder.glob("pytorch_model-*.bin"))
 
 
 def _weights_files(folder: Path) -> tuple[Path, ...]:
@@ -222,16 +275,22 @@ def _weights_files(folder: Path) -> tuple[Path, ...]:
         return (folder / WEIGHTS_FILE,)
     index = folder / _INDEX_FILE
     if not index.is_file():
-        pickled = any(folder.glob(f"{_PICKLE_FILE}*"))
-        why = f" ({_PICKLE_FILE} is a pickle, which can run code: not read)" if pickled else ""
+        why = f" ({_PICKLE_FILE} is a pickle, which can run code: not read)"
         raise UserError(
-            f"{folder}: has {CONFIG_FILE} but no {WEIGHTS_FILE}{why}; save the model as "
+            f"{folder}: has no {WEIGHTS_FILE}{why if _pickled(folder) else ''}; save the model as "
             "safetensors, transformers' save_pretrained does"
         )
     weight_map = read_hyperparameters(index).get("weight_map")
-    names = set(weight_map.values()) if isinstance(weight_map, dict) else set()
-    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not names or not all(_is_file_name(name) for name in names):
         raise UserError(f"{index}: does not say which file holds which weights; save it again")
-    if absent := sorted(name for name in names if not (folder / name).is_file()):
+    names = sorted(set(names))
+    # os.path's, unlike pathlib's, says False of a name that no file can have.
+    if absent := [name for name in names if not os.path.isfile(folder / name)]:
         raise UserError(f"{index}: names {printable(absent[0])}, which is not there; fetch it too")
-    return tuple(folder / name for name in sorted(names))
+    return tuple(folder / name for name in names)
+
+
+def _is_file_name(name: object) -> bool:
+    """Whether it is the name of something in the folder itself."""
+    return isinstance(name, str) and bool(name) and Path(name).name == name

@@ -29,6 +29,13 @@ _MAXIMUM_HEADER = 100_000_000
 _MAXIMUM_DIMENSIONS = 64
 _MAXIMUM_SIZE = 1 << 62
 
+# What people hold instead of the file when a download went another way than they think.
+_NOT_THE_FILE = {
+    b"version https://git-lfs": "is a git-LFS pointer, not the file: run git lfs pull beside it",
+    b"<!": "is a web page, not the file: use the page's download button",
+    b"<html": "is a web page, not the file: use the page's download button",
+}
+
 _DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -183,6 +190,10 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         return _parsed(data)
     except _DamagedError as error:
+        start = bytes(data[:64]).lstrip().lower()
+        for prefix, remark in _NOT_THE_FILE.items():
+            if start.startswith(prefix):
+                raise UserError(f"{path}: {remark}") from None
         raise UserError(
             f"{path}: is not a complete safetensors file ({error}); write or download it again"
         ) from None

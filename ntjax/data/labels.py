@@ -14,6 +14,10 @@ UNKNOWN = -1
 
 _WHOLE_FLOAT = re.compile(r"(-?\d+)\.0*")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+# Sums and squares of such values, and of their differences, stay far from the limits of floats.
+_LARGEST, _SMALLEST_RANGE = 1e30, 1e-30
+# Beside a row this many times farther away than the others reach, those are all but alike.
+_FARTHEST = 1e6
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _MISSING_LABELS = frozenset({"", "nan", "<na>"})  # in lower case
 _NOT_KNOWN = _MISSING_LABELS | {"na", "none"}  # no class can be meant where only 0 and 1 can be
@@ -177,6 +181,11 @@ def require_both_values(labels: np.ndarray, names: Sequence[str], source: str) -
         UserError: names the label.
     """
     for name, column in zip(names, labels.T, strict=True):
+        if (column == UNKNOWN).all():
+            raise UserError(
+                f"{source}: no row has a value in column {name!r}: fill it in or leave the column "
+                "out of --label-column"
+            )
         for value in (0, 1):
             if not (column == value).any():
                 raise UserError(
@@ -199,12 +208,18 @@ def encode_values(
         float64 [n].
 
     Raises:
-        UserError: a label is not a finite number.
+        UserError: a label is not a finite number, or above 1e30 or below -1e30.
     """
     for position, text in enumerate(labels):
-        if _NUMBER.fullmatch(text) and np.isfinite(float(text)):
+        value = float(text) if _NUMBER.fullmatch(text) else np.nan
+        if abs(value) <= _LARGEST:
             continue
         row = position + 1 if rows is None else rows[position]
+        if np.isfinite(value):
+            raise UserError(
+                f"{where}: row {row}: {excerpt(text)} is too large a value (they may reach "
+                f"{_LARGEST:g}): check its unit, correct the label or remove the row"
+            )
         remedy = "correct the label or remove the row"
         if _DECIMAL_COMMA.fullmatch(text):
             remedy = "write decimals with a point"
@@ -216,11 +231,43 @@ def require_different_values(values: np.ndarray, source: str) -> None:
     """Refuse values `[n]` that are all alike: nothing could be learned or measured.
 
     Raises:
-        UserError: they are, or there are none.
+        UserError: they are, or differ by less than 1e-30, or there are none.
     """
     if not len(values):
         raise UserError(f"{source}: has no labels: numbers are needed")
     if values.min() == values.max():
         raise UserError(
             f"{source}: all {len(values)} rows have the value {values[0]:g}: add rows with others"
+        )
+    if values.max() - values.min() < _SMALLEST_RANGE:
+        raise UserError(
+            f"{source}: the values, from {values.min():g} to {values.max():g}, differ by less than "
+            f"{_SMALLEST_RANGE:g}: check their unit, or write them in a smaller one"
+        )
+
+
+def require_similar_values(
+    values: np.ndarray, others: np.ndarray, where: str, rows: Sequence[int]
+) -> None:
+    """Refuse a value that lies too far from others to be of the same unit.
+
+    That is farther from the nearest of them than a million times their range. Learning would see
+    nothing but that value, and so would every metric.
+
+    Arguments:
+        values: [n].
+        others: [m]; if they are all alike, nothing is refused.
+        where: file or data set of the values, for messages.
+        rows: [n] row numbers in it, for messages.
+
+    Raises:
+        UserError: names the farthest.
+    """
+    low, high = others.min(), others.max()
+    distances = np.maximum(low - values, values - high)
+    farthest = int(np.argmax(distances))
+    if low < high and distances[farthest] > _FARTHEST * (high - low):
+        raise UserError(
+            f"{where}: row {rows[farthest]}: {values[farthest]:g} is too far from the other values "
+            f"({low:g} to {high:g}): check its unit, correct the label or remove the row"
         )

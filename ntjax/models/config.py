@@ -1,6 +1,7 @@
 """Hyper-parameters of a Nucleotide Transformer and the parameter tree they imply."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -29,6 +30,8 @@ _UNSUPPORTED = {
     "pre_layer_norm": True,
     "rescaling_factor": None,
 }
+
+_LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 Shapes = dict[str, dict[str, tuple[int, ...]]]
 
@@ -77,6 +80,8 @@ _REQUIRED = (
     "num_layers",
 )
 _POSITIVE = (*_REQUIRED, "key_dim")
+# Every layer's parameters are looked for by name: a slip here should not fill the memory.
+_MOST_LAYERS = 1000
 
 
 def config_from_hyperparams(
@@ -133,12 +138,16 @@ def _default_key_dim(known: Mapping[str, Any], where: str) -> int:
 def _check_value(name: str, value: Any, where: str) -> None:
     kind = _FIELDS[name].type
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) <= _LARGEST_FLOAT32 else math.inf
     if name == "positional_embedding":
         if value not in ("learned", None):
             raise UserError(f"{where}: positional_embedding={value!r}; known: 'learned', null")
     elif not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise UserError(f"{where}: {name}={value!r} should be of type {kind.__name__}")
+    if kind is float and not abs(value) <= _LARGEST_FLOAT32:
+        raise UserError(f"{where}: {name}={value!r} is not finite; it should be a float32 number")
+    if name == "num_layers" and value > _MOST_LAYERS:
+        raise UserError(f"{where}: num_layers={value!r} is more than any model has")
     if name in _POSITIVE and value < 1:
         raise UserError(f"{where}: {name}={value!r} should be at least 1")
     if name == "ffn_activation_name" and value not in FFN_ACTIVATIONS:

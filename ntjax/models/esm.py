@@ -6,6 +6,7 @@
 `ntjax.load_pretrained("FOLDER")` uses what is here; `ntjax.export` writes a trained run.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import numpy as np
 from ntjax.checkpoints import esm
 from ntjax.checkpoints.cache import through_cache
 from ntjax.checkpoints.esm_folder import EsmFolder
+from ntjax.checkpoints.pickled_arrays import printable
 from ntjax.errors import UserError
 from ntjax.models.config import TransformerConfig, parameter_shapes
 from ntjax.models.esm_config import config_from_esm, esm_from_config
@@ -62,7 +64,7 @@ def read_esm(folder: str | Path) -> EsmModel:
         opened.files,
         config.to_hyperparams() | {"vocabulary_size": config.vocabulary_size},
         lambda *_: shapes,
-        lambda: opened.parameters(shapes),
+        lambda: opened.parameters(shapes, config.key_dim),
     )
     head = opened.head() if opened.has_classifier else None
     classes = _classes(opened) if head else ()
@@ -71,7 +73,15 @@ def read_esm(folder: str | Path) -> EsmModel:
 
 def _classes(opened: EsmFolder) -> tuple[str, ...]:
     """The names in `id2label`, in the order of the outputs; `LABEL_0` ... where it has none."""
-    names = opened.config.get("id2label") or {}
+    names = opened.config.get("id2label")
+    if names is None:
+        names = {}
+    if not isinstance(names, dict):
+        raise UserError(
+            f"{opened.folder / esm.CONFIG_FILE}: id2label={printable(repr(names))} should be an "
+            'object with a name for each output ({"0": "...", "1": "..."}); correct it or leave it '
+            "out"
+        )
     outputs = range(opened.classes)
     return tuple(str(names.get(str(number), f"LABEL_{number}")) for number in outputs)
 
@@ -99,8 +109,9 @@ def write_esm(
 
     Raises:
         UserError: ESM has no such architecture, the names are not as many as the head's outputs,
-            the disk is full or the folder cannot be written.
+            the disk is full, or `folder` is a file or cannot be written.
     """
+    _refuse_file(Path(folder))
     content = esm_from_config(config)
     if head is None:
         content |= {"architectures": ["EsmForMaskedLM"]}
@@ -108,6 +119,13 @@ def write_esm(
         outputs = head["output"]["b"].shape[0]
         content |= _classification(classes, outputs) | {"problem_type": problem_type}
     esm.write(Path(folder), content, params, config.embed_scale, head)
+
+
+def _refuse_file(folder: Path) -> None:
+    """Refuse a folder that cannot be made because it, or one it lies in, is a file."""
+    present = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not present.is_dir():
+        raise UserError(f"{present}: is not a folder; name a folder to write the model to")
 
 
 def _classification(classes: Sequence[str], outputs: int) -> dict[str, Any]:

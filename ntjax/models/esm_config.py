@@ -105,7 +105,7 @@ def _unreadable(esm: Mapping[str, Any]) -> Iterator[str]:
         yield f"hidden_size {esm['hidden_size']} is not a multiple of {heads} heads"
     k = _k_of(esm["vocab_size"])
     if k is None or esm.get("k_for_kmers", k) != k:
-        given = f" with k_for_kmers={esm['k_for_kmers']}" if "k_for_kmers" in esm else ""
+        given = f" with k_for_kmers={esm['k_for_kmers']!r}" if "k_for_kmers" in esm else ""
         yield (
             f"vocab_size {esm['vocab_size']}{given} is no Nucleotide Transformer's (4105 or 4107 "
             "for 6-mers, 75 for 3-mers)"
@@ -116,7 +116,7 @@ def _unreadable(esm: Mapping[str, Any]) -> Iterator[str]:
         ("cls_token_id", Tokenizer.cls_id, False),
     ):
         if esm.get(name, None if needed else token) != token:
-            yield f"{name} is {esm.get(name)} (the Nucleotide Transformer's: {token})"
+            yield f"{name} is {esm.get(name)!r} (the Nucleotide Transformer's: {token})"
 
 
 def _k_of(vocabulary_size: int) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ntjax.data.batching import TokenisedSet
 from ntjax.data.datasets import DATASETS, load_dataset
-from ntjax.data.labels import UNKNOWN
+from ntjax.data.labels import UNKNOWN, require_similar_values
 from ntjax.data.leakage import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
 from ntjax.data.splits import grouped_split
 from ntjax.data.tables import SequenceTable, read_table
@@ -19,7 +19,7 @@ from ntjax.errors import UserError
 from ntjax.models.config import TransformerConfig
 from ntjax.models.pretrained import check_length
 from ntjax.scaling import MINIMUM_ISOTONIC_ROWS, MINIMUM_ROWS
-from ntjax.tasks import TASKS, Classification, Task
+from ntjax.tasks import TASKS, Classification, Regression, Task
 from ntjax.training.settings import Settings
 
 PARTS = ("train", "validation", "calibration", "test")
@@ -84,6 +84,9 @@ def read_parts(settings: Settings) -> LabelledParts:
     tables = _set_aside(tables, task, settings, k)
     labels = {part: task.encode(table) for part, table in tables.items()}
     task = task.fitted(labels["train"], whole.source)
+    if isinstance(task, Regression):
+        for part, table in tables.items():
+            require_similar_values(labels[part], labels["train"], table.source, table.rows)
     if not task.varies(labels["validation"]):
         raise UserError(
             f"{tables['validation'].source}: the validation rows {_ALL_ALIKE[task.kind][0]}, so "

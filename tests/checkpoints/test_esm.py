@@ -284,6 +284,31 @@ def test_a_head_on_the_mean_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    trained = trained_run(IA3Config(), Classification(CLASSES))
+    for folder in (file, file / "model"):
+        with pytest.raises(UserError, match=f"^{file}: is not a folder; name a folder"):
+            export_esm(trained, folder)
+    assert file.read_text() == "mine"
+
+
+def test_a_path_in_place_of_a_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"takes a run, not 'mine': .* ntjax\.load_run") as error:
+        export_esm("mine", tmp_path / "out")
+    assert "\n" not in str(error.value)
+
+
+def test_the_folder_of_a_run_is_left_alone(tmp_path):
+    for name in ("adapter.json", "config.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match=r"adapter\.json: this folder holds a run"):
+        export_esm(trained_run(IA3Config(), Classification(CLASSES), "cls"), tmp_path)
+    assert (tmp_path / "config.json").read_text() == "{}"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_every_output_needs_a_name(tmp_path):
     config, params = our_model()
     head = heads.init(HeadConfig("cls", 3), config.embed_dim, jax.random.key(0))
@@ -355,15 +380,22 @@ def refusal(folder):
         ({"num_attention_heads": 5}, "32 is not a multiple of 5 heads"),
         ({"pad_token_id": 0}, "pad_token_id is 0 (the Nucleotide Transformer's: 1)"),
         ({"pad_token_id": None}, "pad_token_id is None"),
+        ({"pad_token_id": "1"}, "pad_token_id is '1' (the Nucleotide Transformer's: 1)"),
         ({"mask_token_id": 32}, "mask_token_id is 32"),
         ({"cls_token_id": 0}, "cls_token_id is 0"),
         ({"vocab_size": 33}, "vocab_size 33 is no Nucleotide Transformer's (4105 or 4107"),
         ({"k_for_kmers": 6}, "vocab_size 75 with k_for_kmers=6 is no"),
+        ({"k_for_kmers": "3"}, "vocab_size 75 with k_for_kmers='3' is no"),
         ({"vocab_size": None}, "vocab_size=None should be a number above 0"),
         ({"hidden_size": "32"}, "hidden_size='32' should be a number above 0"),
         ({"layer_norm_eps": "small"}, "layer_norm_eps='small' should be of type float"),
+        ({"layer_norm_eps": float("inf")}, "config.json: layer_norm_eps=inf is not finite"),
+        ({"layer_norm_eps": float("nan")}, "config.json: layer_norm_eps=nan is not finite"),
         ({"intermediate_size": 40}, "intermediate.dense.weight has shape (44, 32), expected (40,"),
-        ({"num_hidden_layers": 2}, "unexpected esm.encoder.layer.2."),
+        ({"num_hidden_layers": 2}, "config.json: num_hidden_layers is 2, the weights next to it"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, the weights next to it"),
+        ({"num_attention_heads": 2}, "inv_freq has shape (4,), expected (8,) for heads of 16 dim"),
+        ({"hidden_size": 10**12}, "expected (75, 1000000000000)"),
         ({"position_embedding_type": "absolute"}, "missing esm.embeddings.position_embeddings"),
         ({"tie_word_embeddings": True}, "decoder.weight is not the embedding"),
     ],
@@ -387,6 +419,11 @@ def test_configurations_that_are_refused(changes, message, copy):
             {"esm.rotary_embeddings.inv_freq": np.float32([1, 0.2, 0.04, 0.008])},
             "inv_freq is not 10000^(-2i / 8)",
         ),
+        (
+            {"esm.rotary_embeddings.inv_freq": np.ones((2, 2), bool)},
+            "inv_freq has shape (2, 2), expected (4,)",
+        ),
+        ({"esm.encoder.layer.3.extra": np.zeros(3, np.float32)}, "have 4 layers"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -396,6 +433,37 @@ def test_weights_that_are_refused(changes, message, copy):
     changed = {name: value for name, value in (tensors | changes).items() if value is not None}
     safetensors.write(file, changed, metadata)
     assert message in refusal(copy)
+
+
+@pytest.fixture
+def saved_classifier(tmp_path):
+    classifier(position_embedding_type="rotary").save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id2label": ["a", "b"]}, "config.json: id2label=['a', 'b'] should be an object"),
+        ({"id2label": "abc"}, "config.json: id2label='abc' should be an object"),
+        ({"id2label": []}, "config.json: id2label=[] should be an object"),
+        ({"hidden_size": 10**12}, "expected (75, 1000000000000)"),
+    ],
+    ids=["list", "text", "empty", "size"],
+)
+def test_configurations_of_classifiers_that_are_refused(changes, message, saved_classifier):
+    file = saved_classifier / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    assert message in refusal(saved_classifier)
+
+
+def test_a_classifier_without_a_second_axis_is_refused(saved_classifier):
+    file = saved_classifier / "model.safetensors"
+    tensors, metadata = safetensors.read(file)
+    tensors["classifier.out_proj.weight"] = np.array(1, np.float32)
+    safetensors.write(file, tensors, metadata)
+    message = "classifier.out_proj.weight has shape (), expected (classes, 32)"
+    assert message in refusal(saved_classifier)
 
 
 def test_names_that_other_versions_of_transformers_write(saved, copy):
@@ -434,17 +502,31 @@ def test_files_that_are_missing_or_damaged(copy):
     assert "does not say which file holds which weights" in refusal(copy)
     (copy / "model.safetensors.index.json").write_text('{"weight_map": {"a": "b.safetensors"}}')
     assert "names b.safetensors, which is not there" in refusal(copy)
+    for names, message in (
+        ({"a": ["b.safetensors"]}, "does not say which file holds which weights"),
+        ({"a": ""}, "does not say which file holds which weights"),
+        ({"a": "x" * 5000}, "x..., which is not there"),
+    ):
+        index = json.dumps({"weight_map": names})
+        (copy / "model.safetensors.index.json").write_text(index)
+        assert message in refusal(copy)
     (copy / "model.safetensors.index.json").unlink()
     (copy / "pytorch_model.bin").touch()
     assert "pytorch_model.bin is a pickle" in refusal(copy)
+    config = (copy / "config.json").rename(copy / "elsewhere")
+    assert "pytorch_model.bin is a pickle, which can run code: not read); save" in refusal(copy)
+    config.rename(copy / "config.json")
     weights.write_bytes(contents)
     (copy / "config.json").write_text("{")
     assert "config.json: is not valid JSON" in refusal(copy)
     (copy / "config.json").unlink()
-    assert "config.json: cannot be read" in refusal(copy)
+    assert "config.json: is not there; fetch it too" in refusal(copy)
 
 
 def test_a_head_for_every_token_is_refused(tmp_path):
     theirs = transformers.EsmForTokenClassification(esm_config())
     theirs.save_pretrained(tmp_path)
     assert "its architecture is EsmForTokenClassification" in refusal(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"architectures": 5}))
+    assert "its architecture is 5;" in refusal(tmp_path)

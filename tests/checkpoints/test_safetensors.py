@@ -50,6 +50,27 @@ def with_header(header, data=b""):
     return len(text).to_bytes(8, "little") + text + data
 
 
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "is a git-LFS pointer"),
+        (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"\n<HTML><head>", "is a web page"),
+    ],
+    ids=["pointer", "page", "page-old"],
+)
+def test_downloads_that_are_something_else(contents, message, tmp_path):
+    assert message in damaged(tmp_path / "x.safetensors", contents)
+
+
+def test_a_header_that_begins_like_a_web_page(tmp_path):
+    # The first byte, part of a length, is "<", the second "!".
+    length = int.from_bytes(b"<!", "little")
+    contents = length.to_bytes(8, "little") + b"{}".ljust(length)
+    (tmp_path / "x.safetensors").write_bytes(contents)
+    assert read(tmp_path / "x.safetensors") == ({}, {})
+
+
 def test_the_library_reads_what_is_written(tmp_path):
     path = tmp_path / "x.safetensors"
     write(path, TENSORS, {"format": "np", "note": "σ70"})

@@ -9,6 +9,7 @@ from ntjax.data.labels import (
     encode_values,
     require_both_values,
     require_different_values,
+    require_similar_values,
     require_two_classes,
 )
 from ntjax.data.tables import read_table
@@ -84,6 +85,15 @@ def test_what_is_not_a_finite_number_is_refused(text):
     assert "row 2" in problem(encode_values, ("1", text), "some.csv")
 
 
+@pytest.mark.parametrize("text", ["1e39", "-1e308", "1e31"])
+def test_too_large_a_value_is_refused(text):
+    assert encode_values(("1e30", "-1e30"), "some.csv").tolist() == [1e30, -1e30]
+    assert problem(encode_values, ("1", text), "some.csv", (4, 9)) == (
+        f"some.csv: row 9: {text!r} is too large a value (they may reach 1e+30): check its unit, "
+        "correct the label or remove the row"
+    )
+
+
 def test_a_decimal_comma_is_pointed_out():
     assert problem(encode_values, ("0,53",), "some.csv").endswith("write decimals with a point")
 
@@ -93,6 +103,27 @@ def test_values_must_differ():
     message = problem(require_different_values, np.array([1.5, 1.5]), "some.csv")
     assert message == "some.csv: all 2 rows have the value 1.5: add rows with others"
     assert "no labels" in problem(require_different_values, np.empty(0), "some.csv")
+
+
+@pytest.mark.parametrize("smallest", [5e-324, 1e-300, 1e-160, 1e-31])
+def test_values_must_not_differ_by_next_to_nothing(smallest):
+    message = problem(require_different_values, np.array([0, smallest]), "some.csv")
+    assert message == (
+        f"some.csv: the values, from 0 to {smallest:g}, differ by less than 1e-30: check their "
+        "unit, or write them in a smaller one"
+    )
+    require_different_values(np.array([0, 1e-29]), "some.csv")
+
+
+@pytest.mark.parametrize("far", [-1e20, 4.1e6])
+def test_a_value_far_from_the_others_is_refused(far):
+    others = np.array([1.0, 3.0, 5.0])
+    assert problem(require_similar_values, np.array([2.0, far]), others, "some.csv", (4, 9)) == (
+        f"some.csv: row 9: {far:g} is too far from the other values (1 to 5): check its unit, "
+        "correct the label or remove the row"
+    )
+    require_similar_values(np.array([2.0, 3.9e6, -3.9e6]), others, "some.csv", (4, 9, 10))
+    require_similar_values(np.array([far]), np.ones(3), "some.csv", (4,))
 
 
 # Several labels
@@ -153,6 +184,12 @@ def test_a_row_without_any_known_label():
 def test_each_label_needs_both_values():
     labels = np.array([[1, 0], [0, 0], [UNKNOWN, UNKNOWN]])
     require_both_values(labels[:, :1], ["a"], "some.csv")
+    labels[:, 0] = UNKNOWN
+    assert problem(require_both_values, labels[:, :1], ["a"], "some.csv") == (
+        "some.csv: no row has a value in column 'a': fill it in or leave the column out of "
+        "--label-column"
+    )
+    labels[:2, 0] = [1, 0]
     message = problem(require_both_values, labels, ["a", "b"], "some.csv")
     assert message == (
         "some.csv: no row has a 1 in column 'b': add such rows or leave the column out of "

@@ -146,6 +146,7 @@ def test_architectures_of_no_published_model_are_refused_by_name(name, value):
         ("num_layers", 3.0),
         ("num_layers", True),
         ("num_layers", None),
+        ("num_layers", 10**9),
         ("embed_dim", [16]),
         ("key_dim", "4"),
         ("embed_scale", "1.0"),
@@ -175,6 +176,13 @@ def test_sizes_below_one_are_refused(name, value):
 def test_epsilons_that_are_not_positive_are_refused(value):
     with pytest.raises(UserError, match="layer_norm_eps"):
         read(layer_norm_eps=value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan"), 1e39, 10**400])
+@pytest.mark.parametrize("name", ["layer_norm_eps", "embed_scale", "masking_ratio", "masking_prob"])
+def test_numbers_that_are_not_finite_are_refused(name, value):
+    with pytest.raises(UserError, match=f"here.json: {name}=.* is not finite"):
+        read(**{name: value})
 
 
 def test_heads_have_to_divide_the_embedding_unless_key_dim_is_given():

@@ -242,6 +242,34 @@ def test_fractions_that_leave_nothing_are_refused(train, values, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("far", "problem"),
+    [("1e39", "'1e39' is too large a value"), ("1e25", "1e+25 is too far from the other values (")],
+)
+def test_one_value_in_another_unit_is_refused_with_its_row(folder, part, far, problem):
+    random = np.random.default_rng(0)
+    rows = [(sequence, f"{random.normal():.3f}") for sequence, _ in families(60, seed=9)]
+    strange = [(sequence, far if i == 5 else y) for i, (sequence, y) in enumerate(rows)]
+    files = {"train": write(folder / "in_one_unit.csv", rows)}
+    files[part] = write(folder / "in_another.csv", strange)
+    with pytest.raises(UserError) as caught:
+        read_parts(Settings(**files, task="regression", **FRACTIONS))
+    assert str(caught.value).startswith(f"{files[part]}: row 7: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("unit", "problem"),
+    [(1e300, "is too large a value"), (1e-300, "differ by less than 1e-30")],
+)
+def test_a_unit_far_off_is_named(folder, unit, problem):
+    random = np.random.default_rng(0)
+    rows = [(sequence, random.normal() * unit) for sequence, _ in families(60, seed=9)]
+    file = write(folder / "far_off.csv", rows)
+    with pytest.raises(UserError, match=f"far_off.csv: .*{problem}"):
+        read_parts(Settings(train=file, task="regression", **FRACTIONS))
+
+
 def test_too_few_rows_are_refused(folder):
     path = write(folder / "five.csv", families(2, seed=3))
     with pytest.raises(UserError, match=r"no row of class .* is left|no split into") as caught:
