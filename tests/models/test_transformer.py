@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from reference_transformer import random_parameters as draw_parameters
 from reference_transformer import reference_forward
+from scipy.special import ndtr
 
 from ntjax.models.config import TransformerConfig, parameter_shapes
 from ntjax.models.forward import forward, random_parameters
+from ntjax.models.transformer import _ACTIVATIONS as ACTIVATIONS
 from ntjax.models.transformer import attend, rotate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -114,6 +116,20 @@ def test_the_gradient_equals_a_difference_of_the_numpy_reference():
     slope = (reference_loss(1e-5) - reference_loss(-1e-5)) / 2e-5
     products = jax.tree.map(lambda g, d: float((g * d).sum()), gradient(params), direction)
     assert sum(jax.tree.leaves(products)) == pytest.approx(slope, rel=1e-4)
+
+
+def test_exact_gelu_and_its_gradient():
+    gelu = jax.jit(ACTIVATIONS["gelu-no-approx"])  # as the model runs it: compiled
+    x = np.linspace(-12, 12, 100_001)
+    density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    value, slope = jax.vmap(jax.value_and_grad(gelu))(x.astype(np.float32))
+    np.testing.assert_allclose(value, x * ndtr(x), rtol=0, atol=1.2e-6)
+    np.testing.assert_allclose(slope, ndtr(x) + x * density, rtol=0, atol=1.2e-6)
+    # In bfloat16 within its rounding, relatively, also where Φ is small.
+    x = np.linspace(-3, 3, 97)
+    value = gelu(jnp.asarray(x, jnp.bfloat16)).astype(jnp.float32)
+    x = np.asarray(jnp.asarray(x, jnp.bfloat16), np.float64)
+    np.testing.assert_allclose(value, x * ndtr(x), rtol=1.5e-2)
 
 
 def test_rotary_angles_stay_exact_in_bfloat16():
