@@ -58,7 +58,8 @@ def main() -> None:
             results.append(measure(size, case, folders, options))
             print(row(results[-1]), flush=True)
     load.append(os.getloadavg()[0])
-    write(options, size, load, results)
+    if options.out:
+        write(options, size, load, results)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -69,8 +70,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=5, help="steps of one such time")
     parser.add_argument("--starts", type=int, default=3, help="times each side is started per row")
     parser.add_argument("--device", choices=SIZES, default="cpu", help="'tiny' is for tests")
-    parser.add_argument("--out", type=Path, default=HERE / "benchmark", help="without suffix")
-    return parser.parse_args()
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="without suffix; by default benchmark beside this script, for a "
+        "GPU benchmark_gpu, and nothing for a part of the rows (--only)",
+    )
+    options = parser.parse_args()
+    if options.out is None and not options.only:
+        options.out = HERE / (
+            "benchmark" if options.device == "cpu" else f"benchmark_{options.device}"
+        )
+    return options
 
 
 def all_cases(device: str) -> Iterator[Case]:
@@ -237,6 +248,7 @@ def write(
 ) -> None:
     """The table and the numbers behind it, beside this script."""
     about = {
+        "command": " ".join(["python scripts/benchmark.py", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "load_average": {"begin": load[0], "end": load[1]},
@@ -261,7 +273,7 @@ def introduction(device: str, about: dict[str, Any]) -> list[str]:
     return [
         "# ntjax against PyTorch + PEFT",
         "",
-        f"Made by `python scripts/benchmark.py` on {about['date']}: {about['machine']}; "
+        f"Made by `{about['command']}` on {about['date']}: {about['machine']}; "
         + ", ".join(f"{name} {number}" for name, number in versions.items())
         + ".",
         "",
