@@ -393,7 +393,7 @@ def refusal(folder):
         ({"layer_norm_eps": float("nan")}, "config.json: layer_norm_eps=nan is not finite"),
         ({"intermediate_size": 40}, "intermediate.dense.weight has shape (44, 32), expected (40,"),
         ({"num_hidden_layers": 2}, "config.json: num_hidden_layers is 2, the weights next to it"),
-        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, the weights next to it"),
+        ({"num_hidden_layers": 10**9}, "num_layers=1000000000 is more than any model has"),
         ({"num_attention_heads": 2}, "inv_freq has shape (4,), expected (8,) for heads of 16 dim"),
         ({"hidden_size": 10**12}, "expected (75, 1000000000000)"),
         ({"position_embedding_type": "absolute"}, "missing esm.embeddings.position_embeddings"),

@@ -246,6 +246,13 @@ class TestInterruption:
             assert {n: signal.getsignal(n) for n in before} == before  # a second acts as usual
         assert {n: signal.getsignal(n) for n in before} == before
 
+    @pytest.fixture(autouse=True)
+    def heeded(self):
+        """Ctrl-C as in a terminal; a shell starts what runs in the background with it ignored."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
     def test_the_second_acts_as_usual(self):
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGINT)
