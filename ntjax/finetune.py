@@ -30,6 +30,7 @@ from ntjax.training.finetuning import (
     initial_trainable,
     open_folder,
     prepare,
+    recorded_revision,
     refuse_occupied,
     train,
 )
@@ -83,7 +84,7 @@ def finetune(options: Options) -> dict[str, Any]:
         print(f"{folder}: this run is finished; nothing to resume")
         return read_json(folder / RESULT_FILE)
     _print_chosen(chosen)
-    [job] = prepare([settings], _recorded_revision(folder) if options.resume else None)
+    [job] = prepare([settings], recorded_revision(folder) if options.resume else None)
     open_folder(folder, job, options.resume)
     _print_job(job, folder)
     began = time.perf_counter()
@@ -200,12 +201,6 @@ def _resumed_sweep(options: Options) -> Sweep:
 def _print_chosen(chosen: dict[str, Any]) -> None:
     if chosen:
         print("chosen for you: " + ", ".join(f"{option(k)} {v}" for k, v in chosen.items()))
-
-
-def _recorded_revision(folder: Path) -> str | None:
-    """Of the published model a run was begun with; the newest one may have changed since."""
-    model = read_json(folder / CONFIG_FILE).get("model")
-    return model.get("revision") if isinstance(model, dict) else None
 
 
 def _is_finished(folder: Path, settings: Settings) -> bool:

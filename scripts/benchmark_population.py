@@ -41,7 +41,6 @@ SWEEPS = {
     "lora": "lora_dropout=0.1:0.9:0.1",
     "ia3": "learning_rate=0.001:0.009:0.001",
 }
-MEMBERS = 9
 
 
 def main() -> None:
@@ -85,7 +84,7 @@ def measure(options: argparse.Namespace, adapter: str, batch_size: int) -> dict[
     settings = settings_of(options, adapter, batch_size)
     members = [member.settings for member in expand(settings, [SWEEPS[adapter]])]
     jobs = sharing_a_program(prepare(members))
-    together, alone = population_step(jobs), single_steps(jobs)
+    together, alone = stepper(jobs), single_steps(jobs)
     times: dict[str, list[float]] = {"together": [], "alone": []}
     for number in range(options.rounds + 1):
         for name, step in (("together", together), ("alone", alone)):
@@ -98,11 +97,6 @@ def measure(options: argparse.Namespace, adapter: str, batch_size: int) -> dict[
     return {"adapter": adapter, "batch_size": batch_size, "steps": steps, "whole": whole}
 
 
-def population_step(jobs: list[Job]) -> Callable[[], Any]:
-    """One step of all members in one program."""
-    return stepper(jobs)
-
-
 def single_steps(jobs: list[Job]) -> Callable[[], Any]:
     """One step of each member, one after the other."""
     steppers = [stepper([job]) for job in jobs]
@@ -110,18 +104,16 @@ def single_steps(jobs: list[Job]) -> Callable[[], Any]:
 
 
 def stepper(jobs: list[Job]) -> Callable[[], Any]:
-    """The step as the training loop takes it, the batch's way to the device included."""
+    """One step of all jobs in one program, as the training loop takes it, transfers included."""
     runs: list[MemberRun] = [member_run(job, Path()) for job in jobs]
     job, step = jobs[0], compile_train_step(jobs[0].step, len(jobs))
-    batches = [
-        TrainingBatches(run.training, job.loop.batch_size, run.seed, batch_slots(job.loop))
-        for run in runs[:1]
-    ]
+    slots = batch_slots(job.loop)
+    batches = TrainingBatches(runs[0].training, job.loop.batch_size, runs[0].seed, slots)
     state = {"member": stack([run.member for run in runs]), "step": 0}
     numbers = stack([run.hyperparameters for run in runs])
 
     def one() -> Any:
-        rows = [batches[0].batch(state["step"])] * len(runs)
+        rows = [batches.batch(state["step"])] * len(runs)
         batch = spread_population(rows, job.loop.accumulation)
         at = np.int32(state["step"])
         state["member"], values = step(job.model.params, state["member"], numbers, at, batch)

@@ -168,12 +168,7 @@ def open_folder(folder: Path, job: Job, resume: bool) -> None:
     path = folder / CONFIG_FILE
     if not resume:
         refuse_occupied(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{folder} cannot be made ({error.strerror}): give another --out"
-            ) from None
+        make_folder(folder)
         write_json(path, content)
         return
     before = read_json(path)
@@ -185,6 +180,25 @@ def open_folder(folder: Path, job: Job, resume: bool) -> None:
                 f"{folder}: cannot resume: {part} ({', '.join(changed)}) is not what {path} says "
                 "the run was begun with; begin a new run in another --out"
             )
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and those above it.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): give another --out") from None
+
+
+def recorded_revision(folder: Path) -> str | None:
+    """Of the published model a run was begun with; the newest one may have changed since."""
+    saved = read_json(folder / CONFIG_FILE)
+    model = saved.get("model") if isinstance(saved, dict) else None
+    return model.get("revision") if isinstance(model, dict) else None
 
 
 def _identity(part: Any) -> Any:

@@ -23,13 +23,15 @@ from ntjax.training.finetuning import (
     Job,
     as_json,
     finish,
+    make_folder,
     open_folder,
     prepare,
+    recorded_revision,
     train,
 )
 from ntjax.training.interruption import Interrupted
 from ntjax.training.loop import DivergedError
-from ntjax.training.population import chunked, grouped
+from ntjax.training.population import chunked, grouped, sharing_a_program
 from ntjax.training.settings import Settings, from_saved
 from ntjax.training.sweep import SweptSettings, expand
 
@@ -67,10 +69,7 @@ def begin(folder: Path, settings: Settings, sweep: Sequence[str], members_at_onc
     jobs = _prepared(members, None)
     populations = _populations(jobs, members_at_once)
     plan = {"settings": asdict(settings), "sweep": list(sweep), "populations": populations}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}): give another --out") from None
+    make_folder(folder)
     write_json(folder / SWEEP_FILE, plan)
     return _opened(Sweep(folder, members, jobs, populations), [])
 
@@ -130,10 +129,7 @@ def reopen(folder: Path) -> Sweep:
         for member in members
         if (folder / "members" / member.name / CONFIG_FILE).exists()
     ]
-    revision = None
-    if begun:
-        model = _read(folder / "members" / begun[0] / CONFIG_FILE).get("model")
-        revision = model.get("revision") if isinstance(model, dict) else None
+    revision = recorded_revision(folder / "members" / begun[0]) if begun else None
     return _opened(Sweep(folder, members, _prepared(members, revision), populations), begun)
 
 
@@ -166,7 +162,7 @@ def _is_done(folder: Path) -> bool:
 
 
 def _run_population(sweep: Sweep, names: list[str], checkpoints: Path, progress: bool) -> None:
-    [jobs] = chunked([sweep.jobs[name] for name in names], len(names))
+    jobs = sharing_a_program([sweep.jobs[name] for name in names])
     folders = [sweep.member_folder(name) for name in names]
     try:
         results = train(jobs, folders, checkpoints, progress)
