@@ -30,11 +30,12 @@ from ntjax.training.finetuning import (
     initial_trainable,
     open_folder,
     prepare,
+    record,
     recorded_revision,
     refuse_occupied,
     train,
 )
-from ntjax.training.settings import Settings, complete, differing, from_saved, option
+from ntjax.training.settings import Settings, complete, from_saved, option, refuse_differing
 from ntjax.training.sweep import swept_names
 from ntjax.training.swept_runs import Sweep
 
@@ -85,7 +86,7 @@ def finetune(options: Options) -> dict[str, Any]:
         return read_json(folder / RESULT_FILE)
     _print_chosen(chosen)
     [job] = prepare([settings], recorded_revision(folder) if options.resume else None)
-    open_folder(folder, job, options.resume)
+    open_folder(folder, record(job), options.resume)
     _print_job(job, folder)
     began = time.perf_counter()
     [(fitted, scored)] = train([job], [folder], folder, options.progress)
@@ -130,18 +131,8 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
         raise UserError(
             f"{path}: {error}; restore the file, or begin anew in another --out"
         ) from None
-    _refuse_differing(options, settings)
+    refuse_differing(options.out, options.settings, settings)
     return options.out, settings, {}
-
-
-def _refuse_differing(options: Options, settings: Settings) -> None:
-    if changed := differing(options.settings, settings):
-        given = ", ".join(f"{option(name)} {getattr(options.settings, name)}" for name in changed)
-        had = ", ".join(f"{option(name)} {getattr(settings, name)}" for name in changed)
-        raise UserError(
-            f"{options.out}: cannot resume with {given}: the run was begun with {had}; leave it "
-            "out, or begin a new run in another --out"
-        )
 
 
 def _finetune_sweep(options: Options) -> dict[str, Any]:
@@ -189,7 +180,7 @@ def _new_sweep(options: Options) -> Sweep:
 
 def _resumed_sweep(options: Options) -> Sweep:
     settings, texts, _ = swept_runs.saved_sweep(options.out)
-    _refuse_differing(options, settings)
+    refuse_differing(options.out, options.settings, settings)
     if options.sweep and list(options.sweep) != texts:
         raise UserError(
             f"{options.out}: cannot resume with --sweep {' '.join(options.sweep)}: it was begun "

@@ -145,3 +145,26 @@ def means_over_seeds(table: pd.DataFrame, select: str) -> pd.DataFrame:
         "members": groups.size(),
     }
     return pd.DataFrame(columns).reset_index()
+
+
+_HELD_OUT_METRICS = ("loss", "perplexity", "accuracy", "bits_per_nucleotide")
+
+
+def print_held_out(results: dict[str, dict[str, Any] | None]) -> None:
+    """A table per set of held-out windows, as `ntjax.training.pretraining.report` makes them."""
+    for name, result in results.items():
+        if result is None:
+            print(f"\n{name}: no window is long enough and new to the model: nothing to report")
+            continue
+        title = f"{name}: {result['windows']:,} windows"
+        width = max(len(title), *map(len, result["metrics"])) + 2
+        print(f"\n{title:<{width}}" + "".join(f"{metric:>24}" for metric in _HELD_OUT_METRICS))
+        for model, metrics in result["metrics"].items():
+            cells = "".join(f"  {_cell(metrics[metric]):>22}" for metric in _HELD_OUT_METRICS)
+            print(f"{model:<{width}}{cells}")
+        if result["left_out_as_seen"]:
+            print(
+                f"{result['left_out_as_seen']:,} of {result['candidates']:,} windows share 31 "
+                "letters or more with the training genomes and were left out"
+            )
+    print()

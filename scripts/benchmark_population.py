@@ -27,9 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntjax.data.batching import TrainingBatches
-from ntjax.training.finetuning import Job, member_run, prepare
-from ntjax.training.loop import MemberRun, batch_slots
+from ntjax.training.finetuning import Job, member_runs, prepare
 from ntjax.training.placement import spread_population, stack
 from ntjax.training.population import sharing_a_program
 from ntjax.training.settings import Settings
@@ -105,15 +103,13 @@ def single_steps(jobs: list[Job]) -> Callable[[], Any]:
 
 def stepper(jobs: list[Job]) -> Callable[[], Any]:
     """One step of all jobs in one program, as the training loop takes it, transfers included."""
-    runs: list[MemberRun] = [member_run(job, Path()) for job in jobs]
+    runs = member_runs(jobs, [Path()] * len(jobs))
     job, step = jobs[0], compile_train_step(jobs[0].step, len(jobs))
-    slots = batch_slots(job.loop)
-    batches = TrainingBatches(runs[0].training, job.loop.batch_size, runs[0].seed, slots)
     state = {"member": stack([run.member for run in runs]), "step": 0}
     numbers = stack([run.hyperparameters for run in runs])
 
     def one() -> Any:
-        rows = [batches.batch(state["step"])] * len(runs)
+        rows = [runs[0].batches.batch(state["step"])] * len(runs)
         batch = spread_population(rows, job.loop.accumulation)
         at = np.int32(state["step"])
         state["member"], values = step(job.model.params, state["member"], numbers, at, batch)

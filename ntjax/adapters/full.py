@@ -29,7 +29,9 @@ class FullConfig:
     kind: str = field(default="full", init=False)
 
 
-def init(params: dict[str, Any]) -> dict[str, dict[str, jax.Array]]:
-    """Float32 copies of every weight that a classifier uses."""
-    trained = {module: params[module] for module in params if module not in LANGUAGE_MODEL_HEAD}
+def init(
+    params: dict[str, Any], left_out: tuple[str, ...] = LANGUAGE_MODEL_HEAD
+) -> dict[str, dict[str, jax.Array]]:
+    """Float32 copies of every weight but those of some modules."""
+    trained = {module: params[module] for module in params if module not in left_out}
     return jax.tree.map(lambda w: jnp.array(w, dtype=jnp.float32), trained)

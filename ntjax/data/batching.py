@@ -56,17 +56,20 @@ class Batch:
         tokens: int32 [size, tokens].
         labels: of those rows, [size] or [size, labels].
         weights: float32 [size], 0 in the slots that repeat a row.
+        positions: int32 [size, chosen], the tokens a language model is to predict; labels and
+            weights then have that shape too.
     """
 
     rows: np.ndarray
     tokens: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
+    positions: np.ndarray | None = None
 
     @property
     def real_rows(self) -> np.ndarray:
         """Row numbers without the repeated ones."""
-        return self.rows[self.weights > 0]
+        return self.rows[self.weights.reshape(len(self.rows), -1).any(axis=1)]
 
 
 def choose_buckets(lengths: np.ndarray, most: int = MAXIMUM_BUCKETS) -> np.ndarray:

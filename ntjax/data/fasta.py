@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 from ntjax.errors import UserError
 
@@ -163,6 +163,14 @@ def open_text(path: str | os.PathLike, newline: str | None = None) -> Iterator[T
         _reading(Path(path)),
         _opened(path, "rt", encoding="utf-8-sig", newline=newline) as file,
     ):
+        yield file
+
+
+@contextmanager
+def open_binary(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """As `open_text`, for those who read bytes."""
+    refuse_not_text(path, read_head(path))
+    with _reading(Path(path)), _opened(path, "rb") as file:
         yield file
 
 

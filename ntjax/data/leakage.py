@@ -19,20 +19,20 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ntjax.data.genome_store import UNKNOWN
+from ntjax.data.kmers import LONGEST_KMER, canonical_codes, find_sorted, whole_windows
 from ntjax.data.sequences import reverse_complement
 from ntjax.errors import UserError
 
 KMER_LENGTH = 16
 """Length of the shared stretch that makes two sequences related, in letters."""
 
-_LONGEST_KMER = 31  # two bits a letter, and bit 63 is kept for whole sequences
-_WHOLE_SEQUENCE = np.uint64(1 << 63)
-_NOT_A_LETTER = 4
+_WHOLE_SEQUENCE = np.uint64(1 << 63)  # no k-mer reaches this bit
 _LETTERS = "ACGT"
 _CHANCE_PARTNERS = 0.25
 _LETTERS_AT_ONCE = 1 << 22  # bounds the working memory to about 100 MB
 
-_CODE_OF_BYTE = np.full(256, _NOT_A_LETTER, np.uint8)
+_CODE_OF_BYTE = np.full(256, UNKNOWN, np.uint8)
 _CODE_OF_BYTE[np.frombuffer(_LETTERS.encode(), np.uint8)] = np.arange(4)
 
 
@@ -52,8 +52,8 @@ def canonical_kmers(
     Raises:
         UserError: k is not between 1 and 31.
     """
-    if not 1 <= k <= _LONGEST_KMER:
-        raise UserError(f"k-mers can be 1 to {_LONGEST_KMER} letters long, not {k}")
+    if not 1 <= k <= LONGEST_KMER:
+        raise UserError(f"k-mers can be 1 to {LONGEST_KMER} letters long, not {k}")
     codes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for first, last in _batches(sequences):
         batch_codes, batch_owners = _kmers_of_batch(sequences[first:last], k)
@@ -73,9 +73,7 @@ def rows_sharing_kmers(
     known = np.unique(canonical_kmers(references, k)[0])
     codes, owners = canonical_kmers(queries, k)
     shared = np.zeros(len(queries), bool)
-    if len(known):
-        nearest = known[np.minimum(np.searchsorted(known, codes), len(known) - 1)]
-        shared[owners[nearest == codes]] = True
+    shared[owners[find_sorted(known, codes)[1]]] = True
     return shared
 
 
@@ -156,10 +154,8 @@ def _kmers_of_batch(sequences: Sequence[str], k: int) -> tuple[np.ndarray, np.nd
     # One N behind every sequence: no window that crosses a border is ever counted.
     text = np.frombuffer(("N".join(sequences) + "N").encode(), np.uint8)
     letters = _CODE_OF_BYTE[text]
-    windows = max(len(letters) - k + 1, 0)
-    is_letter = np.concatenate(([0], np.cumsum(letters < _NOT_A_LETTER)))
-    starts = np.flatnonzero(is_letter[k:] - is_letter[:-k] == k) if windows else np.empty(0, int)
-    codes = _canonical_codes(letters, k, windows)[starts]
+    starts = np.flatnonzero(whole_windows(letters, k))
+    codes = canonical_codes(letters, 3 - letters, k)[starts]
     owners = np.repeat(np.arange(len(sequences)), lengths + 1)[starts]
 
     without = np.setdiff1d(np.arange(len(sequences)), owners)
@@ -169,19 +165,6 @@ def _kmers_of_batch(sequences: Sequence[str], k: int) -> tuple[np.ndarray, np.nd
     codes, owners = np.concatenate((codes, whole)), np.concatenate((owners, without))
     order = np.argsort(owners, kind="stable")
     return codes[order], owners[order]
-
-
-def _canonical_codes(letters: np.ndarray, k: int, windows: int) -> np.ndarray:
-    """Code all windows of `letters`, uint8 `[n]`; those that hold no letter come out wrong."""
-    forward = np.zeros(windows, np.uint64)
-    backward = np.zeros(windows, np.uint64)
-    letters = letters.astype(np.uint64) & np.uint64(3)
-    for place in range(k):
-        here = letters[place : place + windows]
-        forward <<= np.uint64(2)
-        forward |= here
-        backward |= (np.uint64(3) - here) << np.uint64(2 * place)
-    return np.minimum(forward, backward)
 
 
 def _whole_sequence_code(sequence: str) -> int:

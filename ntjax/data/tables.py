@@ -3,7 +3,8 @@
 import difflib
 import os
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,35 +157,64 @@ def _read_raw(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
             raise UserError(f"{path}: is gzip-compressed Parquet: decompress it with gunzip")
         return _read_parquet(path, wanted)
     refuse_not_text(path, head)
-    head = head.removeprefix(b"\xef\xbb\xbf")
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    suffix = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    if head.lstrip().startswith(b">") or suffix in _FASTA_SUFFIXES:
+    is_fasta = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b">")
+    if is_fasta or _suffix(path) in _FASTA_SUFFIXES:
         return _read_fasta_columns(path, wanted)
-    return _read_delimited(path, _delimiter(head, suffix), wanted)
+    return _read_delimited(path, wanted)
 
 
-def _delimiter(head: bytes, suffix: str) -> str:
+def _suffix(path: str | os.PathLike) -> str:
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+
+
+def _delimiter(path: str | os.PathLike) -> str:
     """Comma or tab as the extension says, unless only another one is in the first line."""
+    head = read_head(path).removeprefix(b"\xef\xbb\xbf")
     first_line = (head.splitlines() or [b""])[0].decode("utf-8", "replace")
-    candidates = ",\t;" if suffix == ".csv" else "\t,;"  # Excel writes ';' in many countries
+    candidates = ",\t;" if _suffix(path) == ".csv" else "\t,;"  # Excel writes ';' in many countries
     return next((mark for mark in candidates if mark in first_line), candidates[0])
 
 
-def _read_delimited(path: str | os.PathLike, delimiter: str, wanted: _Wanted) -> _Raw:
+def read_cells(
+    path: str | os.PathLike, example: str, rows: int = sys.maxsize
+) -> Iterator[pd.DataFrame]:
+    """The cells of a CSV or TSV file as text, all at once or so many rows at a time.
+
+    The index is the line of the file, from 0; the first row holds the column names.
+
+    Arguments:
+        path: the file.
+        example: of column names, for messages.
+        rows: most rows of a frame.
+
+    Raises:
+        UserError: while iterating: the file can't be read or is no table.
+    """
+    delimiter = _delimiter(path)
     with open_text(path, newline="") as file:
         try:
             # Without a header for pandas, it neither takes a surplus column for an index nor
             # drops blank lines, so that the frame's row is the file's line.
-            cells = pd.read_csv(
-                file, sep=delimiter, header=None, dtype=str, na_filter=False, skip_blank_lines=False
+            yield from pd.read_csv(
+                file,
+                sep=delimiter,
+                header=None,
+                dtype=str,
+                na_filter=False,
+                skip_blank_lines=False,
+                chunksize=rows,
             )
         except pd.errors.EmptyDataError as error:
             raise UserError(
-                f"{path}: line 1 is blank: it must hold the column names, such as 'sequence,label'"
+                f"{path}: line 1 is blank: it must hold the column names, such as '{example}'"
             ) from error
         except pd.errors.ParserError as error:
             raise UserError(f"{path}: {_parser_problem(str(error), delimiter)}") from error
+
+
+def _read_delimited(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
+    [cells] = read_cells(path, "sequence,label")
     found = [name.strip() for name in cells.iloc[0]]
     if wanted.sequence not in found and any(map(_LOOKS_LIKE_DATA.fullmatch, found)):
         raise UserError(

@@ -24,6 +24,7 @@ def forward(
     logits: bool = True,
     embeddings_layers: tuple[int, ...] = (),
     attention_layers: tuple[int, ...] = (),
+    positions: jax.Array | None = None,
     rematerialise: bool = False,
 ) -> dict[str, jax.Array]:
     """Run the backbone with an adapter; see `NucleotideTransformer.__call__` for the shapes.
@@ -34,7 +35,15 @@ def forward(
 
     def run(tokens: jax.Array) -> dict[str, jax.Array]:
         model = NucleotideTransformer(config, dtype, hook or no_hook, rematerialise)
-        return model(tokens, attention_mask, per_layer, logits, embeddings_layers, attention_layers)
+        return model(
+            tokens,
+            attention_mask,
+            per_layer,
+            logits,
+            embeddings_layers,
+            attention_layers,
+            positions,
+        )
 
     return hk.without_apply_rng(hk.transform(run)).apply(params, tokens)
 

@@ -192,8 +192,8 @@ def load_pretrained(
     name = str(name_or_dir)
     place = partial(_place, dtype=dtype, sharding=sharding)
     if name == mini.NAME:
-        source = {"weights": mini.WEIGHTS}
-        return _model(name, mini.CONFIG, place(mini.parameters()), dtype, source, mini.NOTICE)
+        source = {"weights": mini.weights_id()}
+        return _model(name, mini.CONFIG, place(mini.parameters()), dtype, source)
     source: dict[str, str] = {}
     sha256 = None
     published_name, _, revision = name.partition("@")

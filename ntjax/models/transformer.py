@@ -128,6 +128,7 @@ class NucleotideTransformer(hk.Module):
         logits: bool = True,
         embeddings_layers: tuple[int, ...] = (),
         attention_layers: tuple[int, ...] = (),
+        positions: jax.Array | None = None,
     ) -> dict[str, jax.Array]:
         """Run the model.
 
@@ -139,6 +140,8 @@ class NucleotideTransformer(hk.Module):
             logits: whether to run the language-model head.
             embeddings_layers: layers, counted from 1, whose output is wanted.
             attention_layers: layers, counted from 1, whose attention maps are wanted.
+            positions: int32 [batch, chosen], places in a row at which logits are wanted; at others
+                none are computed, and `logits` are [batch, chosen, vocabulary].
 
         Returns:
             float32 `logits` [batch, tokens, vocabulary] (0 at `<pad>`), `embeddings_L`
@@ -156,6 +159,9 @@ class NucleotideTransformer(hk.Module):
         outputs = {name: value.astype(jnp.float32) for name, value in saved.items()}
         if config.num_layers in embeddings_layers:
             outputs[f"embeddings_{config.num_layers}"] = last.astype(jnp.float32)
+        if logits and positions is not None:
+            last = jnp.take_along_axis(last, positions[..., None], axis=1)
+            tokens = jnp.take_along_axis(tokens, positions, axis=1)
         if logits:
             outputs["logits"] = self._language_model_head(last, tokens)
         return outputs

@@ -14,7 +14,7 @@ import numpy as np
 from ntjax import adapters
 from ntjax.adapters import LoRAConfig
 from ntjax.adapters.lora import check_rank
-from ntjax.data.batching import TokenisedSet
+from ntjax.data.batching import TokenisedSet, TrainingBatches
 from ntjax.errors import UserError
 from ntjax.models import heads, mini
 from ntjax.models.heads import HeadConfig
@@ -22,13 +22,13 @@ from ntjax.models.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.published import PUBLISHED, unknown_model
 from ntjax.runs import read_json, save_run, write_json
 from ntjax.scoring import calibrate, reliability, score_outputs, write_predictions
-from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer
+from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer, batch_slots
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.placement import new_member, replicated_sharding
-from ntjax.training.prediction import predict
+from ntjax.training.prediction import predict, validation_scores
 from ntjax.training.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
 from ntjax.training.settings import NOT_OF_DATA, Settings, check
-from ntjax.training.step import Hyperparameters, StepConfig, Trainable
+from ntjax.training.step import Hyperparameters, StepConfig, Trainable, compile_predict
 
 CONFIG_FILE, RESULT_FILE, PREDICTIONS_FILE = "config.json", "test_metrics.json", "predictions.csv"
 RELIABILITY_FILE, SWEEP_FILE = "reliability.json", "sweep.json"
@@ -152,19 +152,25 @@ def record(job: Job) -> dict[str, Any]:
         },
         "classes": list(job.parts.task.outputs),
         "notes": [*job.parts.notes, *([job.model.notice] if job.model.notice else [])],
+        **environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Versions and devices, for the record of a run."""
+    return {
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         "devices": {"platform": jax.default_backend(), "count": jax.local_device_count()},
     }
 
 
-def open_folder(folder: Path, job: Job, resume: bool) -> None:
-    """Begin or re-enter a run folder.
+def open_folder(folder: Path, content: dict[str, Any], resume: bool) -> None:
+    """Begin or re-enter a run folder; `content` is that of `config.json`.
 
     Raises:
         UserError: the folder holds something already and `resume` is off; or the run in it had
             other settings, data or weights.
     """
-    content = record(job)
     path = folder / CONFIG_FILE
     if not resume:
         refuse_occupied(folder)
@@ -264,17 +270,27 @@ def hyperparameters(job: Job) -> Hyperparameters:
     )
 
 
-def member_run(job: Job, folder: Path) -> MemberRun:
-    """What the job's member begins with; its log goes to `folder`."""
-    return MemberRun(
-        new_member(job.step, initial_trainable(job)),
-        hyperparameters(job),
-        job.tokenised["train"],
-        job.tokenised["validation"],
-        folder,
-        job.settings.seed,
-        partial(describe_rows, job.parts.tables["train"]),
-    )
+def member_runs(jobs: Sequence[Job], folders: Sequence[Path]) -> list[MemberRun]:
+    """What the members of jobs begin with; their logs go to `folders`."""
+    made: dict[tuple[int, int], TrainingBatches] = {}
+    runs = []
+    for job, folder in zip(jobs, folders, strict=True):
+        rows, seed = job.tokenised["train"], job.settings.seed
+        if (id(rows), seed) not in made:
+            made[id(rows), seed] = TrainingBatches(
+                rows, job.loop.batch_size, seed, batch_slots(job.loop)
+            )
+        runs.append(
+            MemberRun(
+                new_member(job.step, initial_trainable(job)),
+                hyperparameters(job),
+                made[id(rows), seed],
+                partial(validation_scores, job.step, job.model.params, job.tokenised["validation"]),
+                folder,
+                partial(describe_rows, job.parts.tables["train"]),
+            )
+        )
+    return runs
 
 
 def train(
@@ -290,11 +306,11 @@ def train(
         job.step,
         job.loop,
         job.model.params,
-        [member_run(job, folder) for job, folder in zip(jobs, folders, strict=True)],
+        member_runs(jobs, folders),
         checkpoints,
     )
     return [
-        (fitted, partial(predict, trainer.predict, job.model.params, fitted.trainable))
+        (fitted, partial(predict, compile_predict(job.step), job.model.params, fitted.trainable))
         for fitted in trainer.fit(progress)
     ]
 

@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from ntjax.data.batching import Batch, TokenisedSet, TrainingBatches
+from ntjax.data.batching import Batch
 from ntjax.errors import UserError
-from ntjax.tasks import HIGHER_IS_BETTER, SELECTABLE, evaluate
+from ntjax.tasks import HIGHER_IS_BETTER, SELECTABLE
 from ntjax.training.interruption import Interrupted, Interruption
 from ntjax.training.placement import (
     replaced,
@@ -21,16 +21,16 @@ from ntjax.training.placement import (
     stack,
     take,
 )
-from ntjax.training.prediction import predict
 from ntjax.training.state import Checkpoints, MetricsLog
 from ntjax.training.step import (
     Hyperparameters,
     Member,
     StepConfig,
     Trainable,
-    compile_predict,
     compile_train_step,
 )
+
+Scores = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -71,25 +71,30 @@ class DivergedError(UserError):
         self.failures = failures
 
 
+class BatchSource(Protocol):
+    """The batches to learn from."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of `step` (from 0), of `batch_slots` rows: a function of the step alone."""
+
+
 class MemberRun(NamedTuple):
     """What one member begins with, learns from and is recorded in.
 
     Attributes:
         member: adapter, head and optimiser state before the first step.
         hyperparameters: learning rate, dropout and key.
-        training: rows to learn from.
-        validation: rows that choose the checkpoint.
+        batches: what to learn from; one object for members that see the same rows.
+        evaluate: validation metrics of a state; None if its outputs are not finite.
         folder: where `metrics.jsonl` and `timing.jsonl` are written.
-        seed: of the order of the training rows.
         describe_rows: names training rows in an error message.
     """
 
     member: Member | None
     hyperparameters: Hyperparameters
-    training: TokenisedSet
-    validation: TokenisedSet
+    batches: BatchSource
+    evaluate: Callable[[Trainable], Scores | None]
     folder: Path
-    seed: int = 0
     describe_rows: Callable[[np.ndarray], str] = str
 
 
@@ -159,20 +164,8 @@ class Trainer:
         self.folder = folder
         self.hyperparameters = stack([run.hyperparameters for run in runs])
         self.train_step = compile_train_step(config, len(self.runs))
-        self.predict = compile_predict(config)
-        self.batches = self._training_batches()
         self._logs = [MetricsLog(run.folder) for run in runs]
         self._pending: list[tuple[int, dict[str, jax.Array], list[Batch]]] = []
-
-    def _training_batches(self) -> list[TrainingBatches]:
-        slots = batch_slots(self.loop)
-        # Members that see the same rows in the same order share the work of choosing them.
-        made: dict[tuple[int, int], TrainingBatches] = {}
-        for run in self.runs:
-            key = (id(run.training), run.seed)
-            if key not in made:
-                made[key] = TrainingBatches(run.training, self.loop.batch_size, run.seed, slots)
-        return [made[id(run.training), run.seed] for run in self.runs]
 
     def fit(self, progress: bool = True) -> list[Fitted]:
         """Train from the newest checkpoint in the folder, or from the beginning; to be called once.
@@ -231,9 +224,10 @@ class Trainer:
         ]
 
     def _batches(self, step: int) -> list[Batch]:
-        distinct = {id(batches): batches for batches in self.batches}
+        # Members that see the same rows in the same order share the work of choosing them.
+        distinct = {id(run.batches): run.batches for run in self.runs}
         made = {key: batches.batch(step) for key, batches in distinct.items()}
-        return [made[id(batches)] for batches in self.batches]
+        return [made[id(run.batches)] for run in self.runs]
 
     def _step(
         self, state: _State, at: _Position, batches: list[Batch]
@@ -271,15 +265,10 @@ class Trainer:
         self._raise_if_all_failed(at)
         return lines
 
-    def _evaluate(self, state: _State, number: int) -> dict[str, float | None] | None:
+    def _evaluate(self, state: _State, number: int) -> Scores | None:
         """The validation metrics of one member; None if its outputs are not finite."""
-        trainable = take(state.member.trainable, number, len(self.runs))
-        validation = self.runs[number].validation
-        outputs = predict(self.predict, self.params, trainable, validation)
-        if not np.isfinite(outputs).all():
-            return None
-        scores = evaluate(outputs, validation.labels, self.config.task)
-        return {f"validation_{name}": value for name, value in scores.items()}
+        scores = self.runs[number].evaluate(take(state.member.trainable, number, len(self.runs)))
+        return scores and {f"validation_{name}": value for name, value in scores.items()}
 
     def _log(self, at: _Position, lines: dict[int, dict[str, Any]], seconds: float) -> None:
         for number, line in lines.items():

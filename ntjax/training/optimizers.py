@@ -16,7 +16,8 @@ SCHEDULES = ("linear", "cosine", "inverse-sqrt")
 class OptimizerConfig:
     """Everything about the optimiser but the peak learning rate, which members may differ in.
 
-    `gradient_clip` bounds the global norm of the gradient; 0 switches it off.
+    `gradient_clip` bounds the global norm of the gradient; 0 switches it off. `warmup_from` is the
+    share of the peak at which the warm-up begins.
     """
 
     steps: int
@@ -24,6 +25,7 @@ class OptimizerConfig:
     warmup_steps: int = 0
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
+    warmup_from: float = 0.0
 
     def __post_init__(self):
         if self.schedule not in SCHEDULES:
@@ -38,8 +40,8 @@ class OptimizerConfig:
 def schedule_factor(config: OptimizerConfig, step: jax.Array) -> jax.Array:
     """The share of the peak learning rate at `step` (from 0).
 
-    After a linear warm-up from 0: linear or half-cosine decay that reaches 0 after the last step,
-    or √(warm-up / step), the Nucleotide Transformer's pre-training schedule.
+    After a linear warm-up, from 0 unless told otherwise: linear or half-cosine decay that reaches
+    0 after the last step, or √(warm-up / step), the Nucleotide Transformer's pre-training schedule.
     """
     warmup, steps = config.warmup_steps, config.steps
     match config.schedule:
@@ -54,7 +56,8 @@ def schedule_factor(config: OptimizerConfig, step: jax.Array) -> jax.Array:
                 return jnp.sqrt(begin / jnp.maximum(count + warmup, begin))
 
     if warmup:
-        decay = optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup), decay], [warmup])
+        rise = optax.linear_schedule(config.warmup_from, 1.0, warmup)
+        decay = optax.join_schedules([rise, decay], [warmup])
     return decay(step)
 
 

@@ -69,13 +69,12 @@ def _replaced(population: Any, source: Any, number: jax.Array) -> Any:
 
 def spread(batch: Batch, accumulation: int) -> DeviceBatch:
     """[rows] -> [devices, accumulation, rows / both]; the batch's size must be a multiple."""
-    shape = (len(jax.local_devices()), accumulation, -1)
     slots = np.arange(len(batch.rows), dtype=np.int32)
-    return DeviceBatch(
-        batch.tokens.reshape(*shape, batch.tokens.shape[1]),
-        batch.labels.reshape(*shape[:2], -1, *batch.labels.shape[1:]),
-        batch.weights.reshape(shape),
-        slots.reshape(shape),
+    whole = DeviceBatch(batch.tokens, batch.labels, batch.weights, slots, batch.positions)
+    devices = len(jax.local_devices())
+    rows = len(batch.rows) // (devices * accumulation)
+    return jax.tree.map(
+        lambda array: array.reshape(devices, accumulation, rows, *array.shape[1:]), whole
     )
 
 
@@ -89,7 +88,7 @@ def spread_population(batches: Sequence[Batch], accumulation: int) -> DeviceBatc
         return parts[0]
     longest = max(part.tokens.shape[-1] for part in parts)
     parts = [part._replace(tokens=_padded(part.tokens, longest)) for part in parts]
-    return DeviceBatch(*(np.stack(field, axis=1) for field in zip(*parts, strict=True)))
+    return jax.tree.map(lambda *arrays: np.stack(arrays, axis=1), *parts)
 
 
 def _padded(tokens: np.ndarray, length: int) -> np.ndarray:

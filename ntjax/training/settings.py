@@ -4,6 +4,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -254,16 +255,31 @@ def _described(hint: Any) -> str:
     return names.get(hint, "left out")
 
 
-def differing(given: Settings, own: Settings) -> list[str]:
-    """Names of settings that were given explicitly and are not a run's own.
+def differing(given: Any, own: Any) -> list[str]:
+    """Names of settings (of one dataclass) that were given explicitly and are not a run's own.
 
     A value equal to the default counts as not given.
     """
     return [
         field.name
-        for field in fields(Settings)
+        for field in fields(given)
         if getattr(given, field.name) not in (field.default, getattr(own, field.name))
     ]
+
+
+def refuse_differing(folder: Path, given: Any, own: Any) -> None:
+    """Refuse to resume a run with settings that are not its own.
+
+    Raises:
+        UserError: names the options, and what the run was begun with.
+    """
+    if changed := differing(given, own):
+        wanted = ", ".join(f"{option(name)} {getattr(given, name)}" for name in changed)
+        had = ", ".join(f"{option(name)} {getattr(own, name)}" for name in changed)
+        raise UserError(
+            f"{folder}: cannot resume with {wanted}: the run was begun with {had}; leave it out, "
+            "or begin a new run in another --out"
+        )
 
 
 def from_saved(saved: Any) -> Settings:

@@ -54,12 +54,15 @@ class DeviceBatch(NamedTuple):
         labels: int32 [accumulation, rows], or float32 with the labels of a row as a last axis.
         weights: float32 [accumulation, rows], 0 for slots that hold no row of their own.
         slots: int32 [accumulation, rows], place in the whole batch; names the dropout key.
+        positions: int32 [accumulation, rows, chosen], the tokens a language model is to predict;
+            labels and weights then have that shape too.
     """
 
     tokens: jax.Array
     labels: jax.Array
     weights: jax.Array
     slots: jax.Array
+    positions: jax.Array | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class StepConfig:
 
 
 def cross_entropy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Negative log-likelihood [rows] from logits [rows, classes]."""
+    """Negative log-likelihood [...] from logits [..., classes]."""
     return optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
 
 
@@ -101,6 +104,7 @@ LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "classification": cross_entropy,
     "multilabel": label_cross_entropy,
     "regression": squared_error,
+    "masked": cross_entropy,
 }
 
 
@@ -127,6 +131,40 @@ def head_outputs(
     return heads.apply(config.head, trainable.head, result[f"embeddings_{last}"], tokens)
 
 
+def masked_logits(
+    config: StepConfig,
+    params: Any,
+    trainable: Trainable,
+    tokens: jax.Array,
+    positions: jax.Array,
+    dropout: Dropout | None = None,
+) -> jax.Array:
+    """The language model's logits [rows, chosen, vocabulary] at positions [rows, chosen]."""
+    return forward(
+        config.model,
+        config.dtype,
+        params,
+        tokens,
+        trainable.adapter,
+        dropout,
+        positions=positions,
+        rematerialise=config.rematerialise,
+    )["logits"]
+
+
+def masked_scores(
+    config: StepConfig,
+    params: Any,
+    trainable: Trainable,
+    tokens: jax.Array,
+    positions: jax.Array,
+    targets: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Loss in nats and whether the likeliest token is the true one, both [rows, chosen]."""
+    logits = masked_logits(config, params, trainable, tokens, positions)
+    return cross_entropy(logits, targets), logits.argmax(axis=-1) == targets
+
+
 def summed_gradients(
     config: StepConfig,
     params: Any,
@@ -143,7 +181,10 @@ def summed_gradients(
         if config.use_dropout:
             keys = jax.vmap(partial(jax.random.fold_in, step_key))(rows.slots)
             dropout = Dropout(hyperparameters.dropout, keys)
-        outputs = head_outputs(config, params, trainable, rows.tokens, dropout)
+        if rows.positions is None:
+            outputs = head_outputs(config, params, trainable, rows.tokens, dropout)
+        else:
+            outputs = masked_logits(config, params, trainable, rows.tokens, rows.positions, dropout)
         return jnp.sum(rows.weights * LOSSES[config.task](outputs, rows.labels))
 
     def accumulate(sums: Any, rows: DeviceBatch) -> tuple[Any, None]:
@@ -221,6 +262,15 @@ def compile_train_step(
 def compile_predict(config: StepConfig) -> Callable:
     """`predict(params, trainable, tokens [devices, rows, tokens])` -> [devices, rows, outputs]."""
     mapped = jax.pmap(partial(head_outputs, config), axis_name=DEVICES, in_axes=(None, None, 0))
+    return _without_widened_weights(mapped, config)
+
+
+@lru_cache(maxsize=64)
+def compile_masked_scores(config: StepConfig) -> Callable:
+    """`masked_scores` of arrays [devices, rows, ...]."""
+    mapped = jax.pmap(
+        partial(masked_scores, config), axis_name=DEVICES, in_axes=(None, None, 0, 0, 0)
+    )
     return _without_widened_weights(mapped, config)
 
 

@@ -26,6 +26,7 @@ from ntjax.training.finetuning import (
     make_folder,
     open_folder,
     prepare,
+    record,
     recorded_revision,
     train,
 )
@@ -135,7 +136,7 @@ def reopen(folder: Path) -> Sweep:
 
 def _opened(sweep: Sweep, begun: Sequence[str]) -> Sweep:
     for name, job in sweep.jobs.items():
-        open_folder(sweep.member_folder(name), job, resume=name in begun)
+        open_folder(sweep.member_folder(name), record(job), resume=name in begun)
     return sweep
 
 

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tiny import hyperparameters, named, parameters, problem, step_config, trainable
+from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
 
 from ntjax import command_line
-from ntjax.training.loop import LoopConfig, MemberRun, Trainer
+from ntjax.training.loop import LoopConfig, Trainer
 from ntjax.training.placement import new_member
 
 STEPS = 60
@@ -21,7 +21,8 @@ def main():
     folder = Path(sys.argv[1])
     config, params = step_config(use_dropout=True), parameters()
     member = new_member(config, trainable("lora", params))
-    one = MemberRun(member, hyperparameters(), problem(), problem(16, seed=1), folder)
+    rows, unseen = problem(), problem(16, seed=1)
+    one = labelled_run(config, LOOP, params, member, hyperparameters(), rows, unseen, folder)
     [fitted] = Trainer(config, LOOP, params, [one], folder).fit(progress=False)
     np.savez(folder / "best.npz", step=fitted.step, **named(fitted.trainable))
 

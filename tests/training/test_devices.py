@@ -76,3 +76,21 @@ def test_gradients_of_all_weights(results):
         for name, leaf in leaves.items():
             distance = np.linalg.norm(leaf - reference[name])
             assert distance < 1e-5 * norm, f"{name}: {count} devices, {accumulation} passes"
+
+
+@pytest.mark.slow
+def test_masked_language_model_gradients(results):
+    """One large batch, accumulated passes, many devices: the same masks, the same mean."""
+    (_, _, reference), *others = runs_of(results, "masked")
+    assert [run[:2] for run in others] == [(1, 3), (2, 2), (8, 1)]
+    exact = ("tokens", "positions", "weight")
+    gradients = {name: leaf for name, leaf in reference.items() if name not in (*exact, "loss")}
+    norm = np.sqrt(sum(np.square(leaf).sum() for leaf in gradients.values()))
+    assert norm > 0
+    for count, accumulation, leaves in others:
+        where = f"{count} devices, {accumulation} passes"
+        for name in exact:
+            np.testing.assert_array_equal(leaves[name], reference[name], err_msg=where)
+        assert leaves["loss"] == pytest.approx(reference["loss"], rel=1e-5)
+        for name, leaf in gradients.items():
+            assert np.linalg.norm(leaves[name] - leaf) < 1e-5 * norm, f"{name}: {where}"

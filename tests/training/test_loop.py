@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import log_loss, matthews_corrcoef
-from tiny import hyperparameters, named, parameters, problem, step_config, trainable
+from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
 
 from ntjax.data.batching import TokenisedSet, TrainingBatches
 from ntjax.errors import UserError
 from ntjax.tasks import evaluate
 from ntjax.training import prediction
 from ntjax.training.interruption import Interruption
-from ntjax.training.loop import LoopConfig, MemberRun, Trainer
+from ntjax.training.loop import LoopConfig, Trainer
 from ntjax.training.placement import new_member
 from ntjax.training.prediction import predict
 from ntjax.training.step import compile_predict, compile_train_step, head_outputs
@@ -44,9 +44,9 @@ def train(params, compiled, tmp_path):
         config = LoopConfig(**(defaults | options))
         member = new_member(CONFIG, start or trainable("ia3", params))
         rates = hyperparameters(learning_rate)
-        one = MemberRun(member, rates, TRAINING, validation, tmp_path)
+        one = labelled_run(CONFIG, config, params, member, rates, TRAINING, validation, tmp_path)
         trainer = Trainer(CONFIG, config, params, [one], tmp_path)
-        trainer.train_step, trainer.predict = compiled
+        trainer.train_step = compiled[0]
         [fitted] = trainer.fit(progress=False)
         return fitted
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tiny import hyperparameters, named, parameters, problem, step_config, trainable
+from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
 
-from ntjax.training.loop import DivergedError, LoopConfig, MemberRun, Trainer
+from ntjax.training.loop import DivergedError, LoopConfig, Trainer
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.placement import new_member, spread_population, stack, take
 
@@ -39,7 +39,9 @@ def member_runs(kind, params, folder, config=CONFIG):
         rows = problem(40, seed=seed, lengths=lengths)
         member = new_member(config, trainable(kind, params, seed=seed))
         numbers = hyperparameters(slower * rate, dropout, seed)
-        runs.append(MemberRun(member, numbers, rows, VALIDATION, own, seed))
+        runs.append(
+            labelled_run(config, LOOP, params, member, numbers, rows, VALIDATION, own, seed)
+        )
     return runs
 
 

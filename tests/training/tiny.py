@@ -4,6 +4,7 @@ Weights and starts are drawn with NumPy: JAX would compile every draw, in every 
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,9 +16,11 @@ from ntjax.data.batching import Batch, TokenisedSet, TrainingBatches, make_batch
 from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
 from ntjax.models.heads import HeadConfig
+from ntjax.training.loop import LoopConfig, MemberRun, batch_slots
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.placement import replicated_sharding
-from ntjax.training.step import Hyperparameters, StepConfig, Trainable
+from ntjax.training.prediction import validation_scores
+from ntjax.training.step import Hyperparameters, Member, StepConfig, Trainable
 
 PAD, CLS, FIRST_KMER = 1, 3, 6
 MODEL = TransformerConfig(
@@ -113,3 +116,20 @@ def named(tree: Any) -> dict[str, np.ndarray]:
     """Leaves by path, on the host."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path): np.array(leaf) for path, leaf in leaves}
+
+
+def labelled_run(
+    config: StepConfig,
+    loop: LoopConfig,
+    params: Any,
+    member: Member,
+    numbers: Hyperparameters,
+    training: TokenisedSet,
+    validation: TokenisedSet,
+    folder: Path,
+    seed: int = 0,
+) -> MemberRun:
+    """A member that learns from one set of sequences and is chosen by another."""
+    batches = TrainingBatches(training, loop.batch_size, seed, batch_slots(loop))
+    evaluate = partial(validation_scores, config, params, validation)
+    return MemberRun(member, numbers, batches, evaluate, folder)

@@ -1,0 +1,127 @@
+"""The rows of the pre-training study: two tasks, their phase-shifted copies, and more context.
+
+`ecoli_promoters`: promoters against random letters, as published, cleaned. `genomic`: promoters of
+K-12 against windows of the same genome with as many G and C, none near a known start site, split
+by blocks of the genome. `genomic, 281 letters`: the same with 100 letters more at each side.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ntjax.checkpoints.atomic import written_atomically
+from ntjax.data.datasets import DATA_FOLDER_VARIABLE, load_dataset
+from ntjax.data.genomes import open_genome
+from ntjax.data.promoter_windows import (
+    Located,
+    NegativeOptions,
+    against_genomic_windows,
+    locate,
+    window_letters,
+)
+from ntjax.data.tables import SequenceTable, read_table
+from ntjax.errors import UserError
+
+CONTEXT = 100
+FRAMES = 6
+PROMOTERS, GENOMIC = "ecoli_promoters", "genomic"
+WITH_CONTEXT = f"genomic, {window_letters(CONTEXT)} letters"
+_GENOME = "genomes/ecoli_k12_mg1655.fna.gz"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows to learn: what `ntjax.finetune` calls train, validation and test."""
+
+    name: str
+    train: str
+    validation: str | None = None
+    test: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def find_genome(path: Path | None) -> Path:
+    """The genome of *E. coli* K-12 (NC_000913.3).
+
+    Raises:
+        UserError: no path is given, and `NTJAX_DATA_DIR` is not set.
+    """
+    if path:
+        return path
+    if folder := os.environ.get(DATA_FOLDER_VARIABLE):
+        return Path(folder) / _GENOME
+    raise UserError(
+        f"give --genome FILE: E. coli K-12 (NC_000913.3), or set {DATA_FOLDER_VARIABLE}"
+    )
+
+
+def promoters_of(table: SequenceTable) -> list[str]:
+    """Its rows of label 1."""
+    rows = zip(table.sequences, table.labels, strict=True)
+    return [sequence for sequence, label in rows if label == "1"]
+
+
+def known_promoters(genome: Path) -> Located:
+    """Where all promoters of the published files lie in the genome."""
+    splits = load_dataset(PROMOTERS, "published")
+    both = (*promoters_of(splits.train), *promoters_of(splits.test))
+    return locate(open_genome(genome), list(dict.fromkeys(both)))
+
+
+def tasks(folder: Path, genome: Path) -> dict[str, Task]:
+    """The tasks by name; files that are not there yet are written to `folder`."""
+    known = known_promoters(genome)
+    found = against_genomic_windows(known.unique, known.start_sites, NegativeOptions(room=CONTEXT))
+    notes = (f"{known.described()}; promoters of unique sequence are used", *found.notes)
+    made = {PROMOTERS: Task(PROMOTERS, PROMOTERS)}
+    for name, context in ((GENOMIC, 0), (WITH_CONTEXT, CONTEXT)):
+        files = [folder / name / f"{part}.csv" for part in ("train", "validation", "test")]
+        for path in files:
+            write_table(path, found.parts[path.stem].table(context))
+        made[name] = Task(name, *map(str, files), notes)
+    return made
+
+
+def in_six_frames(task: Task, folder: Path) -> Task:
+    """The task with each training row six times, without its first 0 to 5 letters."""
+    if task.train == PROMOTERS:
+        splits = load_dataset(PROMOTERS)
+        train, test = splits.train, str(folder / "test.csv")
+        write_table(Path(test), splits.test)
+    else:
+        train, test = read_table(task.train), task.test
+    path = folder / "train.csv"
+    copies = [row for row in range(len(train)) for _ in range(FRAMES)]
+    repeated = train.take(copies)
+    write_table(
+        path,
+        SequenceTable(
+            names=repeated.names,
+            sequences=tuple(
+                text[number % FRAMES :] for number, text in enumerate(repeated.sequences)
+            ),
+            labels=repeated.labels,
+            source=repeated.source,
+            rows=repeated.rows,
+        ),
+    )
+    return Task(task.name, str(path), task.validation, test)
+
+
+def frames(sequences: Sequence[str]) -> list[list[str]]:
+    """The sequences without their first 0, 1, ... 5 letters."""
+    return [[text[drop:] for text in sequences] for drop in range(FRAMES)]
+
+
+def write_table(path: Path, table: SequenceTable) -> None:
+    """`name,sequence,label`, unless the file is there."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {"name": table.names, "sequence": table.sequences, "label": table.labels}
+    data = pd.DataFrame(columns).to_csv(index=False).encode()
+    with written_atomically(path, len(data)) as file:
+        file.write(data)

@@ -1,0 +1,67 @@
+"""Blocks of genomes that are kept out of training, to choose the checkpoint and to report with."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from ntjax.data.genome_windows import Region
+from ntjax.data.genomes import Genome
+
+
+def split_blocks(
+    genome: Genome, fractions: Mapping[str, float], block_letters: int, seed: int
+) -> dict[str, Region]:
+    """A genome in parts made of whole blocks, each part a region.
+
+    Every contig is cut into blocks of `block_letters`; which part a block goes to is drawn from
+    the seed, the contig's name and the block's number, so that neither other genomes nor the
+    order of files change it.
+
+    Arguments:
+        fractions: share of the blocks of the parts besides `train`, which gets the rest.
+    """
+    parts: dict[str, list[np.ndarray]] = {part: [] for part in ("train", *fractions)}
+    for contig in genome.contigs:
+        edges = np.arange(contig.start, contig.end, block_letters)
+        draws = _draws(contig.name, len(edges), seed)
+        bounds = np.cumsum([0.0, *fractions.values()])
+        for number, part in enumerate((*fractions, "train")):
+            upper = bounds[number + 1] if part != "train" else 1.0
+            chosen = edges[(draws >= bounds[number]) & (draws < upper)]
+            ends = np.minimum(chosen + block_letters, contig.end)
+            parts[part].append(np.stack([chosen, ends], axis=1))
+    return {
+        part: Region(genome, intersection(genome.stretches, joined(np.concatenate(blocks))))
+        for part, blocks in parts.items()
+    }
+
+
+def _draws(name: str, count: int, seed: int) -> np.ndarray:
+    digest = hashlib.sha256(name.encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(digest, np.uint32)]).random(count)
+
+
+def joined(intervals: np.ndarray) -> np.ndarray:
+    """Sorted intervals [n, 2], those that touch made one.
+
+    Two contigs may touch in a store; the intersection with its stretches parts them again.
+    """
+    intervals = intervals[np.argsort(intervals[:, 0])]
+    if not len(intervals):
+        return intervals
+    begins = np.concatenate([[True], intervals[1:, 0] > intervals[:-1, 1]])
+    ends = np.concatenate([begins[1:], [True]])
+    return np.stack([intervals[begins, 0], intervals[ends, 1]], axis=1)
+
+
+def intersection(stretches: np.ndarray, intervals: np.ndarray) -> np.ndarray:
+    """What two lists of sorted, disjoint intervals have in common, int64 [n, 2]."""
+    first = np.searchsorted(stretches[:, 1], intervals[:, 0], side="right")
+    behind = np.searchsorted(stretches[:, 0], intervals[:, 1], side="left")
+    common = [
+        (max(begin, int(stretches[number, 0])), min(end, int(stretches[number, 1])))
+        for (begin, end), low, high in zip(intervals.tolist(), first, behind, strict=True)
+        for number in range(low, high)
+    ]
+    return np.array(common, np.int64).reshape(-1, 2)

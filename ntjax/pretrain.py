@@ -1,0 +1,102 @@
+"""Train a Nucleotide Transformer on genomes, from the start or from its published weights.
+
+python -m ntjax.pretrain --genomes mine.fna.gz --model 50M_multi_species_v2     # go on with one
+python -m ntjax.pretrain --genomes a.fna.gz b.fna.gz --model hyperparams.json   # begin a small one
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ntjax import command_line
+from ntjax.errors import UserError
+from ntjax.result_tables import print_held_out
+from ntjax.runs import read_json, write_json
+from ntjax.training import pretraining
+from ntjax.training.finetuning import CONFIG_FILE, open_folder, refuse_occupied
+from ntjax.training.pretrain_settings import PretrainSettings, complete, from_saved
+from ntjax.training.settings import refuse_differing
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `python -m ntjax.pretrain`."""
+
+    settings: Annotated[PretrainSettings, tyro.conf.arg(name="")] = field(
+        default_factory=PretrainSettings
+    )
+    out: Path | None = None
+    """Folder for the results; it must be empty."""
+    resume: bool = False
+    """Go on with the run in --out, with the settings it was begun with."""
+    progress: bool = True
+    """Show progress bars."""
+
+
+def main() -> None:
+    """The command."""
+    command_line.run(lambda: pretrain(command_line.parse(Options, "ntjax.pretrain", __doc__)))
+
+
+def pretrain(options: Options) -> dict[str, Any]:
+    """Run the command; returns what it reached on held-out sequence.
+
+    Raises:
+        UserError: bad input.
+        Interrupted: stopped by a signal, with its state saved.
+    """
+    if options.out is None:
+        raise UserError("--out FOLDER is missing: where the weights are to go")
+    settings = _settings(options)
+    job = pretraining.prepare(settings)
+    open_folder(options.out, pretraining.record(job), options.resume)
+    _print_job(job)
+    began = time.perf_counter()
+    fitted = pretraining.train(job, options.out, options.progress)
+    print(
+        f"trained in {time.perf_counter() - began:.0f} s; best step {fitted.step} (validation loss "
+        f"{fitted.value:.3f} nats a token)",
+        flush=True,
+    )
+    pretraining.save(job, fitted.trainable, options.out)
+    result = pretraining.report(job, fitted.trainable)
+    write_json(options.out / pretraining.REPORT_FILE, result)
+    print_held_out(result)
+    print(f"weights: {options.out}")
+    return result
+
+
+def _settings(options: Options) -> PretrainSettings:
+    if not options.resume:
+        refuse_occupied(options.out)
+        return complete(options.settings)[0]
+    path = options.out / CONFIG_FILE
+    saved = read_json(path)
+    try:
+        own = complete(from_saved(saved.get("settings") if isinstance(saved, dict) else None))[0]
+    except UserError as error:
+        raise UserError(f"{path}: {error}; restore the file, or begin in another --out") from None
+    refuse_differing(options.out, options.settings, own)
+    return own
+
+
+def _print_job(job: pretraining.PretrainJob) -> None:
+    letters = {
+        part: sum(region.letters for region in parts) for part, parts in job.data.parts.items()
+    }
+    print(
+        f"{job.model.name}: {sum(w.size for w in _leaves(job.model.params)):,} parameters; "
+        + ", ".join(f"{part} {count:,} nucleotides" for part, count in letters.items()),
+        flush=True,
+    )
+
+
+def _leaves(params: dict[str, dict[str, Any]]) -> list[Any]:
+    return [leaf for module in params.values() for leaf in module.values()]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What a pre-trained model reached on sequence that training did not hold, beside baselines."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ntjax.baselines.markov import MarkovModel, UnigramModel, choose_order
+from ntjax.data.genome_windows import Region
+from ntjax.data.shared_sequence import windows_seen_in_training
+from ntjax.data.tokenizer import Tokenizer
+from ntjax.errors import UserError
+from ntjax.masked_evaluation import (
+    EvaluationSet,
+    baseline_scores,
+    cut_windows,
+    masked_metrics,
+    masked_windows,
+)
+from ntjax.training.prediction import masked_losses
+from ntjax.training.step import StepConfig, Trainable
+
+# Of the Markov models that are tried: letters before the one that is guessed.
+ORDERS = range(10)
+MOST_WINDOWS = 1000
+
+
+class HeldOut(NamedTuple):
+    """Windows to report with.
+
+    Attributes:
+        windows: to be guessed.
+        candidates: windows looked at.
+        seen: those of them that share a stretch with the training genomes and were left out.
+    """
+
+    windows: EvaluationSet
+    candidates: int
+    seen: int
+
+
+def held_out_windows(
+    regions: Sequence[Region],
+    training: Sequence[Region],
+    tokenizer: Tokenizer,
+    tokens: int,
+    seed: int,
+    most: int = MOST_WINDOWS,
+) -> HeldOut | None:
+    """Windows of regions whose sequence does not occur in training; None if there are none.
+
+    Arguments:
+        tokens: of a window, `<cls>` included.
+        most: windows to look at.
+    """
+    letters = tokenizer.k * (tokens - 1)
+    windows, group = cut_windows(regions, letters, most, seed)
+    seen = windows_seen_in_training(windows, training)
+    try:
+        rows = masked_windows(windows[~seen], group[~seen], tokenizer, seed)
+    except UserError:
+        return None
+    return HeldOut(rows, len(windows), int(seen.sum()))
+
+
+def baselines(
+    training: Sequence[Region], validation: EvaluationSet
+) -> dict[str, UnigramModel | MarkovModel]:
+    """The two models of DNA that know no context, and none beyond a few letters."""
+    kmers = validation.masked_kmers(max(ORDERS))
+    markov = choose_order(training, kmers, ORDERS)
+    unigram = UnigramModel.fit(training, validation.k)
+    return {"unigram": unigram, f"Markov, order {markov.order}": markov}
+
+
+def report(
+    config: StepConfig,
+    trainable: Trainable,
+    others: Mapping[str, UnigramModel | MarkovModel],
+    held_out: HeldOut,
+    seed: int,
+) -> dict[str, Any]:
+    """Metrics of the model and of the baselines on the same masked k-mers.
+
+    `difference` is the model's loss minus that of each baseline, with the interval of the
+    difference: below 0 the model is better.
+    """
+    rows = held_out.windows
+    scores = {"model": masked_losses(config, trainable, rows)} | {
+        name: baseline_scores(model, rows) for name, model in others.items()
+    }
+    metrics = {
+        name: masked_metrics(*score, rows.group, rows.k, seed=seed)
+        for name, score in scores.items()
+    }
+    own, guesses = scores["model"]
+    differences = {
+        name: masked_metrics(own - scores[name][0], guesses, rows.group, rows.k, seed=seed)["loss"]
+        for name in others
+    }
+    return {
+        "windows": len(rows.tokens),
+        "candidates": held_out.candidates,
+        "left_out_as_seen": held_out.seen,
+        "metrics": metrics,
+        "difference": differences,
+    }

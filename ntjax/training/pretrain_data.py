@@ -1,0 +1,90 @@
+"""What a pre-training run learns from: sources of windows, and the parts that are held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ntjax.data.genome_store import Genome
+from ntjax.data.genome_tables import GenomeTable, parse_class_weights, read_genome_table
+from ntjax.data.genome_windows import Region, WindowSource
+from ntjax.data.genomes import open_genome
+from ntjax.data.haplotypes import open_haplotypes
+from ntjax.data.held_out import intersection, split_blocks
+from ntjax.data.reference_windows import open_reference_windows
+from ntjax.data.regions import whole_genome
+from ntjax.errors import UserError
+from ntjax.training.pretrain_settings import PretrainSettings
+
+_TABLE_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
+
+@dataclass(frozen=True)
+class PretrainData:
+    """Genomes in parts.
+
+    Attributes:
+        parts: 'train', 'validation' and 'test', each a region of every genome.
+        sources: what windows are drawn from.
+        shares: probability of each source; None for in proportion to its windows.
+        held_out: whole genomes to report with.
+        notes: what a reader of the result has to know.
+    """
+
+    parts: dict[str, list[Region]]
+    sources: Sequence[WindowSource]
+    shares: np.ndarray | None
+    held_out: list[Region]
+    notes: tuple[str, ...] = ()
+
+
+def read_data(settings: PretrainSettings) -> PretrainData:
+    """Index what the settings name and split it in blocks.
+
+    Raises:
+        UserError: a file is unusable, or options do not go together.
+    """
+    genomes, table = _genomes(settings)
+    fractions = {"validation": settings.validation_fraction, "test": settings.test_fraction}
+    parts: dict[str, list[Region]] = {"train": [], "validation": [], "test": []}
+    for genome in genomes:
+        split = split_blocks(genome, fractions, settings.block_letters, settings.seed)
+        for part, region in split.items():
+            parts[part].append(region)
+    shares = None
+    if table is not None:
+        letters = [region.letters for region in parts["train"]]
+        shares = table.shares(letters, parse_class_weights(settings.class_weights))
+    held_out = [whole_genome(open_genome(path)) for path in settings.held_out_genomes]
+    sources, notes = _sources(settings, genomes, parts["train"])
+    return PretrainData(parts, sources, shares, held_out, notes)
+
+
+def _genomes(settings: PretrainSettings) -> tuple[list[Genome], GenomeTable | None]:
+    if bool(settings.genomes) == bool(settings.genome_table):
+        raise UserError(
+            "give either --genomes with one or more FASTA files to train on, or --genome-table"
+        )
+    if settings.genome_table is None:
+        if settings.class_weights or settings.exclude_classes:
+            raise UserError("--class-weights and --exclude-classes go with --genome-table")
+        return [_open(path) for path in settings.genomes], None
+    table = read_genome_table(settings.genome_table, settings.exclude_classes)
+    return list(table.genomes), table
+
+
+def _open(path: str) -> Genome:
+    is_table = path.lower().endswith(_TABLE_ENDINGS)
+    return open_reference_windows(path) if is_table else open_genome(path)
+
+
+def _sources(
+    settings: PretrainSettings, genomes: Sequence[Genome], training: list[Region]
+) -> tuple[Sequence[WindowSource], tuple[str, ...]]:
+    if settings.variants is None:
+        return training, ()
+    if len(genomes) != 1:
+        raise UserError("--variants goes with one reference: give a single file as --genomes")
+    haplotypes = open_haplotypes(genomes[0], settings.variants)
+    learnt = intersection(training[0].stretches, haplotypes.stretches)
+    return [replace(haplotypes, stretches=learnt)], haplotypes.notes

@@ -1,0 +1,168 @@
+"""The settings of a pre-training run: what a user gave, and what the recipe says for the rest."""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from ntjax.errors import UserError
+from ntjax.models import mini
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # A small model on one machine.
+    "small": {
+        "window_tokens": 128,
+        "tokens_per_update": 4096,
+        "steps": 4000,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_steps": 200,
+        "warmup_from": 0.0,
+        "weight_decay": 0.01,
+        "gradient_clip": 1.0,
+    },
+    # The Nucleotide Transformer's, as the paper's slides give it.
+    "paper": {
+        "window_tokens": 1000,
+        "tokens_per_update": 1_000_000,
+        "steps": 300_000,
+        "learning_rate": 1e-4,
+        "schedule": "inverse-sqrt",
+        "warmup_steps": 16_000,
+        "warmup_from": 0.5,
+        "weight_decay": 0.0,
+        "gradient_clip": 0.0,
+    },
+}
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """All that decides a run's result. None stands for 'as the recipe says'."""
+
+    genomes: tuple[str, ...] = ()
+    """FASTA files, plain or gzip-compressed, or tables of windows with a column 'sequence' (CSV,
+    the layout of the published training sets); drawn from in proportion to their length."""
+    genome_table: str | None = None
+    """In place of --genomes: a CSV or TSV file with the columns path, class and, if wanted, weight,
+    a genome in each row."""
+    class_weights: tuple[str, ...] = ()
+    """How often each class of --genome-table is drawn: bacteria=2 fungi=1; 1 where none is given.
+    Without any, genomes are drawn in proportion to their length."""
+    exclude_classes: tuple[str, ...] = ()
+    """Classes of --genome-table that are left out."""
+    variants: str | None = None
+    """A VCF file with phased genotypes on the one genome that --genomes names: windows are drawn
+    from the haplotypes of its samples."""
+    model: str = mini.NAME
+    """Where to begin: a published name, 'mini' or a folder of weights goes on with those; a
+    hyperparams.json in the official format begins with random weights."""
+    held_out_genomes: tuple[str, ...] = ()
+    """FASTA files of whole genomes to report with, never trained on."""
+    recipe: Literal["small", "paper"] = "small"
+    """Where the options below come from unless given: 'small' for a small model on one machine,
+    'paper' for the Nucleotide Transformer's own (a million tokens an update)."""
+    window_tokens: int | None = None
+    """Tokens of a window, <cls> included. small: 128, paper: 1000."""
+    tokens_per_update: int | None = None
+    """Tokens of an optimiser step, over all devices and passes. small: 4096, paper: 1,000,000."""
+    steps: int | None = None
+    """Optimiser steps. small: 4000, paper: 300,000."""
+    learning_rate: float | None = None
+    """Peak learning rate. small: 2e-3, paper: 1e-4."""
+    schedule: Literal["linear", "cosine", "inverse-sqrt"] | None = None
+    """Decay after the warm-up. small: cosine, paper: inverse-sqrt."""
+    warmup_steps: int | None = None
+    """Steps of linear warm-up. small: 200, paper: 16,000."""
+    warmup_from: float | None = None
+    """Share of the peak learning rate that the warm-up begins with. small: 0, paper: 0.5."""
+    weight_decay: float | None = None
+    """AdamW's decoupled weight decay of matrices. small: 0.01, paper: 0."""
+    gradient_clip: float | None = None
+    """Largest global norm of the gradient; 0 for none. small: 1, paper: 0."""
+    masking: Literal["80/10/10", "80/0/20", "80/20/0"] = "80/10/10"
+    """What becomes of the chosen tokens: percent <mask>, another k-mer, left as they are. The
+    sources disagree: for the multi-species model the promoter report says 80/10/10, for the others
+    80/0/20; the paper's slides say 80/20/0 for all."""
+    masked_share: float = 0.15
+    """Share of the tokens that are chosen."""
+    initial_kmers: Literal["letters", "independent"] = "letters"
+    """Random weights only: vectors of k-mers begin as sums of their letters', or each on its own
+    (as published)."""
+    tokens_per_pass: int = 32_768
+    """Most tokens of one pass of one device; an update takes as many passes as it needs."""
+    block_letters: int = 50_000
+    """Length of the blocks of the genomes that are kept apart for validation and test."""
+    validation_fraction: float = 0.02
+    """Share of the blocks that chooses the checkpoint."""
+    test_fraction: float = 0.03
+    """Share of the blocks that is kept apart for the report."""
+    evaluate_every: int = 250
+    """Steps between evaluations; each writes a checkpoint."""
+    seed: int = 0
+    """Of everything random: blocks, initial values, windows, masks."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the computation; trained parameters are float32 in both."""
+    rematerialise: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+
+def complete(settings: PretrainSettings) -> tuple[PretrainSettings, dict[str, Any]]:
+    """Fill in what was left open; returns the settings and what the recipe said.
+
+    Raises:
+        UserError: a value that no run can use.
+    """
+    recipe = RECIPES[settings.recipe]
+    given = asdict(settings)
+    chosen = {name: value for name, value in recipe.items() if given[name] is None}
+    if chosen.get("warmup_steps", 0) and given["steps"] is not None:
+        # A short run has a short warm-up.
+        chosen["warmup_steps"] = min(chosen["warmup_steps"], given["steps"] // 10)
+    settings = replace(settings, **chosen)
+    _check(settings)
+    return settings, chosen
+
+
+_POSITIVE = (
+    "window_tokens",
+    "tokens_per_update",
+    "steps",
+    "learning_rate",
+    "tokens_per_pass",
+    "block_letters",
+    "evaluate_every",
+)
+_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "gradient_clip", "seed")
+
+
+def _check(settings: PretrainSettings) -> None:
+    for name in (*_POSITIVE, *_NOT_NEGATIVE):
+        value = getattr(settings, name)
+        least = "above 0" if name in _POSITIVE else "at least 0"
+        if not (math.isfinite(value) and (value > 0 if name in _POSITIVE else value >= 0)):
+            raise UserError(f"--{name.replace('_', '-')} is {value!r}: should be {least}")
+    for name in ("masked_share", "validation_fraction", "test_fraction"):
+        if not 0 < getattr(settings, name) < 1:
+            raise UserError(
+                f"--{name.replace('_', '-')} is {getattr(settings, name)!r}: should be above 0 and "
+                "below 1"
+            )
+    if settings.validation_fraction + settings.test_fraction >= 1:
+        raise UserError("--validation-fraction and --test-fraction leave nothing to train on")
+    if not 0 <= settings.warmup_from <= 1:
+        raise UserError(f"--warmup-from is {settings.warmup_from!r}: should be from 0 to 1")
+    if settings.window_tokens < 8:
+        raise UserError(f"--window-tokens is {settings.window_tokens}: should be at least 8")
+
+
+def from_saved(saved: Any) -> PretrainSettings:
+    """Settings as they stand in a run's `config.json`.
+
+    Raises:
+        UserError: keys are missing or unknown.
+    """
+    names = {field.name for field in fields(PretrainSettings)}
+    if not isinstance(saved, dict) or saved.keys() != names:
+        raise UserError("it does not hold the settings of a pre-training run")
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
+    return PretrainSettings(**values)
