@@ -72,8 +72,9 @@ def run(command: Callable[[], Any]) -> None:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         print(
-            "error: out of memory: lower --batch-size or raise --accumulation, add --rematerialise "
-            "or --dtype bfloat16, or take a machine with more memory",
+            "error: out of memory: lower --batch-size or raise --accumulation (pre-training: lower "
+            "--tokens-per-pass), add --rematerialise or --dtype bfloat16, or take a machine with "
+            "more memory",
             file=sys.stderr,
         )
         sys.exit(2)

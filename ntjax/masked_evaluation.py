@@ -15,6 +15,9 @@ from ntjax.data.genome_windows import Region, encode, read_windows
 from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
 
+GROUP_LETTERS = 10_000
+"""Windows this near to each other, of one operon often, are drawn together by the bootstrap."""
+
 SPACING = 7
 """Every seventh token is masked: 14%, as near to the 15% of training as even spacing comes."""
 
@@ -56,8 +59,17 @@ class EvaluationSet:
         return MaskedKmers(left, right, kmer_numbers(kmers), self.k)
 
 
+FLANK = 11
+"""Letters that every masked k-mer has on both sides within its window."""
+
+
+def least_tokens(tokenizer: Tokenizer) -> int:
+    """Tokens, `<cls>` included, of the shortest window in which a k-mer can be masked."""
+    return 1 + SPACING + 2 * -(-FLANK // tokenizer.k)
+
+
 def masked_windows(
-    windows: np.ndarray, group: np.ndarray, tokenizer: Tokenizer, seed: int, flank: int = 11
+    windows: np.ndarray, group: np.ndarray, tokenizer: Tokenizer, seed: int, flank: int = FLANK
 ) -> EvaluationSet:
     """Mask every seventh k-mer of windows.
 
@@ -105,27 +117,27 @@ def cut_windows(
         seed: of that draw.
 
     Returns:
-        windows uint8 [windows, letters], and the stretch of each, int64 [windows], numbered through
-        all regions.
+        windows uint8 [windows, letters], and the block of `GROUP_LETTERS` that each begins in,
+        int64 [windows], numbered through all regions.
     """
-    region_of, stretch_of, places, stretches = [], [], [], 0
+    region_of, places = [], []
     for number, region in enumerate(regions):
         fit = np.diff(region.stretches)[:, 0] // letters
         own = np.repeat(np.arange(len(fit)), fit)
         within = np.arange(len(own)) - np.repeat(np.cumsum(fit) - fit, fit)
         places.append(region.stretches[own, 0] + letters * within)
-        stretch_of.append(stretches + own)
         region_of.append(np.full(len(own), number))
-        stretches += len(fit)
-    region_of, stretch_of, places = map(np.concatenate, (region_of, stretch_of, places))
+    region_of, places = np.concatenate(region_of), np.concatenate(places)
     if most is not None and most < len(places):
         drawn = np.sort(np.random.default_rng(seed).choice(len(places), most, replace=False))
-        region_of, stretch_of, places = region_of[drawn], stretch_of[drawn], places[drawn]
+        region_of, places = region_of[drawn], places[drawn]
     windows = np.empty((len(places), letters), np.uint8)
     for number, region in enumerate(regions):
         own = region_of == number
         windows[own] = read_windows(region.genome, places[own], letters)
-    return windows, stretch_of
+    # Of the same genome and the same block, counted from the genome's first letter.
+    blocks = np.stack([region_of, places // GROUP_LETTERS], axis=1)
+    return windows, np.unique(blocks, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def baseline_scores(

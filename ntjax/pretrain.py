@@ -16,9 +16,14 @@ from ntjax.errors import UserError
 from ntjax.result_tables import print_held_out
 from ntjax.runs import read_json, write_json
 from ntjax.training import pretraining
-from ntjax.training.finetuning import CONFIG_FILE, open_folder, refuse_occupied
+from ntjax.training.finetuning import (
+    CONFIG_FILE,
+    open_folder,
+    recorded_revision,
+    refuse_occupied,
+)
 from ntjax.training.pretrain_settings import PretrainSettings, complete, from_saved
-from ntjax.training.settings import refuse_differing
+from ntjax.training.settings import option, refuse_differing
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,10 @@ def pretrain(options: Options) -> dict[str, Any]:
     """
     if options.out is None:
         raise UserError("--out FOLDER is missing: where the weights are to go")
-    settings = _settings(options)
-    job = pretraining.prepare(settings)
+    settings, chosen = _settings(options)
+    if chosen:
+        print("as the recipe says: " + ", ".join(f"{option(k)} {v}" for k, v in chosen.items()))
+    job = pretraining.prepare(settings, recorded_revision(options.out) if options.resume else None)
     open_folder(options.out, pretraining.record(job), options.resume)
     _print_job(job)
     began = time.perf_counter()
@@ -69,10 +76,10 @@ def pretrain(options: Options) -> dict[str, Any]:
     return result
 
 
-def _settings(options: Options) -> PretrainSettings:
+def _settings(options: Options) -> tuple[PretrainSettings, dict[str, Any]]:
     if not options.resume:
         refuse_occupied(options.out)
-        return complete(options.settings)[0]
+        return complete(options.settings)
     path = options.out / CONFIG_FILE
     saved = read_json(path)
     try:
@@ -80,7 +87,7 @@ def _settings(options: Options) -> PretrainSettings:
     except UserError as error:
         raise UserError(f"{path}: {error}; restore the file, or begin in another --out") from None
     refuse_differing(options.out, options.settings, own)
-    return own
+    return own, {}
 
 
 def _print_job(job: pretraining.PretrainJob) -> None:
@@ -92,6 +99,10 @@ def _print_job(job: pretraining.PretrainJob) -> None:
         + ", ".join(f"{part} {count:,} nucleotides" for part, count in letters.items()),
         flush=True,
     )
+    if not sum(region.count(1) for region in job.data.parts["test"]):
+        print("note: no block is kept apart for the test; --held-out-genomes gives a genome to it")
+    for note in (*job.data.notes, *([job.model.notice] if job.model.notice else [])):
+        print(f"note: {note}", flush=True)
 
 
 def _leaves(params: dict[str, dict[str, Any]]) -> list[Any]:

@@ -444,7 +444,7 @@ def test_the_embedded_default_needs_no_arguments(command, tmp_path):
     code, printed, err = command("--steps", 2, "--no-baselines", "--no-progress", "--out", tmp_path)
     assert (code, err) == (0, "")
     assert printed.splitlines()[0] == (
-        "chosen for you: --train simulated_sigma70, --learning-rate 0.003, --batch-size 32, "
+        "chosen for you: --train simulated_sigma70, --learning-rate 0.01, --batch-size 32, "
         "--select mcc"
     )
 

@@ -95,9 +95,9 @@ def test_nothing_to_evaluate_on(rows, letters):
 
 def test_windows_lie_end_to_end_within_stretches():
     regions = [random_region([25, 9, 40, 10], 0), region_of([], []), random_region([30], 1)]
-    windows, stretch = cut_windows(regions, 10)
+    windows, group = cut_windows(regions, 10)
 
-    assert stretch.tolist() == [0, 0, 2, 2, 2, 2, 3, 4, 4, 4]
+    assert group.tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 1, 1]  # one of each genome, near each other
     expected = [
         region.genome.letters[place : place + 10]
         for region in regions
@@ -110,7 +110,15 @@ def test_windows_lie_end_to_end_within_stretches():
     rows = [int(np.flatnonzero((windows == row).all(axis=1))[0]) for row in few]
     assert len(set(rows)) == 4
     assert rows == sorted(rows)
-    assert those.tolist() == stretch[rows].tolist()
+    assert (np.diff(those) >= 0).all()
+
+
+def test_windows_of_a_genome_without_n_are_drawn_by_blocks():
+    """Else a finished genome would be a single group, and had no interval."""
+    region = random_region([35_000], 3)
+    _, group = cut_windows([region, region], 600)
+    begins = np.arange(0, 35_000 - 599, 600)
+    assert group.tolist() == [*(begins // 10_000), *(4 + begins // 10_000)]
 
 
 def test_baselines_are_scored_at_the_masked_tokens():

@@ -24,11 +24,12 @@ def test_ci_runs_the_command_of_the_readme():
     assert last in (ROOT / "README.md").read_text().splitlines()
 
 
-def test_options_in_the_readme_exist():
+@pytest.mark.parametrize("module", ["finetune", "pretrain"])
+def test_options_in_the_readme_exist(module):
     options = subprocess.run(
-        [sys.executable, "-m", "ntjax.finetune", "--help"], capture_output=True, text=True
+        [sys.executable, "-m", f"ntjax.{module}", "--help"], capture_output=True, text=True
     ).stdout
-    commands = re.findall(r"python -m ntjax\.finetune((?: [^`\n]*)?)", _readme())
+    commands = re.findall(rf"python -m ntjax\.{module}((?: [^`\n]*)?)", _readme())
     flags = {flag for command in commands for flag in re.findall(r"--[a-z0-9-]+", command)}
     assert len(flags) > 5
     assert not [flag for flag in sorted(flags) if flag not in options]
@@ -37,7 +38,8 @@ def test_options_in_the_readme_exist():
 @pytest.mark.parametrize(
     "results",
     [
-        "experiments/promoters/adapters.md",
+        "ntjax/models/mini.md",
+        "scripts/benchmark_genomes.md",
         "scripts/benchmark.md",
         "scripts/benchmark_population.md",
         "scripts/compile_for_tpu.md",

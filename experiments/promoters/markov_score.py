@@ -41,5 +41,5 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
     # Errors if the first 0, 1, ... rows are called negative.
     errors = np.concatenate([[0], np.cumsum(np.where(positive, 1, -1))])
     best = int(np.argmin(errors))
-    around = scores[max(best - 1, 0)], scores[min(best, len(scores) - 1)]
-    return float(np.mean(around))
+    edges = np.concatenate([[scores[0] - 1], scores, [scores[-1] + 1]])
+    return float(edges[best : best + 2].mean())

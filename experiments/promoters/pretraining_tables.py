@@ -22,8 +22,9 @@ def as_markdown(record: dict[str, Any]) -> str:
         "the mean over the test rows, uncalibrated, threshold 0.5). The last column is the "
         "difference in AUROC on the same test rows, with its interval.".format(**study),
         "",
-        "Most of the test rows' letters were in `mini`'s pre-training, without labels; in the "
-        "twin's they were not.",
+        "The genome that the promoters and the genomic windows are of was in `mini`'s "
+        "pre-training, without labels; in the twin's it was not. All seeds of `random` begin with "
+        "the same weights.",
     ]
     for name, result in record["results"].items():
         rows = ", ".join(f"{count:,} {part}" for part, count in result["rows"].items())

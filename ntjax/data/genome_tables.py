@@ -48,9 +48,9 @@ class GenomeTable:
         Raises:
             UserError: a class that the table doesn't have, or a weight that isn't above 0.
         """
-        require_classes(class_weights, self.classes, "class_weights")
+        require_classes(class_weights, self.classes, "--class-weights")
         for name, weight in class_weights.items():
-            _require_positive(weight, f"class_weights: class {name!r}")
+            _require_positive(weight, f"--class-weights: class {name!r}")
         sizes = np.asarray(letters, np.float64) * self.weights
         if not class_weights:
             return sizes / sizes.sum()
@@ -78,7 +78,7 @@ def read_genome_table(path: str | os.PathLike, exclude: Sequence[str] = ()) -> G
     """
     path = Path(path)
     rows = _rows(path)
-    require_classes(exclude, [row.kind for row in rows], "exclude")
+    require_classes(exclude, [row.kind for row in rows], "--exclude-classes")
     rows = [row for row in rows if row.kind not in exclude]
     if not rows:
         raise UserError(f"{path}: all its classes are excluded: leave one to train on")

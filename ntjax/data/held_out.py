@@ -14,26 +14,39 @@ def split_blocks(
 ) -> dict[str, Region]:
     """A genome in parts made of whole blocks, each part a region.
 
-    Every contig is cut into blocks of `block_letters`; which part a block goes to is drawn from
+    Every contig is cut into blocks of `block_letters`. Which part a block goes to is drawn from
     the seed, the contig's name and the block's number, so that neither other genomes nor the
-    order of files change it.
+    order of files change it. A genome of a block for each part or more has at least one in each.
 
     Arguments:
         fractions: share of the blocks of the parts besides `train`, which gets the rest.
     """
-    parts: dict[str, list[np.ndarray]] = {part: [] for part in ("train", *fractions)}
+    blocks, draws = [], []
     for contig in genome.contigs:
         edges = np.arange(contig.start, contig.end, block_letters)
-        draws = _draws(contig.name, len(edges), seed)
-        bounds = np.cumsum([0.0, *fractions.values()])
-        for number, part in enumerate((*fractions, "train")):
-            upper = bounds[number + 1] if part != "train" else 1.0
-            chosen = edges[(draws >= bounds[number]) & (draws < upper)]
-            ends = np.minimum(chosen + block_letters, contig.end)
-            parts[part].append(np.stack([chosen, ends], axis=1))
+        ends = np.minimum(edges + block_letters, contig.end)
+        blocks.append(np.stack([edges, ends], axis=1))
+        draws.append(_draws(contig.name, len(edges), seed))
+    blocks, draws = np.concatenate(blocks), np.concatenate(draws)
+    order = blocks[np.argsort(draws)]
+    counts = _counts(len(order), fractions, draws.min())
+    bounds = np.cumsum([0, *counts.values()])
+    parts = {part: order[bounds[n] : bounds[n + 1]] for n, part in enumerate(counts)}
+    parts["train"] = order[bounds[-1] :]
     return {
-        part: Region(genome, intersection(genome.stretches, joined(np.concatenate(blocks))))
-        for part, blocks in parts.items()
+        part: Region(genome, intersection(genome.stretches, joined(chosen)))
+        for part, chosen in parts.items()
+    }
+
+
+def _counts(blocks: int, fractions: Mapping[str, float], draw: float) -> dict[str, int]:
+    """Blocks of each part but `train`; of very few blocks, one as often as its share says."""
+    if blocks > len(fractions):
+        return {part: max(1, round(share * blocks)) for part, share in fractions.items()}
+    bounds = np.cumsum([0.0, *fractions.values()]) * blocks
+    return {
+        part: int(bounds[number] <= draw < bounds[number + 1])
+        for number, part in enumerate(fractions)
     }
 
 

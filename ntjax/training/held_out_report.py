@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ntjax.baselines.markov import MarkovModel, UnigramModel, choose_order
 from ntjax.data.genome_windows import Region
-from ntjax.data.shared_sequence import windows_seen_in_training
+from ntjax.data.shared_sequence import SHARED_LETTERS, windows_seen_in_training
 from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
 from ntjax.masked_evaluation import (
@@ -53,7 +53,9 @@ def held_out_windows(
     """
     letters = tokenizer.k * (tokens - 1)
     windows, group = cut_windows(regions, letters, most, seed)
-    seen = windows_seen_in_training(windows, training)
+    if not len(windows):
+        return None
+    seen = windows_seen_in_training(windows, training, min(SHARED_LETTERS, letters))
     try:
         rows = masked_windows(windows[~seen], group[~seen], tokenizer, seed)
     except UserError:
@@ -74,18 +76,21 @@ def baselines(
 def report(
     config: StepConfig,
     trainable: Trainable,
-    others: Mapping[str, UnigramModel | MarkovModel],
+    others: Mapping[str, UnigramModel | MarkovModel | Trainable],
     held_out: HeldOut,
     seed: int,
 ) -> dict[str, Any]:
-    """Metrics of the model and of the baselines on the same masked k-mers.
+    """Metrics of the model and of others, weights or baselines, on the same masked k-mers.
 
-    `difference` is the model's loss minus that of each baseline, with the interval of the
+    `difference` is the model's loss minus that of each other, with the interval of the
     difference: below 0 the model is better.
     """
     rows = held_out.windows
-    scores = {"model": masked_losses(config, trainable, rows)} | {
-        name: baseline_scores(model, rows) for name, model in others.items()
+    scores = {
+        name: masked_losses(config, other, rows)
+        if isinstance(other, Trainable)
+        else baseline_scores(other, rows)
+        for name, other in {"model": trainable, **others}.items()
     }
     metrics = {
         name: masked_metrics(*score, rows.group, rows.k, seed=seed)

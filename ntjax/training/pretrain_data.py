@@ -9,12 +9,14 @@ from ntjax.data.genome_store import Genome
 from ntjax.data.genome_tables import GenomeTable, parse_class_weights, read_genome_table
 from ntjax.data.genome_windows import Region, WindowSource
 from ntjax.data.genomes import open_genome
-from ntjax.data.haplotypes import open_haplotypes
+from ntjax.data.haplotypes import Haplotypes, open_haplotypes
 from ntjax.data.held_out import intersection, split_blocks
 from ntjax.data.reference_windows import open_reference_windows
 from ntjax.data.regions import whole_genome
 from ntjax.errors import UserError
 from ntjax.training.pretrain_settings import PretrainSettings
+
+TEST_BLOCKS = "test blocks"
 
 _TABLE_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
@@ -46,6 +48,8 @@ def read_data(settings: PretrainSettings) -> PretrainData:
     """
     genomes, table = _genomes(settings)
     fractions = {"validation": settings.validation_fraction, "test": settings.test_fraction}
+    if settings.validation_genomes:
+        del fractions["validation"]
     parts: dict[str, list[Region]] = {"train": [], "validation": [], "test": []}
     for genome in genomes:
         split = split_blocks(genome, fractions, settings.block_letters, settings.seed)
@@ -55,9 +59,17 @@ def read_data(settings: PretrainSettings) -> PretrainData:
     if table is not None:
         letters = [region.letters for region in parts["train"]]
         shares = table.shares(letters, parse_class_weights(settings.class_weights))
-    held_out = [whole_genome(open_genome(path)) for path in settings.held_out_genomes]
-    sources, notes = _sources(settings, genomes, parts["train"])
-    return PretrainData(parts, sources, shares, held_out, notes)
+    parts["validation"] += [whole_genome(_open(path)) for path in settings.validation_genomes]
+    held_out = [whole_genome(_open(path)) for path in settings.held_out_genomes]
+    _refuse_equal_names(held_out)
+    if settings.variants is None:
+        return PretrainData(parts, parts["train"], shares, held_out)
+    haplotypes = _haplotypes(settings.variants, genomes)
+    # What is reported, and what baselines are fitted to, is what is learnt from: the contigs that
+    # the variants are on.
+    parts = {part: [_covered(r, haplotypes) for r in regions] for part, regions in parts.items()}
+    source = replace(haplotypes, stretches=parts["train"][0].stretches)
+    return PretrainData(parts, [source], shares, held_out, haplotypes.notes)
 
 
 def _genomes(settings: PretrainSettings) -> tuple[list[Genome], GenomeTable | None]:
@@ -78,13 +90,22 @@ def _open(path: str) -> Genome:
     return open_reference_windows(path) if is_table else open_genome(path)
 
 
-def _sources(
-    settings: PretrainSettings, genomes: Sequence[Genome], training: list[Region]
-) -> tuple[Sequence[WindowSource], tuple[str, ...]]:
-    if settings.variants is None:
-        return training, ()
+def _refuse_equal_names(held_out: Sequence[Region]) -> None:
+    names = [region.name for region in held_out]
+    for name in names:
+        if names.count(name) > 1 or name == TEST_BLOCKS:
+            raise UserError(
+                f"--held-out-genomes: more than one result would be called {name!r}: rename a file"
+            )
+
+
+def _haplotypes(path: str, genomes: Sequence[Genome]) -> Haplotypes:
     if len(genomes) != 1:
         raise UserError("--variants goes with one reference: give a single file as --genomes")
-    haplotypes = open_haplotypes(genomes[0], settings.variants)
-    learnt = intersection(training[0].stretches, haplotypes.stretches)
-    return [replace(haplotypes, stretches=learnt)], haplotypes.notes
+    return open_haplotypes(genomes[0], path)
+
+
+def _covered(region: Region, haplotypes: Haplotypes) -> Region:
+    if region.genome is not haplotypes.genome:
+        return region
+    return replace(region, stretches=intersection(region.stretches, haplotypes.stretches))

@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
 
 from ntjax.errors import UserError
 from ntjax.models import mini
+from ntjax.training.settings import LARGEST_SEED, described, is_a, option
 
 RECIPES: dict[str, dict[str, Any]] = {
     # A small model on one machine.
@@ -34,6 +36,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
+# Weights that have been trained would be lost at the rate that random ones need.
+_RATE_OF_TRAINED = 1e-4
+
 
 @dataclass(frozen=True)
 class PretrainSettings:
@@ -47,7 +52,7 @@ class PretrainSettings:
     a genome in each row."""
     class_weights: tuple[str, ...] = ()
     """How often each class of --genome-table is drawn: bacteria=2 fungi=1; 1 where none is given.
-    Without any, genomes are drawn in proportion to their length."""
+    Without any, genomes are drawn in proportion to their length (times the column weight)."""
     exclude_classes: tuple[str, ...] = ()
     """Classes of --genome-table that are left out."""
     variants: str | None = None
@@ -56,8 +61,11 @@ class PretrainSettings:
     model: str = mini.NAME
     """Where to begin: a published name, 'mini' or a folder of weights goes on with those; a
     hyperparams.json in the official format begins with random weights."""
+    validation_genomes: tuple[str, ...] = ()
+    """Whole genomes (or the published validation windows) that choose the checkpoint, in place of
+    blocks of --genomes."""
     held_out_genomes: tuple[str, ...] = ()
-    """FASTA files of whole genomes to report with, never trained on."""
+    """Whole genomes (or the published test windows) to report with, never trained on."""
     recipe: Literal["small", "paper"] = "small"
     """Where the options below come from unless given: 'small' for a small model on one machine,
     'paper' for the Nucleotide Transformer's own (a million tokens an update)."""
@@ -68,11 +76,11 @@ class PretrainSettings:
     steps: int | None = None
     """Optimiser steps. small: 4000, paper: 300,000."""
     learning_rate: float | None = None
-    """Peak learning rate. small: 2e-3, paper: 1e-4."""
+    """Peak learning rate. small: 2e-3 from random weights, 1e-4 from a model's; paper: 1e-4."""
     schedule: Literal["linear", "cosine", "inverse-sqrt"] | None = None
     """Decay after the warm-up. small: cosine, paper: inverse-sqrt."""
     warmup_steps: int | None = None
-    """Steps of linear warm-up. small: 200, paper: 16,000."""
+    """Steps of linear warm-up. small: 200, paper: 16,000; with --steps at most a tenth of them."""
     warmup_from: float | None = None
     """Share of the peak learning rate that the warm-up begins with. small: 0, paper: 0.5."""
     weight_decay: float | None = None
@@ -90,12 +98,12 @@ class PretrainSettings:
     (as published)."""
     tokens_per_pass: int = 32_768
     """Most tokens of one pass of one device; an update takes as many passes as it needs."""
-    block_letters: int = 50_000
+    block_letters: int = 10_000
     """Length of the blocks of the genomes that are kept apart for validation and test."""
     validation_fraction: float = 0.02
-    """Share of the blocks that chooses the checkpoint."""
+    """Share of each genome's blocks (one at least) that chooses the checkpoint."""
     test_fraction: float = 0.03
-    """Share of the blocks that is kept apart for the report."""
+    """Share of each genome's blocks (one at least) that is kept apart for the report."""
     evaluate_every: int = 250
     """Steps between evaluations; each writes a checkpoint."""
     seed: int = 0
@@ -106,13 +114,21 @@ class PretrainSettings:
     """Recompute activations in the backward pass: less memory, about a third more time."""
 
 
+def begins_anew(model: str) -> bool:
+    """Whether a run begins with random weights: its model is a file of hyperparameters."""
+    return Path(model).is_file()
+
+
 def complete(settings: PretrainSettings) -> tuple[PretrainSettings, dict[str, Any]]:
     """Fill in what was left open; returns the settings and what the recipe said.
 
     Raises:
         UserError: a value that no run can use.
     """
+    _check_types(settings)
     recipe = RECIPES[settings.recipe]
+    if not begins_anew(settings.model):
+        recipe = recipe | {"learning_rate": _RATE_OF_TRAINED}
     given = asdict(settings)
     chosen = {name: value for name, value in recipe.items() if given[name] is None}
     if chosen.get("warmup_steps", 0) and given["steps"] is not None:
@@ -135,24 +151,35 @@ _POSITIVE = (
 _NOT_NEGATIVE = ("warmup_steps", "weight_decay", "gradient_clip", "seed")
 
 
+def _check_types(settings: PretrainSettings) -> None:
+    for name, hint in get_type_hints(PretrainSettings).items():
+        value = getattr(settings, name)
+        if not is_a(value, hint):
+            raise UserError(f"{option(name)} is {value!r}: should be {described(hint)}")
+
+
 def _check(settings: PretrainSettings) -> None:
     for name in (*_POSITIVE, *_NOT_NEGATIVE):
         value = getattr(settings, name)
         least = "above 0" if name in _POSITIVE else "at least 0"
         if not (math.isfinite(value) and (value > 0 if name in _POSITIVE else value >= 0)):
-            raise UserError(f"--{name.replace('_', '-')} is {value!r}: should be {least}")
+            raise UserError(f"{option(name)} is {value!r}: should be {least}")
     for name in ("masked_share", "validation_fraction", "test_fraction"):
         if not 0 < getattr(settings, name) < 1:
             raise UserError(
-                f"--{name.replace('_', '-')} is {getattr(settings, name)!r}: should be above 0 and "
-                "below 1"
+                f"{option(name)} is {getattr(settings, name)!r}: should be above 0 and below 1"
             )
     if settings.validation_fraction + settings.test_fraction >= 1:
         raise UserError("--validation-fraction and --test-fraction leave nothing to train on")
     if not 0 <= settings.warmup_from <= 1:
         raise UserError(f"--warmup-from is {settings.warmup_from!r}: should be from 0 to 1")
-    if settings.window_tokens < 8:
-        raise UserError(f"--window-tokens is {settings.window_tokens}: should be at least 8")
+    if settings.seed > LARGEST_SEED:
+        raise UserError(f"--seed is {settings.seed}: should be at most {LARGEST_SEED}")
+    if settings.masked_share * settings.tokens_per_update < 1:
+        raise UserError(
+            f"--masked-share {settings.masked_share} of --tokens-per-update "
+            f"{settings.tokens_per_update} is less than one token: raise one of them"
+        )
 
 
 def from_saved(saved: Any) -> PretrainSettings:

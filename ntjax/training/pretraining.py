@@ -18,7 +18,7 @@ from ntjax.data.genome_windows import WindowSampler
 from ntjax.data.masking import MaskedBatches, Masking
 from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
-from ntjax.masked_evaluation import EvaluationSet
+from ntjax.masked_evaluation import EvaluationSet, least_tokens
 from ntjax.models.config import config_from_hyperparams
 from ntjax.models.forward import random_parameters
 from ntjax.models.heads import HeadConfig
@@ -30,8 +30,8 @@ from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Scores, Trainer, 
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.placement import new_member, replicated_sharding
 from ntjax.training.prediction import masked_losses
-from ntjax.training.pretrain_data import PretrainData, read_data
-from ntjax.training.pretrain_settings import PretrainSettings
+from ntjax.training.pretrain_data import TEST_BLOCKS, PretrainData, read_data
+from ntjax.training.pretrain_settings import PretrainSettings, begins_anew
 from ntjax.training.step import (
     Hyperparameters,
     StepConfig,
@@ -72,14 +72,22 @@ class PretrainJob:
         return MaskedBatches(sampler, masking, rows, batch_slots(self.loop), settings.seed)
 
 
-def prepare(settings: PretrainSettings) -> PretrainJob:
+def prepare(settings: PretrainSettings, revision: str | None = None) -> PretrainJob:
     """Read the model and index the genomes.
+
+    `revision`: of a published model, when a run is resumed; the newest may have changed.
 
     Raises:
         UserError: any of them is unusable.
     """
-    model = _load_model(settings)
+    model = _load_model(settings, revision)
     check_length(model.config, settings.window_tokens)
+    least = least_tokens(model.tokenizer)
+    if settings.window_tokens < least:
+        raise UserError(
+            f"--window-tokens is {settings.window_tokens}: should be at least {least}, so that "
+            "held-out windows have letters on both sides of what is to be guessed"
+        )
     data = read_data(settings)
     validation = held_out_report.held_out_windows(
         data.parts["validation"],
@@ -91,8 +99,9 @@ def prepare(settings: PretrainSettings) -> PretrainJob:
     )
     if validation is None:
         raise UserError(
-            "no window of the validation blocks is long enough and new to the model: give more "
-            "genomes, a higher --validation-fraction or fewer --window-tokens"
+            "no window of the validation part is long enough, and shares no 31 letters with the "
+            "training genomes: give fewer --window-tokens, larger --block-letters, other "
+            "--validation-genomes, or leave out one of two genomes that are nearly the same"
         )
     step = StepConfig(
         model.config,
@@ -109,7 +118,9 @@ def prepare(settings: PretrainSettings) -> PretrainJob:
         rematerialise=settings.rematerialise,
         task="masked",
     )
-    return PretrainJob(settings, model, data, step, _loop(settings), validation.windows)
+    job = PretrainJob(settings, model, data, step, _loop(settings), validation.windows)
+    job.batches()  # refuses a genome without any window
+    return job
 
 
 def _loop(settings: PretrainSettings) -> LoopConfig:
@@ -124,14 +135,20 @@ def _loop(settings: PretrainSettings) -> LoopConfig:
     )
 
 
-def _load_model(settings: PretrainSettings) -> PretrainedModel:
+def _load_model(settings: PretrainSettings, revision: str | None) -> PretrainedModel:
     """A checkpoint's model, or random weights for the hyperparameters in a file."""
+    if not begins_anew(settings.model):
+        name = settings.model
+        if revision:
+            name = f"{name.partition('@')[0]}@{revision}"
+        return load_pretrained(name, sharding=replicated_sharding())
     path = Path(settings.model)
-    if not path.is_file():
-        return load_pretrained(settings.model, sharding=replicated_sharding())
     hyperparams = read_hyperparameters(path)
-    k = hyperparams.get("k_for_kmers", 6)
-    vocabulary_size = hyperparams.pop("vocabulary_size", None) or 4**k + 11
+    k = hyperparams.get("k_for_kmers")
+    # The second version's vocabulary, unless the file says otherwise.
+    vocabulary_size = hyperparams.pop("vocabulary_size", None)
+    if vocabulary_size is None:
+        vocabulary_size = 4**k + 11 if isinstance(k, int) and 0 < k < 9 else 0
     config = config_from_hyperparams(hyperparams, vocabulary_size, str(path))
     tokenizer = Tokenizer.for_vocabulary_size(config.vocabulary_size, config.k_for_kmers)
     params = random_parameters(config, jax.random.key(settings.seed))
@@ -164,9 +181,9 @@ def train(job: PretrainJob, folder: Path, progress: bool = True) -> Fitted:
         job.batches(),
         partial(validation_scores, job),
         folder,
-        lambda rows: f"{len(rows)} windows",
+        lambda rows: f"{len(rows)} windows, drawn from the seed and the step's number",
     )
-    # All weights are the trained ones: no frozen copy stands beside them.
+    # All weights are trained, so that the step is given no frozen ones.
     [fitted] = Trainer(job.step, job.loop, {}, [run], folder).fit(progress)
     return fitted
 
@@ -194,11 +211,18 @@ def record(job: PretrainJob) -> dict[str, Any]:
                     },
                 }
                 for number, region in enumerate(job.data.parts["train"])
-            ]
+            ],
+            "shares": None if job.data.shares is None else job.data.shares.tolist(),
+            "others": {name: sha256(Path(name)) for name in _other_files(job.settings)},
         },
-        "notes": list(job.data.notes),
+        "notes": [*job.data.notes, *([job.model.notice] if job.model.notice else [])],
         **environment(),
     }
+
+
+def _other_files(settings: PretrainSettings) -> list[str]:
+    files = [*settings.validation_genomes, *settings.held_out_genomes]
+    return files + ([settings.variants] if settings.variants else [])
 
 
 def save(job: PretrainJob, trainable: Trainable, folder: Path) -> None:
@@ -212,11 +236,14 @@ def report(job: PretrainJob, trainable: Trainable) -> dict[str, Any]:
     """What the weights reach on the test blocks and on each held-out genome.
 
     By set: `windows`, how many were left out because their sequence occurs in training, `metrics`
-    of the model, of 6-mer frequencies and of a Markov model, and the `difference` of the losses.
+    of the model (of one that went on with given weights, before training too), of 6-mer
+    frequencies and of a Markov model, and the `difference` of the losses.
     """
     settings, training = job.settings, job.data.parts["train"]
-    others = held_out_report.baselines(training, job.validation)
-    sets = {"test blocks": job.data.parts["test"]} | {
+    others: dict[str, Any] = held_out_report.baselines(training, job.validation)
+    if not begins_anew(settings.model):
+        others = {"model before training": initial_trainable(job)} | others
+    sets = {TEST_BLOCKS: job.data.parts["test"]} | {
         region.name: [region] for region in job.data.held_out
     }
     results = {}

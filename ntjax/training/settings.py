@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ntjax.adapters import AdapterConfig, adapter_config
 from ntjax.errors import UserError
@@ -22,8 +22,10 @@ _BY_ADAPTER: dict[str, dict[str, Any]] = {
     "head": {"learning_rate": 1e-3, "batch_size": 32},
 }
 _STEPS = 1000
-# The embedded default: small enough for two CPU cores and two minutes.
+# The embedded default: small enough for two CPU cores and two minutes. A small model takes, and
+# needs, larger steps.
 _FOR_MINI = {"steps": 300, "batch_size": 32}
+_RATES_FOR_MINI = {"ia3": 1e-2, "lora": 2e-3, "full": 5e-4, "head": 3e-3}
 _DATASET, _DATASET_FOR_MINI = "ecoli_promoters", "simulated_sigma70"
 
 _AT_LEAST = {
@@ -62,7 +64,7 @@ NOT_OF_DATA = (
     "patience",
 )
 # scikit-learn takes no larger ones, and to JAX, which keeps 32 bits, they would equal smaller ones.
-_LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ class Settings:
     accumulation: int = 1
     """Passes over which a batch is spread, to save memory."""
     learning_rate: float | None = None
-    """Peak learning rate. Chosen: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head)."""
+    """Peak learning rate. Chosen: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head); for mini
+    1e-2, 2e-3, 5e-4, 3e-3."""
     schedule: Literal["linear", "cosine", "inverse-sqrt"] = "linear"
     """Decay after the warm-up: to 0 linearly or as a half cosine, or with 1 / sqrt(step)."""
     warmup_steps: int = 0
@@ -174,6 +177,7 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
         "steps": _STEPS,
         **_BY_ADAPTER[settings.adapter],
         **(_FOR_MINI if bundled else {}),
+        **({"learning_rate": _RATES_FOR_MINI[settings.adapter]} if bundled else {}),
         "select": TASKS[settings.task].select if settings.task in TASKS else None,
     }
     given = asdict(settings)
@@ -194,7 +198,7 @@ def check(settings: Settings) -> None:
     """
     for name, hint in get_type_hints(Settings).items():
         value = getattr(settings, name)
-        problem = _problem(name, value) if _is_a(value, hint) else f"should be {_described(hint)}"
+        problem = _problem(name, value) if is_a(value, hint) else f"should be {described(hint)}"
         if problem:
             raise UserError(f"{option(name)} is {value!r}: {problem}")
     _check_task(settings)
@@ -224,19 +228,19 @@ def _problem(name: str, value: Any) -> str:
         return f"should be at least {_AT_LEAST[name]}"
     if value is not None and name in _ABOVE_ZERO and value <= 0:
         return "should be above 0"
-    if name == "seed" and value > _LARGEST_SEED:
-        return f"should be at most {_LARGEST_SEED}"
+    if name == "seed" and value > LARGEST_SEED:
+        return f"should be at most {LARGEST_SEED}"
     if name == "lora_dropout" and not 0 <= value < 1:
         return "should be at least 0 and below 1"
     return ""
 
 
-def _is_a(value: Any, hint: Any) -> bool:
+def is_a(value: Any, hint: Any) -> bool:
     """Whether a value, as it may come from a file, is of the type of a setting."""
     if get_origin(hint) is Literal:
         return value in get_args(hint)
-    if get_origin(hint) is UnionType:
-        return any(_is_a(value, choice) for choice in get_args(hint))
+    if get_origin(hint) in (UnionType, Union):
+        return any(is_a(value, choice) for choice in get_args(hint))
     if get_origin(hint) is tuple:
         return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
     if isinstance(value, bool):
@@ -244,11 +248,12 @@ def _is_a(value: Any, hint: Any) -> bool:
     return isinstance(value, (int, float) if hint is float else hint)
 
 
-def _described(hint: Any) -> str:
+def described(hint: Any) -> str:
+    """What values a setting's type allows, for a message."""
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(get_args(hint))
-    if get_origin(hint) is UnionType:
-        return " or ".join(_described(choice) for choice in get_args(hint))
+    if get_origin(hint) in (UnionType, Union):
+        return " or ".join(described(choice) for choice in get_args(hint))
     if get_origin(hint) is tuple:
         return "a list of words"
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

@@ -112,7 +112,7 @@ def test_unusable_class_weights(texts, expected):
 def test_unknown_classes(folder):
     path = table(folder)
     assert problem(lambda: read_genome_table(path, ["Fungus"])) == (
-        "exclude: no genome is of class 'Fungus': did you mean 'fungi'?"
+        "--exclude-classes: no genome is of class 'Fungus': did you mean 'fungi'?"
     )
     read = read_genome_table(path)
     assert "there are bacteria, fungi, vertebrates" in problem(

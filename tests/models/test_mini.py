@@ -1,46 +1,76 @@
+"""The bundled model: what its file holds, and that it has learnt something."""
+
+import json
+from importlib.resources import files
+
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
 
 import ntjax
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
-@pytest.fixture(scope="module")
-def mini(quick_compilation):
-    return ntjax.load_pretrained("mini")
+from ntjax.data.genome_windows import encode
+from ntjax.models import mini
+from ntjax.models.config import parameter_shapes
+from ntjax.models.forward import random_parameters
 
 
-def test_mini_has_the_stated_size(mini):
-    assert sum(leaf.size for leaf in jax.tree.leaves(mini.params)) == 6_912_267
-    assert (mini.tokenizer.k, mini.config.vocabulary_size) == (6, 4107)
-    assert mini.config.use_rotary_embedding
-    assert mini.config.positional_embedding is None
+def test_the_file_is_the_architecture_and_small():
+    shapes = jax.tree.map(np.shape, mini.parameters())
+    assert shapes == parameter_shapes(mini.CONFIG)
+    assert mini.WEIGHTS_FILE.stat().st_size <= 20_000_000
+    for path, leaf in jax.tree_util.tree_leaves_with_path(mini.parameters()):
+        is_matrix = path[-1].key in ("w", "embeddings")
+        assert leaf.dtype == (ml_dtypes.bfloat16 if is_matrix else np.float32)
 
 
-def test_mini_says_that_it_is_not_pretrained(mini):
-    assert "not pre-trained" in mini.notice
+def test_the_card_belongs_to_the_weights():
+    card = json.loads(mini.WEIGHTS_FILE.with_suffix(".json").read_text())
+    assert card["weights"] == mini.weights_id()
+    folder = files("ntjax.models")
+    assert all((folder / f"mini.{ending}").is_file() for ending in ("md", "png"))
 
 
-def test_mini_is_the_same_every_time(mini):
-    again = ntjax.load_pretrained("mini")
-    jax.tree.map(np.testing.assert_array_equal, mini.params, again.params)
-    # Pinned: the same in every process and, by JAX's promise for its keys, on every machine.
-    table = np.asarray(mini.params["nucleotide_transformer/embed"]["embeddings"])
-    query = np.asarray(mini.params["nucleotide_transformer/layers/query"]["w"])
-    np.testing.assert_allclose(table[0, :3], [0.30664846, 0.36110154, -0.5874004], atol=1e-5)
-    np.testing.assert_allclose(query[5, 0, :3], [0.0038163, 0.03081829, -0.02113388], atol=1e-6)
+def test_adapters_are_tied_to_these_weights():
+    assert ntjax.load_pretrained("mini").source == {"weights": mini.weights_id()}
 
 
-def test_weights_are_scaled_by_their_inputs(mini):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_codons_are_not_random_letters(seed):
+    """It finds a stretch of a gene likelier than the same letters in disorder."""
+    # E. coli K-12 lacZ, coding strand from its start codon.
+    gene = (
+        "ATGACCATGATTACGGATTCACTGGCCGTCGTTTTACAACGTCGTGACTGGGAAAACCCTGGCGTTACCCAACTTAATCGCCTT"
+        "GCAGCACATCCCCCTTTCGCCAGCTGGCGTAATAGCGAAGAGGCCCGCACCGATCGCCCTTCCCAACAGTTGCGCAGCCTGAAT"
+        "GGCGAATGGCGCTTTGCCTGGTTTCCGGCACCAGAAGCGGTGCCGGAAAGCTGGCTGGAGTGCGATCTTCCTGAGGCCGATACT"
+    )
+    codes = np.array(["ATCG".index(letter) for letter in gene], np.uint8)
+    shuffled = np.random.default_rng(seed).permutation(codes)
+    assert masked_loss(codes) < masked_loss(shuffled) - 0.1
+
+
+def masked_loss(codes):
+    """Mean loss in nats, every k-mer masked in turn, a seventh of them at a time."""
+    model = ntjax.load_pretrained("mini")
+    ids = encode(codes[None], np.zeros(1, int), model.tokenizer)
+    places = np.arange(1, ids.shape[1])
+    rows = np.repeat(ids, 7, axis=0)
+    rows[places % 7, places] = model.tokenizer.mask_id
+    logits = np.asarray(model.apply(model.params, rows)["logits"])
+    chosen = logits[places % 7, places]
+    likelihood = chosen - np.log(np.exp(chosen).sum(axis=1, keepdims=True))
+    return -likelihood[np.arange(len(places)), ids[0, places]].mean()
+
+
+def test_random_weights_are_scaled_by_their_inputs():
     # A normal distribution cut at two standard deviations keeps 0.8796 of its standard deviation;
     # Haiku draws from one whose scale is not corrected for that.
-    for name, inputs in (("query", 256), ("fc1", 256), ("fc2", 1024)):
-        module = mini.params[f"nucleotide_transformer/layers/{name}"]
+    params = random_parameters(mini.CONFIG, jax.random.key(0))
+    for name, inputs in (("query", 192), ("fc1", 192), ("fc2", 768)):
+        module = params[f"nucleotide_transformer/layers/{name}"]
         assert float(module["w"].std()) == pytest.approx(0.8796 * inputs**-0.5, rel=0.01)
         assert not np.array_equal(module["w"][0], module["w"][1])
         assert not module["b"].any()
-    norm = mini.params["nucleotide_transformer/layers/final_layer_norm"]
+    norm = params["nucleotide_transformer/layers/final_layer_norm"]
     assert (norm["scale"] == 1).all()
     assert (norm["offset"] == 0).all()

@@ -172,8 +172,8 @@ def test_other_settings_are_refused_on_resume(finished, here):
         pretrain(Options(PretrainSettings(seed=3), folder, resume=True))
 
 
-def test_accumulated_passes_change_nothing(here, finished):
-    _, _ = finished
+def test_passes_are_as_large_as_they_may_be(here):
+    # That they change nothing is shown, on one device and on several, in test_devices.py.
     whole = pretraining.prepare(complete(settings(here))[0])
     passes = pretraining.prepare(complete(settings(here, tokens_per_pass=24 * 4))[0])
     assert (whole.loop.accumulation, passes.loop.accumulation) == (1, 4)
@@ -185,16 +185,25 @@ def test_accumulated_passes_change_nothing(here, finished):
     [
         ({"genomes": ()}, "give either --genomes"),
         ({"window_tokens": 65}, "64 positions"),
-        ({"window_tokens": 4}, "at least 8"),
+        ({"window_tokens": 12}, "--window-tokens is 12: should be at least 16"),
+        ({"seed": 2**70}, "--seed"),
+        ({"masking": "x"}, "--masking is 'x': should be one of"),
+        ({"steps": "abc"}, "--steps is 'abc': should be"),
+        ({"masked_share": 0.001}, "less than one token"),
+        ({"held_out_genomes": ("SAME", "SAME")}, "rename a file"),
         ({"masked_share": 0.0}, "--masked-share"),
         ({"steps": 0}, "--steps"),
         ({"learning_rate": -1.0}, "--learning-rate"),
         ({"validation_fraction": 0.6, "test_fraction": 0.5}, "nothing to train on"),
-        ({"window_tokens": 12}, "long enough"),
+        ({"block_letters": 60, "window_tokens": 60, "validation_fraction": 0.01}, "long enough"),
         ({"model": "no_such_model"}, "no_such_model"),
     ],
 )
 def test_bad_settings(here, tmp_path, options, message):
+    options = {
+        name: tuple(str(here / "b.fna") for _ in value) if name == "held_out_genomes" else value
+        for name, value in options.items()
+    }
     with pytest.raises(UserError, match=message):
         run(here, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()

@@ -18,7 +18,7 @@ def test_no_arguments_stand_for_mini_on_the_simulated_task():
     assert chosen == {
         "train": "simulated_sigma70",
         "steps": 300,
-        "learning_rate": 3e-3,
+        "learning_rate": 1e-2,
         "batch_size": 32,
         "select": "mcc",
     }
