@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -110,6 +113,44 @@ def test_haplotypes(here, tmp_path):
         )
 
 
+def test_what_variants_do_not_cover_is_left_out_of_the_report_too(here, tmp_path):
+    """Baselines would know chromosomes that the model never sees."""
+    path = tmp_path / "two.fna"
+    path.write_text(f">a\n{dna(20_000, 3)}\n>b\n{dna(20_000, 4)}\n")
+    first = path.read_text().splitlines()[1][99]
+    vcf = tmp_path / "a.vcf"
+    columns = "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT one".replace(" ", "\t")
+    row = f"a 100 . {first} {'C' if first != 'C' else 'T'} . PASS . GT 0|1".replace(" ", "\t")
+    vcf.write_text(f"##fileformat=VCFv4.2\n{columns}\n{row}\n")
+    run(here, tmp_path / "out", genomes=(str(path),), variants=str(vcf))
+    [genome] = genome_data(tmp_path / "out")
+    assert sum(genome["nucleotides"].values()) == 20_000
+    # Another VCF is another run.
+    vcf.write_text(vcf.read_text().replace("0|1", "1|1"))
+    with pytest.raises(UserError, match=r"cannot resume: data \(others\)"):
+        pretrain(Options(out=tmp_path / "out", resume=True, progress=False))
+
+
+def test_going_on_is_compared_with_where_it_began(here, tmp_path):
+    data = {"genomes": (str(here / "a.fna"),)}
+    run(here, tmp_path / "first", **data)
+    result = run(here, tmp_path / "second", model=str(tmp_path / "first"), seed=0, **data)
+    before = result["test blocks"]["metrics"]["model before training"]
+    reached = read_json(tmp_path / "first" / "held_out.json")["test blocks"]["metrics"]["model"]
+    assert before["loss"] == pytest.approx(reached["loss"], rel=1e-6)
+    settings = read_json(tmp_path / "second" / "config.json")["settings"]
+    assert settings["learning_rate"] == 1e-4
+    first = read_json(tmp_path / "first" / "config.json")["settings"]
+    assert first["learning_rate"] == 2e-3
+
+
+def test_validation_by_a_genome_of_its_own(here, tmp_path):
+    own = {"genomes": (str(here / "a.fna"),), "validation_genomes": (str(here / "b.fna"),)}
+    run(here, tmp_path / "out", **own)
+    [genome] = genome_data(tmp_path / "out")
+    assert genome["nucleotides"] == {"train": 16_000, "validation": 0, "test": 4000}
+
+
 def test_whole_genomes_held_out(here, tmp_path):
     result = run(
         here,
@@ -168,3 +209,36 @@ def test_one_line_and_exit_code_2(here, tmp_path):
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert "no such file" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_command_goes_on_as_if_nothing_had_happened(here, tmp_path, number):
+    steps = {"steps": 400, "evaluate_every": 20, "genomes": (str(here / "a.fna"),)}
+    run(here, tmp_path / "whole", **steps)
+    out = tmp_path / "out"
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in (QUICK | steps).items()]
+    given = [text for text in given if not text.startswith("--genomes")]
+    given += ["--genomes", *steps["genomes"], "--model", str(here / "hyperparams.json")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ntjax.pretrain", *given, "--out", str(out), "--no-progress"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 240
+    while not ((out / "metrics.jsonl").exists() and len(metrics(out)) > 5):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == (143 if number == signal.SIGTERM else -9), err
+    assert not (out / "held_out.json").exists()
+    pretrain(Options(out=out, resume=True, progress=False))
+    for name in ("metrics.jsonl", "weights.safetensors", "held_out.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def metrics(out):
+    return (out / "metrics.jsonl").read_text().splitlines()

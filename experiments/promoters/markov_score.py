@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from ntjax.baselines.markov import MarkovModel
 from ntjax.data.genomes import open_genome
-from ntjax.data.promoter_windows import locate, nucleotide_codes
+from ntjax.data.promoter_windows import coded_sequences, locate
 from ntjax.data.regions import whole_genome, without
 from ntjax.training.prepare import LabelledParts
 
@@ -27,7 +27,7 @@ def markov_probabilities(parts: LabelledParts, genome: Path) -> np.ndarray:
     region = without(whole_genome(store), located.sites.places, _REACH)
     model = MarkovModel.fit([region], ORDER)
     scores = {
-        part: model.log_likelihood(nucleotide_codes(parts.tables[part].sequences))
+        part: model.log_likelihood(coded_sequences(parts.tables[part].sequences))
         for part in ("train", "test")
     }
     threshold = best_threshold(scores["train"], parts.labels["train"])

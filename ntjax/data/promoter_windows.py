@@ -136,7 +136,7 @@ def locate(genome: Genome, promoters: Sequence[str]) -> Located:
                 f"promoter {number} has {len(promoter)} letters, not {letters} (−{BEFORE} to "
                 f"+{AFTER} about the start site): cut it to these"
             )
-    patterns = nucleotide_codes(promoters) if promoters else np.empty((0, letters), np.uint8)
+    patterns = coded_sequences(promoters) if promoters else np.empty((0, letters), np.uint8)
     known = np.flatnonzero((patterns < UNKNOWN).all(axis=1))
     both = np.concatenate([patterns[known], reverse_complement(patterns[known])])
     starts, found = _occurrences(whole_genome(genome), both)
@@ -146,7 +146,7 @@ def locate(genome: Genome, promoters: Sequence[str]) -> Located:
     return Located(sites, rows, np.bincount(rows, minlength=len(promoters)))
 
 
-def nucleotide_codes(sequences: Sequence[str]) -> np.ndarray:
+def coded_sequences(sequences: Sequence[str]) -> np.ndarray:
     """Sequences of equal length as a store keeps them, uint8 [sequences, letters]."""
     text = np.frombuffer("".join(sequences).encode(), np.uint8)
     return _CODE_OF_BYTE[text].reshape(len(sequences), -1)

@@ -207,10 +207,11 @@ def record(job: PretrainJob) -> dict[str, Any]:
                     "source": str(region.genome.path),
                     "sha256": sha256(region.genome.path),
                     "nucleotides": {
-                        part: regions[number].letters for part, regions in job.data.parts.items()
+                        part: sum(r.letters for r in regions if r.genome is region.genome)
+                        for part, regions in job.data.parts.items()
                     },
                 }
-                for number, region in enumerate(job.data.parts["train"])
+                for region in job.data.parts["train"]
             ],
             "shares": None if job.data.shares is None else job.data.shares.tolist(),
             "others": {name: sha256(Path(name)) for name in _other_files(job.settings)},
