@@ -16,7 +16,7 @@ from ntjax.data.genome_pieces import stretch_pieces
 from ntjax.data.genome_windows import Region, read_windows, reverse_complement
 from ntjax.data.kmers import kmer_codes, whole_windows
 
-SMOOTHING = (4.0, 16.0, 64.0, 256.0, 1024.0)
+SMOOTHING = (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 """What `choose_order` tries: how many occurrences the order below is worth."""
 
 # A table of counts is no larger than that of 12-mers, 134 MB; a piece of a genome fills it once.
