@@ -211,23 +211,39 @@ def test_one_line_and_exit_code_2(here, tmp_path):
     assert "no such file" in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_command_goes_on_as_if_nothing_had_happened(here, tmp_path, number):
-    steps = {"steps": 400, "evaluate_every": 20, "genomes": (str(here / "a.fna"),)}
-    run(here, tmp_path / "whole", **steps)
-    out = tmp_path / "out"
-    given = [f"--{name.replace('_', '-')}={value}" for name, value in (QUICK | steps).items()]
-    given = [text for text in given if not text.startswith("--genomes")]
-    given += ["--genomes", *steps["genomes"], "--model", str(here / "hyperparams.json")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ntjax.pretrain", *given, "--out", str(out), "--no-progress"],
+def start(*given):
+    """The command in a process of its own: as all of one test are, since compilers differ."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ntjax.pretrain", *map(str, given), "--no-progress"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def metrics(out):
+    path = out / "metrics.jsonl"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture(scope="module")
+def long(here):
+    """Options of a run that takes a while, and the folder of one that was left alone."""
+    values = QUICK | {"steps": 400, "evaluate_every": 20, "model": here / "hyperparams.json"}
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+    given += ["--genomes", here / "a.fna"]
+    process = start(*given, "--out", here / "whole")
+    assert process.wait(timeout=240) == 0
+    return given, here / "whole"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_command_goes_on_as_if_nothing_had_happened(long, tmp_path, number):
+    (given, whole), out = long, tmp_path / "out"
+    process = start(*given, "--out", out)
     until = time.monotonic() + 240
-    while not ((out / "metrics.jsonl").exists() and len(metrics(out)) > 5):
+    while len(metrics(out)) <= 5:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -235,10 +251,6 @@ def test_a_stopped_command_goes_on_as_if_nothing_had_happened(here, tmp_path, nu
     _, err = process.communicate(timeout=120)
     assert process.returncode == (143 if number == signal.SIGTERM else -9), err
     assert not (out / "held_out.json").exists()
-    pretrain(Options(out=out, resume=True, progress=False))
+    assert start("--resume", "--out", out).wait(timeout=240) == 0
     for name in ("metrics.jsonl", "weights.safetensors", "held_out.json"):
-        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-
-
-def metrics(out):
-    return (out / "metrics.jsonl").read_text().splitlines()
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name

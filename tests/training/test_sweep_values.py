@@ -65,7 +65,7 @@ def test_every_combination():
 
 def test_each_adapter_has_its_own_defaults():
     ia3, lora = expand(Settings(), ["adapter=ia3,lora"])
-    assert (ia3.settings.learning_rate, lora.settings.learning_rate) == (3e-3, 5e-4)
+    assert (ia3.settings.learning_rate, lora.settings.learning_rate) == (1e-2, 2e-3)
 
 
 @pytest.mark.parametrize(
