@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import tyro
 
 from ntjax import command_line
@@ -95,18 +96,14 @@ def _print_job(job: pretraining.PretrainJob) -> None:
         part: sum(region.letters for region in parts) for part, parts in job.data.parts.items()
     }
     print(
-        f"{job.model.name}: {sum(w.size for w in _leaves(job.model.params)):,} parameters; "
+        f"{job.model.name}: {sum(w.size for w in jax.tree.leaves(job.model.params)):,} parameters; "
         + ", ".join(f"{part} {count:,} nucleotides" for part, count in letters.items()),
         flush=True,
     )
     if not sum(region.count(1) for region in job.data.parts["test"]):
         print("note: no block is kept apart for the test; --held-out-genomes gives a genome to it")
-    for note in (*job.data.notes, *([job.model.notice] if job.model.notice else [])):
+    for note in job.notes:
         print(f"note: {note}", flush=True)
-
-
-def _leaves(params: dict[str, dict[str, Any]]) -> list[Any]:
-    return [leaf for module in params.values() for leaf in module.values()]
 
 
 if __name__ == "__main__":

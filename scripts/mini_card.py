@@ -57,7 +57,7 @@ def run(script: Script) -> None:
         "date": script.date,
         "machine": script.machine,
         "parameters": sum(np.size(tensor) for tensor in tensors.values()),
-        "settings": read_json(script.runs / "mini" / "config.json")["settings"],
+        "settings": recipe(read_json(script.runs / "mini" / "config.json")["settings"]),
         "minutes": {name: minutes(script.runs / name) for name in arms},
         "held_out": {name: read_json(script.runs / name / REPORT_FILE) for name in arms},
     }
@@ -65,6 +65,12 @@ def run(script: Script) -> None:
     mini.WEIGHTS_FILE.with_suffix(".md").write_text(card(record))
     draw(script.runs, record, mini.WEIGHTS_FILE.with_suffix(".png"))
     print(card(record))
+
+
+def recipe(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run, genomes by name and not by where they lay."""
+    names = [Path(genome).name for genome in settings["genomes"]]
+    return {name: value for name, value in settings.items() if name != "model"} | {"genomes": names}
 
 
 def bundled(weights: Path) -> dict[str, np.ndarray]:

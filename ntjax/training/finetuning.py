@@ -64,7 +64,7 @@ def prepare(members: Sequence[Settings], revision: str | None = None) -> list[Jo
             raise unknown
     data = {repr(_data_settings(settings)): settings for settings in members}
     parts = {key: read_parts(settings) for key, settings in data.items()}
-    models = {key: _load_model(*key, revision) for key in dict.fromkeys(map(_model_key, members))}
+    models = {key: load_model(*key, revision) for key in dict.fromkeys(map(_model_key, members))}
     tokenised: dict[tuple, dict[str, TokenisedSet]] = {}
     jobs = []
     for settings in members:
@@ -102,7 +102,8 @@ def _model_key(settings: Settings) -> tuple[str, str]:
     return settings.model, "float32" if settings.adapter == "full" else settings.dtype
 
 
-def _load_model(name: str, dtype: str, revision: str | None) -> PretrainedModel:
+def load_model(name: str, dtype: str, revision: str | None) -> PretrainedModel:
+    """A model on all devices, at the revision that a resumed run was begun with."""
     if revision:
         name = f"{name.partition('@')[0]}@{revision}"
     return load_pretrained(name, dtype, sharding=replicated_sharding())

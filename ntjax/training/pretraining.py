@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from ntjax.models.config import config_from_hyperparams
 from ntjax.models.forward import random_parameters
 from ntjax.models.heads import HeadConfig
 from ntjax.models.kmer_initialisation import with_composed_kmers
-from ntjax.models.pretrained import PretrainedModel, check_length, load_pretrained
+from ntjax.models.pretrained import PretrainedModel, check_length
 from ntjax.training import held_out_report
-from ntjax.training.finetuning import environment
+from ntjax.training.finetuning import environment, load_model
 from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Scores, Trainer, batch_slots
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.placement import new_member, replicated_sharding
@@ -57,6 +57,12 @@ class PretrainJob:
     loop: LoopConfig
     validation: EvaluationSet
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the result has to know."""
+        return [*self.data.notes, *([self.model.notice] if self.model.notice else [])]
+
+    @cached_property
     def batches(self) -> MaskedBatches:
         """What is learnt from."""
         settings, tokenizer = self.settings, self.model.tokenizer
@@ -119,7 +125,7 @@ def prepare(settings: PretrainSettings, revision: str | None = None) -> Pretrain
         task="masked",
     )
     job = PretrainJob(settings, model, data, step, _loop(settings), validation.windows)
-    job.batches()  # refuses a genome without any window
+    _ = job.batches  # refuses a genome without any window
     return job
 
 
@@ -138,10 +144,7 @@ def _loop(settings: PretrainSettings) -> LoopConfig:
 def _load_model(settings: PretrainSettings, revision: str | None) -> PretrainedModel:
     """A checkpoint's model, or random weights for the hyperparameters in a file."""
     if not begins_anew(settings.model):
-        name = settings.model
-        if revision:
-            name = f"{name.partition('@')[0]}@{revision}"
-        return load_pretrained(name, sharding=replicated_sharding())
+        return load_model(settings.model, "float32", revision)
     path = Path(settings.model)
     hyperparams = read_hyperparameters(path)
     k = hyperparams.get("k_for_kmers")
@@ -178,7 +181,7 @@ def train(job: PretrainJob, folder: Path, progress: bool = True) -> Fitted:
             np.float32(0.0),
             jax.random.key(job.settings.seed),
         ),
-        job.batches(),
+        job.batches,
         partial(validation_scores, job),
         folder,
         lambda rows: f"{len(rows)} windows, drawn from the seed and the step's number",
@@ -216,7 +219,7 @@ def record(job: PretrainJob) -> dict[str, Any]:
             "shares": None if job.data.shares is None else job.data.shares.tolist(),
             "others": {name: sha256(Path(name)) for name in _other_files(job.settings)},
         },
-        "notes": [*job.data.notes, *([job.model.notice] if job.model.notice else [])],
+        "notes": job.notes,
         **environment(),
     }
 

@@ -98,7 +98,7 @@ def test_an_official_checkpoint_goes_on_from_its_own_loss(name, here, golden, tm
     run(here, tmp_path / "out", **options)
     job = pretraining.prepare(complete(settings(here, **options))[0])
     model = ntjax.load_pretrained(folder)
-    batch = job.batches().batch(0)
+    batch = job.batches.batch(0)
     params = jax.tree.map(np.asarray, model.params)
     first = log(tmp_path / "out")[0]["loss"]
     assert first == pytest.approx(expected_loss(params, model.config, batch), rel=1e-5)
