@@ -42,7 +42,7 @@ SIZES: dict[str, TransformerConfig] = {
         mini.CONFIG, attention_heads=4, embed_dim=128, ffn_embed_dim=512, num_layers=2
     ),
 }
-STEPS, GRID_STEPS = 10_000, 600
+STEPS, GRID_STEPS = 7_000, 600
 
 
 @dataclass(frozen=True)

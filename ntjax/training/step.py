@@ -187,11 +187,15 @@ def summed_gradients(
             outputs = masked_logits(config, params, trainable, rows.tokens, rows.positions, dropout)
         return jnp.sum(rows.weights * LOSSES[config.task](outputs, rows.labels))
 
-    def accumulate(sums: Any, rows: DeviceBatch) -> tuple[Any, None]:
+    def one_pass(rows: DeviceBatch) -> tuple[jax.Array, jax.Array, Trainable]:
         value, gradients = jax.value_and_grad(loss)(trainable, rows)
-        new = (value, rows.weights.sum(), gradients)
-        return jax.tree.map(jnp.add, sums, new), None
+        return value, rows.weights.sum(), gradients
 
+    def accumulate(sums: Any, rows: DeviceBatch) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, sums, one_pass(rows)), None
+
+    if len(batch.tokens) == 1:
+        return one_pass(jax.tree.map(lambda array: array[0], batch))
     zeros = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
     return jax.lax.scan(accumulate, zeros, batch)[0]
 
