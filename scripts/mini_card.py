@@ -2,8 +2,9 @@
 
     python scripts/mini_card.py --runs runs/mini
 
-Writes `mini.safetensors` (matrices in bfloat16), `mini.md`, `mini.json` and `mini.png` beside
-`ntjax/models/mini.py`.
+Evaluates all finished arms on the same held-out windows (five minutes on two CPU cores) and reads
+the genomes from NTJAX_DATA_DIR/genomes. Writes `mini.safetensors` (matrices in bfloat16),
+`mini.md`, `mini.json` and `mini.png` beside `ntjax/models/mini.py`.
 """
 
 import datetime
@@ -17,12 +18,14 @@ import matplotlib.pyplot as plt
 import ml_dtypes
 import numpy as np
 import tyro
+from mini_comparison import by_genome, compared, read_arms, whole_genomes
+from train_mini import ARMS
 
 from ntjax import command_line
 from ntjax.checkpoints import safetensors
 from ntjax.models import mini
 from ntjax.runs import read_json, write_json
-from ntjax.training.pretraining import REPORT_FILE, WEIGHTS_FILE
+from ntjax.training.pretraining import WEIGHTS_FILE
 
 # Blue and orange are told apart by the colour-blind (Okabe & Ito).
 COLOURS = {"mini": "#0072B2", "twin": "#E69F00"}
@@ -48,7 +51,7 @@ def main() -> None:
 
 def run(script: Script) -> None:
     """Card, figure, and last the weights."""
-    arms = sorted(path.parent.name for path in script.runs.glob(f"*/{REPORT_FILE}"))
+    arms = read_arms(script.runs)
     tensors = bundled(script.runs / "mini" / WEIGHTS_FILE)
     safetensors.write(mini.WEIGHTS_FILE, tensors)
     mini.weights_id.cache_clear()
@@ -58,8 +61,10 @@ def run(script: Script) -> None:
         "machine": script.machine,
         "parameters": sum(np.size(tensor) for tensor in tensors.values()),
         "settings": recipe(read_json(script.runs / "mini" / "config.json")["settings"]),
-        "minutes": {name: minutes(script.runs / name) for name in arms},
-        "held_out": {name: read_json(script.runs / name / REPORT_FILE) for name in arms},
+        "minutes": {name: minutes(script.runs / name) for name in arms.jobs},
+        "sets": compared(arms),
+        "genomes": by_genome(arms),
+        "whole_genomes": whole_genomes(arms),
     }
     write_json(mini.WEIGHTS_FILE.with_suffix(".json"), record)
     mini.WEIGHTS_FILE.with_suffix(".md").write_text(card(record))
@@ -99,15 +104,52 @@ def minutes(folder: Path) -> float:
 
 def card(record: dict[str, Any]) -> str:
     """The model card as Markdown."""
-    config, own = mini.CONFIG, record["settings"]
-    tokens = own["steps"] * own["tokens_per_update"]
-    times = ", ".join(f"{name} {time:.0f} minutes" for name, time in record["minutes"].items())
     lines = [
         "# `mini`: a small Nucleotide Transformer for bacteria",
         "",
         "A model to try everything with, offline and on a laptop. It is small and saw few tokens: "
         "it knows far less than the published models, and how much it knows is below.",
         "",
+        *description(record),
+        "",
+        "![Validation loss while training](mini.png)",
+        "",
+        "## Held-out sequence",
+        "",
+        "Masked 6-mers of test blocks, every seventh token masked; windows that share 31 letters "
+        "with the training blocks of any of the ten genomes are left out. Bits per nucleotide (2 = "
+        "knows nothing) with 95% intervals over groups of neighbouring windows. `twin` is trained "
+        "like `mini`, without either *E. coli*; `grid_SIZE_N` saw the first N genomes (1: *E. "
+        f"coli* K-12) for {ARMS['grid_mini_10'].steps} updates (`small`: 2 layers of 128 "
+        "dimensions; `independent`: k-mers' vectors drawn each on its own). The Markov model sees "
+        "true letters on both sides; its order is chosen on `mini`'s validation blocks. (Measured "
+        "in float32, before rounding.)",
+        "",
+        *sets_table(record["sets"]),
+        "",
+        "Differences of the loss on the same k-mers, in nats a 6-mer (below 0: the first is "
+        "better):",
+        "",
+        *difference_table(record["sets"]),
+        "",
+        "`mini` on the test blocks of each genome:",
+        "",
+        *genome_table(record["genomes"], "mini"),
+        "",
+        "`twin` on the whole of both genomes that it never saw (windows that share 31 letters with "
+        "its training blocks left out; its own Markov model):",
+        "",
+        *genome_table(record["whole_genomes"], "twin"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def description(record: dict[str, Any]) -> list[str]:
+    """What it is, what it was trained on and how."""
+    config, own = mini.CONFIG, record["settings"]
+    tokens = own["steps"] * own["tokens_per_update"]
+    times = ", ".join(f"{name} {time:.0f} minutes" for name, time in record["minutes"].items())
+    return [
         f"- **Architecture**: {config.num_layers} layers, {config.embed_dim} dimensions, "
         f"{config.attention_heads} heads, feed-forward {config.ffn_embed_dim}, rotary positions, "
         f"GELU, biases, 6-mer vocabulary of {config.vocabulary_size:,}: "
@@ -126,35 +168,52 @@ def card(record: dict[str, Any]) -> str:
         "begin as sums of their letters'. `python scripts/train_mini.py` makes one.",
         f"- **Hardware, date**: {record['machine']}: {times}; {record['date']}.",
         "- **Licence**: as the package.",
-        "",
-        "![Validation loss while training](mini.png)",
-        "",
-        "## Held-out sequence",
-        "",
-        "Masked 6-mers of each model's test blocks, every seventh token masked; windows that share "
-        "31 letters with its training genomes are left out. Bits per nucleotide (2 = knows "
-        "nothing) with 95% intervals over groups of neighbouring windows; the last column is loss "
-        "minus that of the Markov model, in nats a 6-mer (below 0: better). `twin` is trained like "
-        "`mini`, without either *E. coli*. The Markov model sees true letters on both sides; its "
-        "order is chosen on the validation blocks. (Measured in float32, before rounding.)",
-        "",
-        "| model | windows (groups) | bits | 6-mer frequencies | Markov model | difference |",
-        "|---|---|---|---|---|---|",
-        *(row(name, report) for name, report in record["held_out"].items()),
     ]
-    return "\n".join(lines) + "\n"
 
 
-def row(name: str, report: dict[str, Any]) -> str:
-    """An arm's line of the table."""
-    test = report["test blocks"]
-    metrics = test["metrics"]
-    markov = next(other for other in metrics if other.startswith("Markov"))
-    cells = [cell(metrics[m]["bits_per_nucleotide"]) for m in ("model", "unigram", markov)]
-    order = markov.removeprefix("Markov, ")
-    count = f"{test['windows']} ({metrics['model']['groups']})"
-    difference = cell(test["difference"][markov], "+.3f")
-    return f"| {name} | {count} | {cells[0]} | {cells[1]} | {cells[2]}, {order} | {difference} |"
+def sets_table(sets: dict[str, Any]) -> list[str]:
+    """A row for every arm and baseline, a column for every set of windows."""
+    titles = [f"{title} ({r['windows']} windows)" for title, r in sets.items()]
+    rows = next(iter(sets.values()))["metrics"]
+    cells = {
+        name: [cell(result["metrics"][name]["bits_per_nucleotide"]) for result in sets.values()]
+        for name in rows
+    }
+    return table(["model", *titles], cells)
+
+
+def difference_table(sets: dict[str, Any]) -> list[str]:
+    """A row for every pair."""
+    rows = {
+        pair: [cell(result["difference"][pair], "+.3f") for result in sets.values()]
+        for pair in next(iter(sets.values()))["difference"]
+    }
+    return table(["loss of", *sets], rows)
+
+
+def genome_table(results: dict[str, Any], model: str) -> list[str]:
+    """A row for every genome: the model, 6-mer frequencies, and the Markov model."""
+    rows = {}
+    for name, result in results.items():
+        if result is None:
+            continue
+        metrics = result["metrics"]
+        markov = next(other for other in metrics if other.startswith("Markov"))
+        bits = [cell(metrics[m]["bits_per_nucleotide"]) for m in (model, "unigram", markov)]
+        count = f"{result['windows']} ({metrics[model]['groups']})"
+        difference = cell(result["difference"][f"{model} − Markov"], "+.3f")
+        rows[name] = [count, *bits, difference]
+    heads = ["windows (groups)", model, "6-mer frequencies", "Markov model", "loss, − Markov"]
+    return table(["genome", *heads], rows)
+
+
+def table(heads: list[str], rows: dict[str, list[str]]) -> list[str]:
+    """Markdown, the rows' names first."""
+    return [
+        "| " + " | ".join(heads) + " |",
+        "|---" * len(heads) + "|",
+        *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()),
+    ]
 
 
 def cell(metric: dict[str, float | None], form: str = ".3f") -> str:

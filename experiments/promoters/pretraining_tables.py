@@ -16,23 +16,23 @@ def as_markdown(record: dict[str, Any]) -> str:
     lines = [
         "# Does pre-training pay?",
         "",
-        "`mini` is pre-trained, `random` the same architecture untrained, `twin` pre-trained like "
-        "`mini` without any genome of *E. coli*. {steps:,} steps of {batch_size} sequences; means "
+        "`mini` is pre-trained, `twin` is pre-trained like it without any genome of *E. coli*, "
+        "`untrained` begins with random weights. {steps:,} steps of {batch_size} sequences; means "
         "over {seeds} seeds (± their standard deviation; in brackets the 95% bootstrap interval of "
         "the mean over the test rows, uncalibrated, threshold 0.5). The last column is the "
         "difference in AUROC on the same test rows, with its interval.".format(**study),
         "",
         "The genome that the promoters and the genomic windows are of was in `mini`'s "
-        "pre-training, without labels; in the twin's it was not. All seeds of `random` begin with "
-        "the same weights.",
+        "pre-training, without labels; in the twin's it was not.",
     ]
     for name, result in record["results"].items():
         rows = ", ".join(f"{count:,} {part}" for part, count in result["rows"].items())
         lines += ["", f"## {_TITLES[name]}", "", f"Rows: {rows}.", ""]
         lines += [f"- {note}" for note in result["notes"]]
         lines += ["", *_table(result["methods"], "the CNN")]
-        lines += ["", f"### The frame of the 6-mers: `mini`, {study['frames_adapter']}", ""]
-        lines += _table(result["frames"], "the plain run")
+        if "frames" in result:
+            lines += ["", f"### The frame of the 6-mers: `mini`, {study['frames_adapter']}", ""]
+            lines += _table(result["frames"], "the plain run")
     return "\n".join(lines) + "\n"
 
 

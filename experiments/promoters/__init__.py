@@ -1,0 +1,1 @@
+"""*E. coli* promoters with adapted Nucleotide Transformers."""

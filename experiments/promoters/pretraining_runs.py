@@ -1,0 +1,179 @@
+"""The runs of the pre-training study: what is trained, and picked up where it stopped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import pandas as pd
+
+from experiments.promoters.genomic_negatives import GENOMIC, PROMOTERS, Task
+from ntjax.baselines.cnn import fit_cnn
+from ntjax.baselines.gradient_boosting import fit_gradient_boosting
+from ntjax.checkpoints.official import write_pytree
+from ntjax.errors import UserError
+from ntjax.finetune import Options, finetune
+from ntjax.models.forward import random_parameters
+from ntjax.models.kmer_initialisation import with_composed_kmers
+from ntjax.models.pretrained import load_pretrained
+from ntjax.result_tables import means_over_seeds
+from ntjax.runs import DESCRIPTION_FILE, read_json, write_json
+from ntjax.training.finetuning import CONFIG_FILE, RESULT_FILE
+from ntjax.training.prepare import LabelledParts, read_parts
+from ntjax.training.settings import Settings, complete
+
+HERE = Path(__file__).parent
+CNN, BOOSTING = "CNN", "gradient boosting"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to compare."""
+
+    mini: str = "mini"
+    """The pre-trained model: name or folder."""
+    twin: str | None = None
+    """Trained like mini, on genomes without any of E. coli; left out if not given."""
+    genome: Path | None = None
+    """FASTA of E. coli K-12. Otherwise from NTJAX_DATA_DIR."""
+    steps: int = 1000
+    """Optimiser steps of each run."""
+    batch_size: int = 32
+    """Sequences per step."""
+    seeds: int = 5
+    """Seeds 0, 1, ... of each method."""
+    head: Literal["cls", "mean"] = "mean"
+    """What the head sees of the last layer."""
+    head_rates: tuple[float, ...] = (3e-3,)
+    """Learning rates to choose from if only the head is trained."""
+    ia3_rates: tuple[float, ...] = (1e-2,)
+    """Of IA³."""
+    lora_rates: tuple[float, ...] = (2e-3,)
+    """Of LoRA."""
+    full_rates: tuple[float, ...] = (5e-4,)
+    """If all weights are trained."""
+    untrained_rates: tuple[float, ...] = (5e-4, 1e-3)
+    """If all weights of the untrained network are."""
+    members_at_once: int = 0
+    """Most members of a population to train at once; 0 for as many as the memory holds. On a CPU 1
+    takes a sixth less time."""
+    frames: bool = True
+    """Also the questions about the frame of the 6-mers."""
+    frames_adapter: Literal["full", "lora"] = "full"
+    """What the question about 6-mers is asked of."""
+    context: bool = False
+    """Also longer windows around the genomic sites: an hour more."""
+    tasks: tuple[Literal["ecoli_promoters", "genomic"], ...] = (PROMOTERS, GENOMIC)
+    """Data sets; each may be run by a process of its own, and the tables made at the end."""
+    runs: Path = Path("runs/pretraining")
+    """Folder of the runs."""
+    out: Path = HERE
+    """Folder of the tables."""
+
+    def rates(self, adapter: str) -> tuple[float, ...]:
+        """The learning rates of an adapter."""
+        return getattr(self, f"{adapter}_rates")
+
+
+def _settings(study: Study, task: Task, **others: Any) -> Settings:
+    return Settings(
+        train=task.train,
+        validation=task.validation,
+        test=task.test,
+        steps=study.steps,
+        batch_size=study.batch_size,
+        head=study.head,
+        baselines=False,
+        **others,
+    )
+
+
+def labelled_parts(study: Study, task: Task, seed: int = 0) -> LabelledParts:
+    """The rows of a task, and which of them a seed keeps for validation."""
+    return read_parts(complete(_settings(study, task, seed=seed))[0])
+
+
+def untrained_members(study: Study, task: Task) -> list[Path]:
+    """Run folders of the seeds, each begun with weights of its own."""
+    folder = study.runs / task.name / "untrained-full"
+
+    def member(seed: int, rate: float) -> Path:
+        return _untrained_member(study, task, folder, seed, rate)
+
+    first = {rate: read_json(member(0, rate) / DESCRIPTION_FILE) for rate in study.untrained_rates}
+    scores = {rate: found["training"]["mcc"] for rate, found in first.items()}
+    best = max(scores, key=lambda rate: -1.0 if scores[rate] is None else scores[rate])
+    return [member(seed, best) for seed in range(study.seeds)]
+
+
+def _untrained_member(study: Study, task: Task, folder: Path, seed: int, rate: float) -> Path:
+    run = folder / f"learning_rate={rate:g},seed={seed}"
+    if not (run / RESULT_FILE).exists():
+        model = str(_untrained(study, seed))
+        settings = _settings(
+            study, task, model=model, adapter="full", learning_rate=rate, seed=seed
+        )
+        finetune(Options(settings, run, (run / CONFIG_FILE).exists()))
+    return run
+
+
+def members_of(study: Study, model: str, adapter: str, task: Task, folder: Path) -> list[Path]:
+    """Run folders of the seeds, at the learning rate that validation chose."""
+    rates = ",".join(f"{rate:g}" for rate in study.rates(adapter))
+    sweep = (f"learning_rate={rates}", f"seed=0:{study.seeds}")
+    done = folder / "done.json"
+    if not done.exists():
+        settings = _settings(study, task, model=model, adapter=adapter)
+        resume = (folder / "sweep.json").exists()
+        at_once = 0 if resume else study.members_at_once
+        finetune(Options(settings, folder, resume, sweep=sweep, members_at_once=at_once))
+        table = pd.read_csv(folder / "sweep.csv")
+        means = means_over_seeds(table, "mcc")
+        whole = means[means["seeds"] == means["members"]]
+        if whole.empty:
+            raise UserError(f"{folder}: runs failed at every learning rate; see its sweep.csv")
+        write_json(done, {"setting": whole.loc[whole["mean"].idxmax(), "setting"]})
+    setting = read_json(done)["setting"]
+    return [folder / "members" / f"{setting},seed={seed}" for seed in range(study.seeds)]
+
+
+def predicted(members: list[Path]) -> np.ndarray:
+    """Probabilities of the test rows to be promoters, [members, rows]."""
+    return np.stack([pd.read_csv(m / "predictions.csv")["probability"] for m in members])
+
+
+def baselines_of(study: Study, task: Task) -> dict[str, np.ndarray]:
+    """Gradient boosting and the CNN, trained on the same rows."""
+    probabilities: dict[str, list[list[float]]] = {BOOSTING: [], CNN: []}
+    for seed in range(study.seeds):
+        path = study.runs / task.name / "baselines" / f"{seed}.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, _fitted_baselines(labelled_parts(study, task, seed), seed))
+        for name, values in read_json(path).items():
+            probabilities[name].append(values)
+    return {name: np.array(values) for name, values in probabilities.items()}
+
+
+def _fitted_baselines(parts: LabelledParts, seed: int) -> dict[str, list[float]]:
+    training, validation = (
+        (parts.tables[part].sequences, parts.labels[part]) for part in ("train", "validation")
+    )
+    models = {
+        BOOSTING: fit_gradient_boosting(*training, validation=validation, seed=seed),
+        CNN: fit_cnn(*training, validation=validation, seed=seed, progress=False),
+    }
+    test = parts.tables["test"].sequences
+    return {name: model.probabilities(test)[:, 1].tolist() for name, model in models.items()}
+
+
+def _untrained(study: Study, seed: int) -> Path:
+    """mini's architecture with weights that pre-training would begin with."""
+    folder = study.runs / "untrained" / str(seed)
+    if not (folder / "jax_model").exists():
+        model = load_pretrained(study.mini)
+        params = random_parameters(model.config, jax.random.key(seed))
+        params = with_composed_kmers(params, model.tokenizer, seed)
+        write_pytree(folder, params, model.config.to_hyperparams())
+    return folder
