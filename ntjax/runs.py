@@ -199,6 +199,37 @@ def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
         saved.dtype,
         sharding=replicated_sharding(),
     )
+    return _run(folder, saved, backbone)
+
+
+def start_of(folder: str | Path, model: PretrainedModel, adapter: AdapterConfig) -> Run:
+    """A run to go on training from, around the model that is to be trained now.
+
+    Raises:
+        UserError: it is not a run with this model and adapter.
+    """
+    folder = Path(folder)
+    saved = _read_description(folder / DESCRIPTION_FILE)
+    if saved.adapter != adapter:
+        raise UserError(
+            f"--start-from {folder}: its adapter is {_described(saved.adapter)}, not "
+            f"{_described(adapter)}: give the options it was trained with"
+        )
+    if saved.adapter.kind != "full":
+        return _run(folder, saved, model)
+    trained = load_pretrained(str(folder), "float32", sharding=replicated_sharding())
+    if trained.config != model.config:
+        raise UserError(f"--start-from {folder}: was trained from another model than {model.name}")
+    return _run(folder, saved, trained)
+
+
+def _described(adapter: AdapterConfig) -> str:
+    values = {name: value for name, value in asdict(adapter).items() if name != "kind"}
+    return " ".join([adapter.kind, *(f"{name} {value}" for name, value in values.items())])
+
+
+def _run(folder: Path, saved: "_Description", backbone: PretrainedModel) -> Run:
+    """A run whose backbone is at hand."""
     _check_backbone(backbone, saved.source, folder)
     trainable = _read_trainable(folder, backbone, saved.adapter, saved.head)
     if sha256(folder / ADAPTER_FILE) != saved.tensors_sha256:

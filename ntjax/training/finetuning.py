@@ -12,15 +12,16 @@ import jax
 import numpy as np
 
 from ntjax import adapters
-from ntjax.adapters import LoRAConfig
+from ntjax.adapters import Adapter, FullConfig, LoRAConfig, full
 from ntjax.adapters.lora import check_rank
+from ntjax.checkpoints.cache import sha256
 from ntjax.data.batching import TokenisedSet, TrainingBatches
 from ntjax.errors import UserError
 from ntjax.models import heads, mini
 from ntjax.models.heads import HeadConfig
 from ntjax.models.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.published import PUBLISHED, unknown_model
-from ntjax.runs import read_json, save_run, write_json
+from ntjax.runs import ADAPTER_FILE, Run, read_json, save_run, start_of, write_json
 from ntjax.scoring import calibrate, reliability, score_outputs, write_predictions
 from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer, batch_slots
 from ntjax.training.optimizers import OptimizerConfig
@@ -45,6 +46,8 @@ class Job:
     tokenised: dict[str, TokenisedSet]
     step: StepConfig
     loop: LoopConfig
+    start: Run | None = None
+    """The run whose adapter and head training begins with, if it does not with new ones."""
 
 
 def prepare(members: Sequence[Settings], revision: str | None = None) -> list[Job]:
@@ -81,8 +84,24 @@ def prepare(members: Sequence[Settings], revision: str | None = None) -> list[Jo
         # A larger batch would be filled up with rows that weigh nothing.
         rows = len(own.tables["train"])
         loop = _loop_config(replace(settings, batch_size=min(settings.batch_size, rows)))
-        jobs.append(Job(settings, model, own, tokenised[data_key, model_key], step, loop))
+        start = _start(settings, model, step, own)
+        jobs.append(Job(settings, model, own, tokenised[data_key, model_key], step, loop, start))
     return jobs
+
+
+def _start(
+    settings: Settings, model: PretrainedModel, step: StepConfig, parts: LabelledParts
+) -> Run | None:
+    if settings.start_from is None:
+        return None
+    start = start_of(settings.start_from, model, settings.adapter_config())
+    if start.head != step.head or start.classes != parts.task.outputs:
+        raise UserError(
+            f"--start-from {settings.start_from}: its head ({start.head.pooling}) is for "
+            f"{', '.join(start.classes)}, and here it is {step.head.pooling}, for "
+            f"{', '.join(parts.task.outputs)}: both have to agree"
+        )
+    return start
 
 
 def _unknown_model(model: str) -> UserError | None:
@@ -146,7 +165,7 @@ def record(job: Job) -> dict[str, Any]:
     """The content of `config.json`: all that is needed to repeat the run."""
     return {
         "settings": asdict(job.settings),
-        "model": {"name": job.model.name, **job.model.source},
+        "model": {"name": job.model.name, **job.model.source, **_recorded_start(job)},
         "data": {
             part: {"source": table.source, "rows": len(table), "sha256": fingerprint(table)}
             for part, table in job.parts.tables.items()
@@ -155,6 +174,13 @@ def record(job: Job) -> dict[str, Any]:
         "notes": [*job.parts.notes, *([job.model.notice] if job.model.notice else [])],
         **environment(),
     }
+
+
+def _recorded_start(job: Job) -> dict[str, Any]:
+    if job.start is None:
+        return {}
+    folder = Path(job.settings.start_from)
+    return {"start": {"path": str(folder.resolve()), "sha256": sha256(folder / ADAPTER_FILE)}}
 
 
 def environment() -> dict[str, Any]:
@@ -254,7 +280,12 @@ def as_json(value: Any) -> Any:
 
 
 def initial_trainable(job: Job) -> Trainable:
-    """Adapter and head before the first step, from the run's seed."""
+    """Adapter and head before the first step, from the run's seed, or those of another run."""
+    if job.start is not None:
+        adapter = job.start.trainable.adapter
+        if job.settings.adapter == "full":
+            adapter = Adapter(FullConfig(), full.init(job.start.model.params))
+        return Trainable(adapter, job.start.trainable.head)
     adapter_key, head_key = jax.random.split(jax.random.key(job.settings.seed))
     adapter = adapters.init(
         job.settings.adapter_config(), job.model.config, job.model.params, adapter_key

@@ -45,6 +45,7 @@ _ABOVE_ZERO = ("learning_rate", "lora_alpha")
 NOT_OF_DATA = (
     "model",
     "adapter",
+    "start_from",
     "steps",
     "batch_size",
     "accumulation",
@@ -75,6 +76,9 @@ class Settings:
     """Published name (500M_1000G, 2B5_multi_species, ...), 'mini', or a folder of weights."""
     adapter: Literal["ia3", "lora", "full", "head"] = "ia3"
     """What is trained besides the head."""
+    start_from: str | None = None
+    """Folder of a finished run with this model and adapter: training begins with its adapter and
+    head, as a second stage on other rows. Otherwise with new ones."""
     task: Literal["classification", "multilabel", "regression"] = "classification"
     """One of several classes a row, several labels a row that are 0 or 1 each, or a number."""
     train: str | None = None

@@ -1,0 +1,141 @@
+"""What the promoter study shares: its options, its rows, its runs, and what it keeps."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+
+from ntjax.errors import UserError
+from ntjax.finetune import Options, finetune
+from ntjax.runs import read_json, write_json
+from ntjax.training.finetuning import CONFIG_FILE, RESULT_FILE
+from ntjax.training.settings import Settings
+from ntjax.training.swept_runs import SWEEP_FILE, TABLE_FILE
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Study:
+    """Options of `python -m experiments.promoters`."""
+
+    model: str = "mini"
+    """The model to adapt: a published name, mini, or a folder."""
+    full: bool = False
+    """More steps and seeds: hours in place of half an hour."""
+    sections: tuple[str, ...] = ()
+    """Sections to run; all if none is named."""
+    genome: Path | None = None
+    """FASTA of E. coli K-12 (NC_000913.3). Otherwise from NTJAX_DATA_DIR."""
+    runs: Path | None = None
+    """Folder of the runs. Otherwise runs/promoters-MODEL-reduced (or -full)."""
+    out: Path | None = None
+    """Folder of tables and figures. Otherwise reduced/ or full/ beside this file."""
+    progress: bool = True
+    """Show progress bars."""
+
+    @property
+    def size(self) -> str:
+        """'reduced' or 'full'."""
+        return "full" if self.full else "reduced"
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where the runs are, given or not."""
+        return self.runs or Path("runs") / f"promoters-{Path(self.model).name}-{self.size}"
+
+    @property
+    def out_folder(self) -> Path:
+        """Where tables and figures go, given or not."""
+        return self.out or HERE / self.size
+
+    def choose(self, reduced: Any, full: Any) -> Any:
+        """What fits the study's size."""
+        return full if self.full else reduced
+
+
+class Rows(NamedTuple):
+    """Files to train and test on.
+
+    Attributes:
+        name: of the folder that keeps the runs on them.
+        train, test: CSV files, or a data set's name as `train`.
+        validation: likewise; otherwise set aside from the training rows.
+    """
+
+    name: str
+    train: str
+    test: str | None = None
+    validation: str | None = None
+
+
+def trained(study: Study, rows: Rows, name: str, **settings: Any) -> Path:
+    """The folder of a finished run; trained, or gone on with, if it is not there."""
+    folder = study.runs_folder / rows.name / name
+    if not (folder / RESULT_FILE).exists():
+        resume = (folder / CONFIG_FILE).exists()
+        finetune(Options(_settings(study, rows, settings), folder, resume, study.progress))
+    return folder
+
+
+def swept(study: Study, rows: Rows, name: str, sweep: tuple[str, ...], **settings: Any) -> Path:
+    """The folder of a finished sweep, likewise.
+
+    Raises:
+        UserError: a member failed.
+    """
+    folder = study.runs_folder / rows.name / name
+    done = folder / "done.json"
+    if not done.exists():
+        resume = (folder / SWEEP_FILE).exists()
+        # On a CPU, whose cores one member keeps busy, many at once need more memory for nothing.
+        at_once = 1 if jax.default_backend() == "cpu" and not resume else 0
+        chosen = _settings(study, rows, settings)
+        finetune(Options(chosen, folder, resume, study.progress, sweep, at_once))
+        table = pd.read_csv(folder / TABLE_FILE)
+        if table["failure"].notna().any():
+            raise UserError(f"{folder}: a member failed; {TABLE_FILE} in it says why")
+        write_json(done, {"members": table["member"].tolist()})
+    return folder
+
+
+def members(folder: Path) -> dict[str, Path]:
+    """Run folders of a finished sweep's members by name."""
+    names = read_json(folder / "done.json")["members"]
+    return {name: folder / "members" / name for name in names}
+
+
+def _settings(study: Study, rows: Rows, settings: dict[str, Any]) -> Settings:
+    given = {"model": study.model, "baselines": False} | settings
+    return Settings(train=rows.train, validation=rows.validation, test=rows.test, **given)
+
+
+def test_probabilities(runs: list[Path]) -> np.ndarray:
+    """Probabilities of the test rows to be promoters, float64 [runs, rows]."""
+    return np.stack([pd.read_csv(run / "predictions.csv")["probability"] for run in runs])
+
+
+def validation_curve(run: Path, metric: str = "accuracy") -> tuple[list[int], list[float]]:
+    """Steps and validation values of a run's log."""
+    table = pd.read_json(run / "metrics.jsonl", lines=True)
+    table = table.dropna(subset=f"validation_{metric}")
+    return table["step"].tolist(), table[f"validation_{metric}"].tolist()
+
+
+def kept(study: Study, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A section's numbers from its file; made and written if there is none for these options."""
+    path = study.out_folder / f"{name}.json"
+    asked = {"model": study.model, "size": study.size}
+    if path.exists() and (before := read_json(path))["study"] == asked:
+        return before["result"]
+    began = time.perf_counter()
+    result = make()
+    seconds = round(time.perf_counter() - began)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"study": asked, "jax": jax.__version__, "seconds": seconds, "result": result})
+    return read_json(path)["result"]
