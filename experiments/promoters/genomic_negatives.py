@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from ntjax.checkpoints.atomic import written_atomically
+from experiments.promoters.rows import promoters_of, write_table
 from ntjax.data.datasets import DATA_FOLDER_VARIABLE, load_dataset
 from ntjax.data.genomes import open_genome
 from ntjax.data.promoter_windows import (
@@ -56,12 +54,6 @@ def find_genome(path: Path | None) -> Path:
     raise UserError(
         f"give --genome FILE: E. coli K-12 (NC_000913.3), or set {DATA_FOLDER_VARIABLE}"
     )
-
-
-def promoters_of(table: SequenceTable) -> list[str]:
-    """Its rows of label 1."""
-    rows = zip(table.sequences, table.labels, strict=True)
-    return [sequence for sequence, label in rows if label == "1"]
 
 
 def known_promoters(genome: Path) -> Located:
@@ -114,14 +106,3 @@ def in_six_frames(task: Task, folder: Path) -> Task:
 def frames(sequences: Sequence[str]) -> list[list[str]]:
     """The sequences without their first 0, 1, ... 5 letters."""
     return [[text[drop:] for text in sequences] for drop in range(FRAMES)]
-
-
-def write_table(path: Path, table: SequenceTable) -> None:
-    """`name,sequence,label`, unless the file is there."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {"name": table.names, "sequence": table.sequences, "label": table.labels}
-    data = pd.DataFrame(columns).to_csv(index=False).encode()
-    with written_atomically(path, len(data)) as file:
-        file.write(data)

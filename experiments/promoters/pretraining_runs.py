@@ -4,19 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 import pandas as pd
 
 from experiments.promoters.genomic_negatives import GENOMIC, PROMOTERS, Task
+from experiments.promoters.untrained import untrained
 from ntjax.baselines.cnn import fit_cnn
 from ntjax.baselines.gradient_boosting import fit_gradient_boosting
-from ntjax.checkpoints.official import write_pytree
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
-from ntjax.models.forward import random_parameters
-from ntjax.models.kmer_initialisation import with_composed_kmers
-from ntjax.models.pretrained import load_pretrained
 from ntjax.result_tables import means_over_seeds
 from ntjax.runs import DESCRIPTION_FILE, read_json, write_json
 from ntjax.training.finetuning import CONFIG_FILE, RESULT_FILE
@@ -110,7 +106,7 @@ def untrained_members(study: Study, task: Task) -> list[Path]:
 def _untrained_member(study: Study, task: Task, folder: Path, seed: int, rate: float) -> Path:
     run = folder / f"learning_rate={rate:g},seed={seed}"
     if not (run / RESULT_FILE).exists():
-        model = str(_untrained(study, seed))
+        model = str(untrained(study.mini, seed, study.runs / "untrained" / str(seed)))
         settings = _settings(
             study, task, model=model, adapter="full", learning_rate=rate, seed=seed
         )
@@ -166,14 +162,3 @@ def _fitted_baselines(parts: LabelledParts, seed: int) -> dict[str, list[float]]
     }
     test = parts.tables["test"].sequences
     return {name: model.probabilities(test)[:, 1].tolist() for name, model in models.items()}
-
-
-def _untrained(study: Study, seed: int) -> Path:
-    """mini's architecture with weights that pre-training would begin with."""
-    folder = study.runs / "untrained" / str(seed)
-    if not (folder / "jax_model").exists():
-        model = load_pretrained(study.mini)
-        params = random_parameters(model.config, jax.random.key(seed))
-        params = with_composed_kmers(params, model.tokenizer, seed)
-        write_pytree(folder, params, model.config.to_hyperparams())
-    return folder

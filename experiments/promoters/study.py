@@ -12,6 +12,7 @@ import pandas as pd
 
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
+from ntjax.models import mini
 from ntjax.runs import read_json, write_json
 from ntjax.training.finetuning import CONFIG_FILE, RESULT_FILE
 from ntjax.training.settings import Settings
@@ -24,12 +25,15 @@ HERE = Path(__file__).parent
 class Study:
     """Options of `python -m experiments.promoters`."""
 
-    model: str = "mini"
-    """The model to adapt: a published name, mini, or a folder."""
+    models: tuple[str, ...] = ("mini",)
+    """Models to adapt: published names, mini, or folders. All are compared; what follows is done
+    with the first."""
     full: bool = False
     """More steps and seeds: hours in place of half an hour."""
     sections: tuple[str, ...] = ()
     """Sections to run; all if none is named."""
+    share: float = 1.0
+    """Share of the steps to train, to try the study out."""
     genome: Path | None = None
     """FASTA of E. coli K-12 (NC_000913.3). Otherwise from NTJAX_DATA_DIR."""
     runs: Path | None = None
@@ -38,6 +42,16 @@ class Study:
     """Folder of tables and figures. Otherwise reduced/ or full/ beside this file."""
     progress: bool = True
     """Show progress bars."""
+
+    @property
+    def model(self) -> str:
+        """The model of all sections but the comparison."""
+        return self.models[0]
+
+    @property
+    def lora_rate(self) -> float:
+        """Learning rate of LoRA: the report's, or what a small model takes."""
+        return 2e-3 if self.model == mini.NAME else 5e-4
 
     @property
     def size(self) -> str:
@@ -57,6 +71,10 @@ class Study:
     def choose(self, reduced: Any, full: Any) -> Any:
         """What fits the study's size."""
         return full if self.full else reduced
+
+    def steps(self, reduced: int, full: int) -> int:
+        """Optimiser steps that fit the study's size."""
+        return max(10, round(self.share * self.choose(reduced, full)))
 
 
 class Rows(NamedTuple):
@@ -130,7 +148,7 @@ def validation_curve(run: Path, metric: str = "accuracy") -> tuple[list[int], li
 def kept(study: Study, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A section's numbers from its file; made and written if there is none for these options."""
     path = study.out_folder / f"{name}.json"
-    asked = {"model": study.model, "size": study.size}
+    asked = {"models": list(study.models), "size": study.size, "share": study.share}
     if path.exists() and (before := read_json(path))["study"] == asked:
         return before["result"]
     began = time.perf_counter()

@@ -1,0 +1,99 @@
+"""Several models under one protocol, beside the report's runs and earlier tools (figures 2, 3)."""
+
+from pathlib import Path
+from typing import Any
+
+from experiments.promoters import published
+from experiments.promoters.figures import draw_bars, draw_curves, new_picture, save
+from experiments.promoters.page import Block, Figure, Table, Text
+from experiments.promoters.published import Result
+from experiments.promoters.rows import PROTOCOLS, protocol_rows
+from experiments.promoters.study import Study, kept, trained, validation_curve
+from experiments.promoters.untrained import untrained
+from ntjax.runs import read_json
+from ntjax.training.finetuning import RESULT_FILE
+
+NAME, TITLE = "comparison", "Which pre-trained model?"
+METRICS = ("accuracy", "mcc", "sensitivity", "specificity")
+
+
+def run(study: Study) -> dict[str, Any]:
+    """Curves and test metrics of every model in every protocol."""
+    return kept(study, NAME, lambda: _run(study))
+
+
+def _run(study: Study) -> dict[str, Any]:
+    steps = study.steps(400, 4000)
+    models = {Path(name).name: name for name in study.models}
+    random = untrained(study.model, 0, study.runs_folder / "untrained" / "0")
+    models |= {f"{Path(study.model).name}, untrained": str(random)}
+    settings = {
+        "adapter": "lora",
+        "steps": steps,
+        "learning_rate": study.lora_rate,
+        "batch_size": 32,
+    }
+    found = {}
+    for name, model in models.items():
+        for protocol in PROTOCOLS:
+            rows = protocol_rows(study, protocol)
+            folder = trained(study, rows, f"comparison-{name}", model=model, **settings)
+            found[f"{name}, {protocol}"] = {
+                "curve": validation_curve(folder),
+                "test": {m: read_json(folder / RESULT_FILE)[m] for m in METRICS},
+            }
+    return {"steps": steps, "runs": found}
+
+
+def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
+    """Both figures and the table of all results."""
+    picture, axes = new_picture(columns=2)
+    theirs = {
+        name: curve
+        for name, stem in published.MODEL_CURVES.items()
+        if (curve := published.validation_accuracy(stem))
+    }
+    draw_curves(axes[0, 0], theirs)
+    axes[0, 0].set_title("as published: NT on PPD, 245,124 rows")
+    draw_curves(axes[0, 1], {name: run["curve"] for name, run in record["runs"].items()})
+    axes[0, 1].set_title("here: LoRA on the E. coli rows")
+    second = save(picture, folder / "figure_2_models.png")
+    ours = [_result(name, run["test"]) for name, run in record["runs"].items()]
+    bars = (*ours, *published.REPORT[:1], *published.REPORT[4:], *published.TOOLS[:3])
+    picture, axes = new_picture(width=9)
+    draw_bars(axes[0, 0], METRICS, {r.name: [getattr(r, m) for m in METRICS] for r in bars})
+    axes[0, 0].set_ylabel("on the 865 promoters and 1,000 random sequences")
+    third = save(picture, folder / "figure_3_metrics.png")
+    return (
+        Text(
+            "LoRA on query and value, one seed a model; `untrained` is the first model's "
+            "architecture with random weights. In the protocol `published` all 865 test promoters "
+            "stand in the training file. The published runs were trained on another, larger set, "
+            "and their curves are on other validation rows: only shapes can be compared."
+        ),
+        Figure(second, "Figure 2. Validation accuracy while training."),
+        Figure(third, "Figure 3. Test metrics; sensitivity and specificity by the textbook."),
+        Table(
+            ("model or tool", *METRICS, "whose number"),
+            (
+                *(_row(name, run["test"]) for name, run in record["runs"].items()),
+                *(_published_row(result, "the report's") for result in published.REPORT),
+                *(_published_row(result, "the tool's (2020)") for result in published.TOOLS),
+            ),
+            f"Test metrics [95% interval over related rows]; {record['steps']:,} steps here.",
+        ),
+    )
+
+
+def _result(name: str, test: dict[str, Any]) -> Result:
+    return Result(name, *(test[metric]["value"] for metric in METRICS))
+
+
+def _row(name: str, test: dict[str, Any]) -> tuple[str, ...]:
+    cells = ["{value:.3f} [{low:.3f}, {high:.3f}]".format(**test[metric]) for metric in METRICS]
+    return (name, *cells, "measured here")
+
+
+def _published_row(result: Result, whose: str) -> tuple[str, ...]:
+    values = [getattr(result, metric) for metric in METRICS]
+    return (result.name, *("–" if v is None else f"{v:.3f}" for v in values), whose)

@@ -1,0 +1,72 @@
+"""How the study's pictures look."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Picture
+
+# Okabe & Ito's, told apart by the colour-blind; in this order.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+PROMOTER, OTHER = COLOURS[0], COLOURS[1]
+_DOTS_PER_INCH = 120
+
+
+def new_picture(columns: int = 1, rows: int = 1, width: float = 6.4, height: float = 4.0) -> tuple:
+    """A picture and its axes, [rows, columns]; width and height of each, in inches."""
+    picture, axes = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), layout="constrained", squeeze=False
+    )
+    for one in axes.flat:
+        one.spines[["top", "right"]].set_visible(False)
+    return picture, axes
+
+
+def save(picture: Picture, path: Path) -> str:
+    """Write a picture as PNG; returns the file's name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.savefig(path, dpi=_DOTS_PER_INCH)
+    plt.close(picture)
+    return path.name
+
+
+def draw_curves(
+    axes: Axes, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], dashed: bool = False
+) -> None:
+    """A line for each name: steps and values."""
+    for number, (name, (steps, values)) in enumerate(curves.items()):
+        axes.plot(
+            steps,
+            values,
+            color=COLOURS[number % len(COLOURS)],
+            linestyle="--" if dashed or number >= len(COLOURS) else "-",
+            marker="o" if len(steps) < 25 else "",
+            markersize=3,
+            label=name,
+        )
+    axes.set_xlabel("optimiser steps")
+    axes.set_ylabel("validation accuracy")
+    axes.legend(frameon=False, fontsize="small")
+
+
+def draw_bars(
+    axes: Axes, groups: Sequence[str], bars: Mapping[str, Sequence[float | None]]
+) -> None:
+    """Bars of each name beside each other in every group; what is None is left out."""
+    width = 0.8 / len(bars)
+    for number, (name, values) in enumerate(bars.items()):
+        places = [group + (number - (len(bars) - 1) / 2) * width for group in range(len(groups))]
+        known = [(x, y) for x, y in zip(places, values, strict=True) if y is not None]
+        axes.bar(
+            [x for x, _ in known],
+            [y for _, y in known],
+            width,
+            label=name,
+            color=COLOURS[number % len(COLOURS)],
+            hatch="//" if number >= len(COLOURS) else "",
+            edgecolor="white",
+        )
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))

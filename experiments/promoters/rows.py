@@ -1,0 +1,45 @@
+"""The rows of the study: the published task in its protocols, and how its tables are written."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.promoters.study import Rows, Study
+from ntjax.checkpoints.atomic import written_atomically
+from ntjax.data.datasets import load_dataset
+from ntjax.data.tables import SequenceTable
+
+DATASET = "ecoli_promoters"
+# What is left out of the training rows: nothing; rows that share a 16-mer with a test row.
+PROTOCOLS = ("published", "clean")
+
+
+def protocol_rows(study: Study, protocol: str) -> Rows:
+    """The published training rows as a protocol leaves them, and the published test rows."""
+    folder = study.runs_folder / "rows" / protocol
+    splits = load_dataset(DATASET, protocol)
+    train = write_table(folder / "train.csv", splits.train)
+    return Rows(protocol, train, write_table(folder / "test.csv", splits.test))
+
+
+def write_table(path: Path, table: SequenceTable) -> str:
+    """`name,sequence,label`, unless the file is there; returns its path."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = {"name": table.names, "sequence": table.sequences, "label": table.labels}
+        data = pd.DataFrame(columns).to_csv(index=False).encode()
+        with written_atomically(path, len(data)) as file:
+            file.write(data)
+    return str(path)
+
+
+def labels_of(table: SequenceTable) -> np.ndarray:
+    """1 for promoters, 0 for others, int64 [rows]."""
+    return np.array([int(label) for label in table.labels])
+
+
+def promoters_of(table: SequenceTable) -> list[str]:
+    """Its sequences of label 1."""
+    rows = zip(table.sequences, table.labels, strict=True)
+    return [sequence for sequence, label in rows if label == "1"]
