@@ -102,7 +102,7 @@ def scan_metrics(
         {
             "average_precision": counts.average_precision(weights),
             "precision": ratio(at.found @ weights, at.called @ weights)[0],
-            "recall": ratio(at.found @ weights, counts.known @ weights)[0],
+            "recall": counts.recall(at.found @ weights, weights)[0],
             "hits_per_mb": 1e6 * (at.called @ weights)[0] / (counts.letters @ weights),
         }
         for weights in (counts.once, counts.drawn(bootstrap))
@@ -125,14 +125,17 @@ def scan_curve(
     thresholds = counts.finding_scores
     at, weights = counts.from_scores(thresholds), counts.drawn(bootstrap)
     found, called = (of.sum(axis=1).astype(np.int64) for of in at)
+    bands = (
+        ratio(at.found @ weights, at.called @ weights),
+        counts.recall(at.found @ weights, weights),
+    )
     return ScanCurve(
         thresholds,
         called,
         found,
         found / called,
-        found / max(counts.known.sum(), 1),
-        _bands(ratio(at.found @ weights, at.called @ weights), bootstrap.confidence),
-        _bands(ratio(at.found @ weights, counts.known @ weights), bootstrap.confidence),
+        counts.recall(found[:, None], counts.once)[:, 0],
+        *(_bands(values, bootstrap.confidence) for values in bands),
     )
 
 
@@ -236,13 +239,17 @@ class _BlockCounts:
             [float(len(of)) - np.searchsorted(of, scores) for of in sorted_scores], axis=1
         )
 
+    def recall(self, found: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Found sites [points, resamples] as a share of those known, [points, resamples]."""
+        return ratio(found, np.broadcast_to(self.known @ weights, found.shape))
+
     def average_precision(self, weights: np.ndarray) -> np.ndarray:
         """With blocks drawn as often as weights [blocks, resamples] say, [resamples]."""
         at = self.from_scores(self.finding_scores)
         found, called = at.found @ weights, at.called @ weights
-        gained = np.diff(found, axis=0, prepend=0.0)
         # Where nothing is called nothing is gained.
         precision = found / np.maximum(called, 1)
+        gained = np.diff(found, axis=0, prepend=0.0)
         return ratio((gained * precision).sum(axis=0), self.known @ weights)
 
 
