@@ -93,7 +93,7 @@ def match(called: ScoredSites, known: Sites, tolerance: int = TOLERANCE) -> Matc
     free, of two at equal distance the one upstream. So a threshold changes nothing about the calls
     above it, which average precision supposes, and the second call at a site is false. Where no
     two calls, or no two known sites, lie within twice the tolerance of each other on a strand, no
-    matching finds more.
+    matching finds more. Of known sites nearer to each other than merged calls can be, one is found.
 
     Arguments:
         called: as `merged` leaves them.
