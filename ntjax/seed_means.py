@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ntjax.bootstrap import multiplicities, percentile_interval, resampling_units
+from ntjax.bootstrap import (
+    bootstrap_p_value,
+    multiplicities,
+    percentile_interval,
+    resampling_units,
+)
 from ntjax.metrics import Rows
 
 METRICS = ("accuracy", "mcc", "auroc")
@@ -41,7 +46,8 @@ def seed_means(
     Returns:
         By method and metric: `value`, the mean over seeds; `sd`, the standard deviation between
         them (None of one seed); `low` and `high`, the 95% interval of the mean when the test rows
-        are drawn anew; `difference`, the same three of the mean minus that of `against`.
+        are drawn anew; `difference`, the same three of the mean minus that of `against`, with `p`,
+        the two-sided p-value of no difference between them.
     """
     labels = np.asarray(labels).astype(np.int64)
     rows = {
@@ -61,7 +67,7 @@ def seed_means(
         name: {
             metric: _summary(whole[name][k], drawn[name][k])
             | {
-                "difference": _interval(
+                "difference": _difference(
                     whole[name][k].mean() - whole[against][k].mean(),
                     drawn[name][k] - drawn[against][k],
                 )
@@ -81,6 +87,10 @@ def _values(seeds: list[Rows], weights: np.ndarray) -> np.ndarray:
 def _summary(of_seeds: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
     sd = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
     return _interval(of_seeds.mean(), drawn) | {"sd": sd}
+
+
+def _difference(value: float, drawn: np.ndarray) -> dict[str, Any]:
+    return _interval(value, drawn) | {"p": bootstrap_p_value(drawn)}
 
 
 def _interval(value: float, drawn: np.ndarray) -> dict[str, Any]:

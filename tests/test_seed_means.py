@@ -51,7 +51,7 @@ def test_one_seed_has_the_interval_of_a_single_run(scored):
     for metric in METRICS:
         for end in ("value", "low", "high"):
             assert result[metric][end] == pytest.approx(single[metric][end])
-        assert result[metric]["difference"] == {"value": 0, "low": 0, "high": 0}
+        assert result[metric]["difference"] == {"value": 0, "low": 0, "high": 0, "p": 1}
 
 
 def test_differences_are_of_paired_rows(scored):
