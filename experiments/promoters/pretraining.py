@@ -22,6 +22,7 @@ import jax
 import numpy as np
 import tyro
 
+from experiments.promoters.baseline_runs import CNN, MARKOV
 from experiments.promoters.genomic_negatives import (
     CONTEXT,
     GENOMIC,
@@ -34,7 +35,6 @@ from experiments.promoters.genomic_negatives import (
 )
 from experiments.promoters.markov_score import markov_probabilities
 from experiments.promoters.pretraining_runs import (
-    CNN,
     Study,
     baselines_of,
     labelled_parts,
@@ -51,7 +51,6 @@ from ntjax.runs import load_run, read_json, write_json
 from ntjax.seed_means import seed_means
 from ntjax.training.prepare import LabelledParts
 
-MARKOV = "Markov chain of order 5, no labels"
 ADAPTERS = {
     "mini": ("head", "ia3", "lora", "full"),
     "twin": ("full",),

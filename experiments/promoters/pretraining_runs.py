@@ -1,16 +1,16 @@
 """The runs of the pre-training study: what is trained, and picked up where it stopped."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from experiments.promoters.baseline_runs import BOOSTING, CNN, baseline_runs
 from experiments.promoters.genomic_negatives import GENOMIC, PROMOTERS, Task
 from experiments.promoters.untrained import untrained
-from ntjax.baselines.cnn import fit_cnn
-from ntjax.baselines.gradient_boosting import fit_gradient_boosting
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
 from ntjax.result_tables import means_over_seeds
@@ -20,7 +20,6 @@ from ntjax.training.prepare import LabelledParts, read_parts
 from ntjax.training.settings import Settings, complete
 
 HERE = Path(__file__).parent
-CNN, BOOSTING = "CNN", "gradient boosting"
 
 
 @dataclass(frozen=True)
@@ -140,25 +139,10 @@ def predicted(members: list[Path]) -> np.ndarray:
 
 
 def baselines_of(study: Study, task: Task) -> dict[str, np.ndarray]:
-    """Gradient boosting and the CNN, trained on the same rows."""
-    probabilities: dict[str, list[list[float]]] = {BOOSTING: [], CNN: []}
-    for seed in range(study.seeds):
-        path = study.runs / task.name / "baselines" / f"{seed}.json"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, _fitted_baselines(labelled_parts(study, task, seed), seed))
-        for name, values in read_json(path).items():
-            probabilities[name].append(values)
-    return {name: np.array(values) for name, values in probabilities.items()}
-
-
-def _fitted_baselines(parts: LabelledParts, seed: int) -> dict[str, list[float]]:
-    training, validation = (
-        (parts.tables[part].sequences, parts.labels[part]) for part in ("train", "validation")
-    )
-    models = {
-        BOOSTING: fit_gradient_boosting(*training, validation=validation, seed=seed),
-        CNN: fit_cnn(*training, validation=validation, seed=seed, progress=False),
+    """Gradient boosting and the CNN, trained on the same rows: [seeds, rows] of each."""
+    folder = study.runs / task.name / "baselines"
+    rows = partial(labelled_parts, study, task)
+    return {
+        name: baseline_runs(folder, rows, name, study.seeds).probabilities
+        for name in (BOOSTING, CNN)
     }
-    test = parts.tables["test"].sequences
-    return {name: model.probabilities(test)[:, 1].tolist() for name, model in models.items()}

@@ -15,7 +15,8 @@ from ntjax.finetune import Options, finetune
 from ntjax.models import mini
 from ntjax.runs import read_json, write_json
 from ntjax.training.finetuning import CONFIG_FILE, RESULT_FILE
-from ntjax.training.settings import Settings
+from ntjax.training.prepare import LabelledParts, read_parts
+from ntjax.training.settings import Settings, complete
 from ntjax.training.swept_runs import SWEEP_FILE, TABLE_FILE
 
 HERE = Path(__file__).parent
@@ -126,6 +127,11 @@ def members(folder: Path) -> dict[str, Path]:
     """Run folders of a finished sweep's members by name."""
     names = read_json(folder / "done.json")["members"]
     return {name: folder / "members" / name for name in names}
+
+
+def parts_of(study: Study, rows: Rows, seed: int = 0) -> LabelledParts:
+    """The rows, and which of them a seed keeps for validation."""
+    return read_parts(complete(_settings(study, rows, {"seed": seed}))[0])
 
 
 def _settings(study: Study, rows: Rows, settings: dict[str, Any]) -> Settings:

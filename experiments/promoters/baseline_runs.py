@@ -1,0 +1,62 @@
+"""Gradient boosting and the CNN on a study's rows, kept beside its runs."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ntjax.baselines.cnn import CNNConfig, fit_cnn
+from ntjax.baselines.gradient_boosting import fit_gradient_boosting
+from ntjax.runs import read_json, write_json
+from ntjax.training.prepare import LabelledParts
+
+CNN, BOOSTING, MARKOV = "CNN", "gradient boosting", "Markov chain of order 5, no labels"
+
+
+class BaselineRuns(NamedTuple):
+    """Probabilities of the test rows to be promoters, [seeds, rows]; seconds a seed, the mean."""
+
+    probabilities: np.ndarray
+    seconds: float
+
+
+def baseline_runs(
+    folder: Path,
+    parts: Callable[[int], LabelledParts],
+    name: str,
+    seeds: int,
+    cnn: CNNConfig | None = None,
+) -> BaselineRuns:
+    """Those of `name`, CNN or BOOSTING; fitted if `folder` does not have them.
+
+    Arguments:
+        parts: the rows of a seed.
+        cnn: its size and training; None for those of the library.
+    """
+    found = []
+    for seed in range(seeds):
+        path = folder / f"{name}-{seed}.json"
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            rows = parts(seed)
+            began = time.perf_counter()
+            values = _probabilities(rows, name, seed, cnn or CNNConfig())
+            write_json(path, {"values": values, "seconds": time.perf_counter() - began})
+        found.append(read_json(path))
+    return BaselineRuns(
+        np.array([result["values"] for result in found]),
+        float(np.mean([result["seconds"] for result in found])),
+    )
+
+
+def _probabilities(parts: LabelledParts, name: str, seed: int, cnn: CNNConfig) -> list[float]:
+    training, validation = (
+        (parts.tables[part].sequences, parts.labels[part]) for part in ("train", "validation")
+    )
+    if name == CNN:
+        model = fit_cnn(*training, validation=validation, seed=seed, config=cnn, progress=False)
+    else:
+        model = fit_gradient_boosting(*training, validation=validation, seed=seed)
+    return model.probabilities(parts.tables["test"].sequences)[:, 1].tolist()

@@ -1,0 +1,131 @@
+"""IA³, LoRA, all weights, the head alone, or no transformer: which should I use?"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from experiments.promoters.baseline_runs import BOOSTING, CNN, MARKOV, baseline_runs
+from experiments.promoters.genomic_negatives import find_genome
+from experiments.promoters.markov_score import markov_probabilities
+from experiments.promoters.page import Block, Table, Text
+from experiments.promoters.rows import protocol_rows
+from experiments.promoters.study import (
+    Study,
+    kept,
+    members,
+    parts_of,
+    swept,
+    test_probabilities,
+)
+from ntjax.adapters import full
+from ntjax.baselines.cnn import CNNConfig
+from ntjax.checkpoints import safetensors
+from ntjax.models.pretrained import load_pretrained
+from ntjax.paired_tests import holm
+from ntjax.runs import ADAPTER_FILE
+from ntjax.seed_means import METRICS, seed_means
+
+NAME, TITLE = "methods", "Which should I use?"
+ADAPTERS = ("head", "ia3", "lora", "full")
+
+
+def run(study: Study) -> dict[str, Any]:
+    """Metrics, size and time of every method, trained on the clean rows."""
+    return kept(study, NAME, lambda: _run(study))
+
+
+def _run(study: Study) -> dict[str, Any]:
+    rows = protocol_rows(study, "clean")
+    parts = parts_of(study, rows)
+    seeds, steps = study.choose(2, 5), study.steps(400, 5000)
+    cnn = CNNConfig(epochs=study.choose(5, 14))
+    probabilities: dict[str, np.ndarray] = {}
+    costs: dict[str, dict[str, float]] = {}
+    for adapter in ADAPTERS:
+        settings: dict[str, Any] = {"adapter": adapter, "steps": steps, "batch_size": 32}
+        folder = swept(study, rows, f"methods-{adapter}", (f"seed=0:{seeds}",), **settings)
+        runs = list(members(folder).values())
+        name = f"{Path(study.model).name}, {adapter}"
+        probabilities[name], costs[name] = test_probabilities(runs), _cost(study, adapter, runs)
+    for name in (BOOSTING, CNN):
+        folder = study.runs_folder / rows.name / "baselines"
+        found = baseline_runs(folder, partial(parts_of, study, rows), name, seeds, cnn)
+        probabilities[name], costs[name] = found.probabilities, {"seconds": found.seconds}
+    probabilities[MARKOV] = markov_probabilities(parts, find_genome(study.genome))
+    results = seed_means(parts.labels["test"], probabilities, CNN, groups=parts.test_groups)
+    others = [name for name in results if name != CNN]
+    corrected = holm([results[name]["auroc"]["difference"]["p"] for name in others])
+    return {
+        "steps": steps,
+        "seeds": seeds,
+        "epochs": cnn.epochs,
+        "rows": len(parts.tables["train"]),
+        "results": results,
+        "costs": costs,
+        "p": dict(zip(others, np.asarray(corrected).tolist(), strict=True)),
+    }
+
+
+def _cost(study: Study, adapter: str, runs: list[Path]) -> dict[str, float]:
+    """Numbers that are trained, bytes that travel, seconds of training a seed."""
+    tensors, _ = safetensors.read(runs[0] / ADAPTER_FILE)
+    count = sum(int(np.size(tensor)) for tensor in tensors.values())
+    travel = [runs[0] / ADAPTER_FILE, *runs[0].glob("jax_model/*.joblib")]
+    if adapter == "full":  # the file holds the head alone
+        weights = jax.eval_shape(full.init, load_pretrained(study.model).params)
+        count += sum(leaf.size for leaf in jax.tree.leaves(weights))
+    logs = [pd.read_json(run / "timing.jsonl", lines=True)["seconds"] for run in runs]
+    return {
+        "trained": count,
+        "bytes": sum(path.stat().st_size for path in travel),
+        "seconds": float(np.mean([log.iloc[-1] for log in logs])),
+    }
+
+
+def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
+    """The table, and what can be told apart."""
+    del folder
+    results = record["results"]
+    heads = (
+        "method", *METRICS, "AUROC − the CNN's", "p (Holm)", "trained numbers", "bytes", "seconds",
+    )  # fmt: skip
+    cells = tuple(_row(name, result, record) for name, result in results.items())
+    caption = (
+        f"Trained on the {record['rows']:,} clean rows: {record['steps']:,} steps of 32 sequences "
+        f"(the CNN: {record['epochs']} epochs); means over {record['seeds']} seeds ± their "
+        "standard deviation [95% interval over related test rows]. Seconds of a seed's training. "
+        "p: paired bootstrap of the mean AUROC over related rows, corrected for all comparisons."
+    )
+    return (Text(_verdict(record)), Table(heads, cells, caption))
+
+
+def _row(name: str, result: dict[str, Any], record: dict[str, Any]) -> tuple[str, ...]:
+    cost, p = record["costs"].get(name, {}), record["p"].get(name)
+    difference = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**result["auroc"]["difference"])
+    return (
+        name,
+        *(_cell(result[metric]) for metric in METRICS),
+        "–" if name == CNN else difference,
+        "–" if p is None else f"{p:.3f}",
+        *(f"{cost[key]:,}" if key in cost else "–" for key in ("trained", "bytes")),
+        f"{cost['seconds']:.0f}" if "seconds" in cost else "–",
+    )
+
+
+def _cell(metric: dict[str, Any]) -> str:
+    spread = "" if metric["sd"] is None else f" ± {metric['sd']:.3f}"
+    return "{value:.3f}".format(**metric) + spread + " [{low:.3f}, {high:.3f}]".format(**metric)
+
+
+def _verdict(record: dict[str, Any]) -> str:
+    """Which methods are above the CNN, below it, or not told from it, at a level of 0.05."""
+    told: dict[str, list[str]] = {"above": [], "below": [], "not told from": []}
+    for name, p in record["p"].items():
+        higher = record["results"][name]["auroc"]["difference"]["value"] > 0
+        told["not told from" if p > 0.05 else "above" if higher else "below"].append(name)
+    parts = [f"{where} the CNN: {', '.join(names)}" for where, names in told.items() if names]
+    return "By AUROC on the test rows, " + "; ".join(parts) + "."
