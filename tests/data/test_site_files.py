@@ -116,8 +116,8 @@ def test_promoters_of_other_lengths(larger, tmp_path):
 
 
 def test_promoters_of_elsewhere(larger, tmp_path):
+    elsewhere = written(tmp_path / "a.fa", ">p\n" + "AC" * 40 + "A\n")
     with pytest.raises(UserError, match=r"none of its 1 promoters occurs in .*made\.fna"):
-        elsewhere = written(tmp_path / "a.fa", ">p\n" + "AC" * 40 + "A\n")
         read_sites(larger[0], elsewhere, WindowShape())
     with pytest.raises(UserError, match="has labels, but no row of label 1"):
         read_sites(larger[0], written(tmp_path / "a.fa", ">p|0\nACGT\n"), WindowShape())
