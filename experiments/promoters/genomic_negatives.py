@@ -51,6 +51,12 @@ def find_genome(path: Path | None) -> Path:
     )
 
 
+def find_annotation(genome: Path) -> Path:
+    """The annotation beside the genome: its genes, as GFF3."""
+    name = genome.name.removesuffix(".gz").rpartition(".")[0]
+    return genome.with_name(f"{name}.gff.gz")
+
+
 def known_promoters(genome: Path) -> Located:
     """Where all promoters of the published files lie in the genome."""
     splits = load_dataset(PROMOTERS, "published")
