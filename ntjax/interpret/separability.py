@@ -56,10 +56,10 @@ def separability(
 ) -> Separability:
     """Measure how well the classes lie apart.
 
-    The probe is scikit-learn's logistic regression on standardised features; of a sparse matrix, of
-    which nearly everything is 0, features stay as they are: divided by its tiny spread, a k-mer
-    seen once would outweigh all others. Neighbours and silhouette go by the Euclidean distance in
-    the representation itself.
+    The probe is scikit-learn's logistic regression on standardised features. Those of a sparse
+    matrix stay as they are: divided by its tiny spread, a k-mer seen once outweighs all others (on
+    the report's test set one-hot 6-mers lose six points of accuracy by it, 3-mers three).
+    Neighbours and silhouette go by the Euclidean distance in the representation itself.
 
     Arguments:
         representation: [rows, features], dense or sparse.

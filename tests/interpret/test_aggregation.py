@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ntjax.errors import UserError
-from ntjax.interpret import mean_map, mean_maps_by_outcome, outcome_rows
+from ntjax.interpret.aggregation import mean_map, mean_maps_by_outcome, outcome_rows
 
 SEQUENCES = ["ACGT", "AAGN", "cc", "TTTT"]
 MAPS = np.arange(16, dtype=np.float32).reshape(4, 4) / 3 + 1

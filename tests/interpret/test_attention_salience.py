@@ -3,7 +3,7 @@ import pytest
 from small_runs import SEQUENCES, small_run
 
 from ntjax.errors import UserError
-from ntjax.interpret import attention_salience, received_attention
+from ntjax.interpret.attention_salience import attention_salience, received_attention
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

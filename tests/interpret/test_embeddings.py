@@ -3,7 +3,7 @@ import pytest
 from small_runs import SEQUENCES, small_run
 
 from ntjax.errors import UserError
-from ntjax.interpret import bag_of_kmers, mean_embeddings, one_hot_kmers
+from ntjax.interpret.embeddings import bag_of_kmers, mean_embeddings, one_hot_kmers
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_runs import SEQUENCES, small_run
 
-from ntjax.interpret import gradients
+from ntjax.interpret.gradients import gradients
 from ntjax.interpret.scores import score_weights
 from ntjax.models.config import ROOT
 

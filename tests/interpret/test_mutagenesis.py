@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from small_runs import SEQUENCES, small_run
 
-from ntjax.interpret import mutagenesis, position_importance
+from ntjax.interpret.mutagenesis import mutagenesis, position_importance
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

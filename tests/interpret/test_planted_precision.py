@@ -4,8 +4,11 @@ import pytest
 from ntjax.data.simulated import simulate_sigma70
 from ntjax.data.simulated_jitter import planted_posterior, simulate_jittered_sigma70
 from ntjax.errors import UserError
-from ntjax.interpret import planted_letters, planted_precision
-from ntjax.interpret.planted_precision import precision_at_planted
+from ntjax.interpret.planted_precision import (
+    planted_letters,
+    planted_precision,
+    precision_at_planted,
+)
 
 ROWS = 600
 

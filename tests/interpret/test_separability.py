@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from ntjax.data.leakage import shared_kmer_groups
 from ntjax.errors import UserError
-from ntjax.interpret import separability
+from ntjax.interpret.separability import separability
 
 
 def points(rows=120, distance=1.5, seed=0):
