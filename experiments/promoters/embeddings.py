@@ -66,18 +66,21 @@ def _points(values: Any) -> list[list[float]]:
 
 def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     """Four clouds, and how far the classes lie apart in each."""
-    labels = np.array(record["labels"])
+    labels, colours = np.array(record["labels"]), np.array([OTHER, PROMOTER])
     picture, axes = new_picture(columns=2, rows=2, width=4.6, height=4.2)
     for one, (name, points) in zip(axes.flat, record["points"].items(), strict=True):
         points = np.array(points)
-        for label, colour, called in ((0, OTHER, "random"), (1, PROMOTER, "promoter")):
-            one.scatter(*points[labels == label].T, s=4, alpha=0.5, color=colour, label=called)
+        # In a random order: neither class is drawn over the other.
+        order = np.random.default_rng(_SEED).permutation(len(labels))
+        one.scatter(*points[order].T, s=4, alpha=0.6, color=colours[labels[order]])
         one.set_title(name, fontsize="medium")
         one.set_xticks([])
         one.set_yticks([])
         one.set_xlabel("PaCMAP 1")
         one.set_ylabel("PaCMAP 2")
-    axes[0, 0].legend(frameon=False, markerscale=3)
+    for colour, called in zip(colours, ("random letters", "promoter"), strict=True):
+        axes[0, 0].scatter([], [], s=12, color=colour, label=called)
+    axes[0, 0].legend(frameon=False)
     file = save(picture, folder / "figure_7_embeddings.png")
     rows = tuple(
         (
