@@ -10,15 +10,24 @@ kept below runs/ and picked up where they stopped. Data are read from NTJAX_DATA
 
 import json
 
-from experiments.promoters import comparison, curated, methods, other_species, stages, sweeps
+from experiments.promoters import (
+    comparison,
+    curated,
+    methods,
+    negatives,
+    other_species,
+    stages,
+    sweeps,
+)
 from experiments.promoters.page import Chapter, write_page
 from experiments.promoters.study import Study
 from ntjax import command_line
 from ntjax.errors import UserError
 
+# In the order of the page.
 SECTIONS = {
     section.NAME: section
-    for section in (comparison, sweeps, stages, curated, other_species, methods)
+    for section in (comparison, sweeps, stages, curated, other_species, methods, negatives)
 }
 _INTRODUCTION = (
     "Promoters of *E. coli* with an adapted Nucleotide Transformer: the experiments of a report "
