@@ -4,7 +4,8 @@ Three questions, three tests. Of two trained models on the same independent rows
 methods by the mean over seeds, on rows that may hang together: the bootstrap in
 `ntjax.seed_means`, whose differences carry a p-value. Of methods trained and tested on several
 splits of the same data: `corrected_resampled_t`, because the plain t-test takes splits that share
-most of their rows for independent. Whoever makes many comparisons corrects them with `holm`.
+most of their rows for independent; `corrected_blocked_t` is the same for many methods at once.
+Whoever makes many comparisons corrects them with `holm`.
 """
 
 from typing import NamedTuple
@@ -100,11 +101,65 @@ def corrected_resampled_t(
         )
     difference = differences.mean()
     error = np.sqrt((1 / splits + test_rows / train_rows) * differences.var(ddof=1))
-    half = student_t.ppf((1 + confidence) / 2, splits - 1) * error
+    return _student(difference, error, splits - 1, confidence)
+
+
+def corrected_blocked_t(
+    scores: ArrayLike,
+    first: int,
+    train_rows: int,
+    test_rows: int,
+    confidence: float = 0.95,
+) -> list[ResampledT]:
+    """How one method differs from each of several, all of them scored on the same splits.
+
+    As `corrected_resampled_t`, but with one error for all comparisons: the residual of all scores
+    when methods and splits each have their own level (a randomised block design, Fisher 1935), with
+    (methods - 1)(splits - 1) degrees of freedom in place of splits - 1. It takes the scores of all
+    methods to vary alike, and shows more where there are few splits. With two methods both are
+    the same.
+
+    Arguments:
+        scores: `[methods, splits]`.
+        first: number of the method that the others are subtracted from.
+        train_rows: rows trained on in each split.
+        test_rows: rows tested on in each split.
+        confidence: coverage of the intervals.
+
+    Returns:
+        Of every method but `first`, in their order, `first` minus it.
+
+    Raises:
+        UserError: fewer than two splits, or scores that are not finite.
+        ValueError: other shapes, or row numbers that are not positive.
+    """
+    scores = np.asarray(scores, np.float64)
+    if scores.ndim != 2 or len(scores) < 2:
+        raise ValueError(f"scores must be [methods >= 2, splits], not {scores.shape}")
+    if train_rows <= 0 or test_rows <= 0:
+        raise ValueError(f"train_rows={train_rows} and test_rows={test_rows} must be positive")
+    methods, splits = scores.shape
+    if splits < 2:
+        raise UserError(f"{splits} split(s) show no variation between splits: give two or more")
+    if not np.isfinite(scores).all():
+        raise UserError(
+            f"the scores of split {np.argwhere(~np.isfinite(scores))[0, 1] + 1} are not finite"
+        )
+    of_methods, of_splits = scores.mean(axis=1, keepdims=True), scores.mean(axis=0)
+    residual = scores - of_methods - of_splits + scores.mean()
+    freedom = (methods - 1) * (splits - 1)
+    variance = 2 * (residual**2).sum() / freedom  # of a difference of two methods in one split
+    error = np.sqrt((1 / splits + test_rows / train_rows) * variance)
+    differences = of_methods[first, 0] - np.delete(of_methods[:, 0], first)
+    return [_student(difference, error, freedom, confidence) for difference in differences]
+
+
+def _student(difference: float, error: float, freedom: int, confidence: float) -> ResampledT:
+    half = student_t.ppf((1 + confidence) / 2, freedom) * error
     # The same difference in every split leaves no doubt, unless it is 0.
     certain = np.copysign(np.inf, difference) if difference else 0.0
     t = difference / error if error else certain
-    p_value = 2 * student_t.sf(abs(t), splits - 1)
+    p_value = 2 * student_t.sf(abs(t), freedom)
     return ResampledT(*map(float, (difference, difference - half, difference + half, t, p_value)))
 
 

@@ -6,7 +6,7 @@ rows anew, the same ones for every seed and every method, and takes the mean ove
 So the interval of a difference is that of paired rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ def seed_means(
     probabilities: Mapping[str, np.ndarray],
     against: str,
     *,
+    metrics: Sequence[str] = METRICS,
     groups: ArrayLike | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
@@ -39,6 +40,7 @@ def seed_means(
         labels: 0 or 1, [n].
         probabilities: of class 1 by method, [seeds, n]; methods may differ in seeds.
         against: the method that the others are compared with.
+        metrics: names of `ntjax.metrics.HIGHER_IS_BETTER`.
         groups: [n], rows that share a value are drawn together.
         bootstrap: number of resamples.
         seed: of the resampling.
@@ -58,10 +60,10 @@ def seed_means(
     membership, units = resampling_units(len(labels), groups)
     generator = np.random.default_rng(seed)
     chunks = [
-        {name: _values(seeds, weights).mean(axis=1) for name, seeds in rows.items()}
+        {name: _values(seeds, weights, metrics).mean(axis=1) for name, seeds in rows.items()}
         for weights in multiplicities(membership, units, bootstrap, generator)
     ]
-    whole = {name: _values(seeds, every_row_once)[..., 0] for name, seeds in rows.items()}
+    whole = {name: _values(seeds, every_row_once, metrics)[..., 0] for name, seeds in rows.items()}
     drawn = {name: np.concatenate([c[name] for c in chunks], axis=1) for name in rows}
     return {
         name: {
@@ -72,16 +74,16 @@ def seed_means(
                     drawn[name][k] - drawn[against][k],
                 )
             }
-            for k, metric in enumerate(METRICS)
+            for k, metric in enumerate(metrics)
         }
         for name in rows
     }
 
 
-def _values(seeds: list[Rows], weights: np.ndarray) -> np.ndarray:
+def _values(seeds: list[Rows], weights: np.ndarray, metrics: Sequence[str]) -> np.ndarray:
     """[metrics, seeds, resamples]."""
     values = [rows.values(weights) for rows in seeds]
-    return np.array([[of_seed[metric] for of_seed in values] for metric in METRICS])
+    return np.array([[of_seed[metric] for of_seed in values] for metric in metrics])
 
 
 def _summary(of_seeds: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:

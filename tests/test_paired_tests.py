@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 from scipy.stats import binom, permutation_test, ttest_rel
+from scipy.stats import t as student_t
 
 from ntjax.bootstrap import bootstrap_p_value
 from ntjax.errors import UserError
-from ntjax.paired_tests import corrected_resampled_t, holm, mcnemar
+from ntjax.paired_tests import (
+    corrected_blocked_t,
+    corrected_resampled_t,
+    holm,
+    mcnemar,
+)
 from ntjax.seed_means import seed_means
 
 
@@ -122,6 +128,46 @@ class TestCorrectedResampledT:
             corrected_resampled_t([1, 2], [2, 3], 0, 1)
         with pytest.raises(ValueError, match="both must be"):
             corrected_resampled_t([1, 2], [2, 3, 4], 9, 1)
+
+
+class TestCorrectedBlockedT:
+    def test_of_two_methods_it_is_that_of_one_pair(self):
+        scores = np.random.default_rng(0).normal(size=(2, 6))
+        [found] = corrected_blocked_t(scores, 0, 90, 10)
+        assert found == pytest.approx(corrected_resampled_t(*scores, 90, 10))
+
+    def test_the_error_is_that_of_least_squares(self):
+        methods, splits = 4, 5
+        scores = np.random.default_rng(1).normal(size=(methods, splits)) + np.arange(splits)
+        # A column for each method, and for each split but the first.
+        method, split = np.indices(scores.shape).reshape(2, -1)
+        design = np.concatenate([np.eye(methods)[method], np.eye(splits)[split][:, 1:]], axis=1)
+        fitted, [rss], _, _ = np.linalg.lstsq(design, scores.ravel())
+        freedom = scores.size - design.shape[1]
+        found = corrected_blocked_t(scores, 2, 10**18, 1)
+        for other, one in zip((0, 1, 3), found, strict=True):
+            error = np.sqrt(2 / splits * rss / freedom)
+            assert one.difference == pytest.approx(fitted[2] - fitted[other])
+            assert one.t == pytest.approx(one.difference / error)
+            assert one.p_value == pytest.approx(2 * student_t.sf(abs(one.t), freedom))
+            assert one.high - one.low == pytest.approx(2 * student_t.ppf(0.975, freedom) * error)
+
+    def test_false_alarms_of_two_splits(self):
+        """Levels of the splits, and a chance agreement of one pair, do not matter."""
+        random = np.random.default_rng(2)
+        scores = random.normal(size=(2000, 9, 2)) + 5 * random.normal(size=(2000, 1, 2))
+        alarms = [corrected_blocked_t(s, 0, 10**18, 1)[0].p_value < 0.05 for s in scores]
+        assert np.mean(alarms) == pytest.approx(0.05, abs=0.015)
+
+    def test_refused(self):
+        with pytest.raises(UserError, match=r"1 split.* show no variation"):
+            corrected_blocked_t([[1], [2], [3]], 0, 9, 1)
+        with pytest.raises(UserError, match="scores of split 2 are not finite"):
+            corrected_blocked_t([[1, np.inf], [2, 3]], 0, 9, 1)
+        with pytest.raises(ValueError, match="must be positive"):
+            corrected_blocked_t([[1, 2], [2, 3]], 0, 9, 0)
+        with pytest.raises(ValueError, match="scores must be"):
+            corrected_blocked_t([1, 2], 0, 9, 1)
 
 
 class TestHolm:

@@ -61,3 +61,15 @@ def test_differences_are_of_paired_rows(scored):
     difference = result["difference"]
     assert 0 < difference["low"] < difference["value"] < difference["high"]
     assert difference["high"] - difference["low"] < result["high"] - result["low"]
+
+
+def test_other_metrics_on_the_same_resamples(scored):
+    labels, probabilities = scored
+    chosen = ("sensitivity", "accuracy")
+    result = seed_means(labels, probabilities, "poor", metrics=chosen, bootstrap=50)
+    usual = seed_means(labels, probabilities, "poor", bootstrap=50)
+    for name, seeds in probabilities.items():
+        assert tuple(result[name]) == chosen
+        assert result[name]["accuracy"] == usual[name]["accuracy"]
+        expected = np.mean([(p > 0.5)[labels == 1].mean() for p in seeds])
+        assert result[name]["sensitivity"]["value"] == pytest.approx(expected)

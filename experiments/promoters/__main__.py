@@ -10,15 +10,34 @@ kept below runs/ and picked up where they stopped. Data are read from NTJAX_DATA
 
 import json
 
-from experiments.promoters import comparison, embeddings, methods, negatives, salience
+from experiments.promoters import (
+    comparison,
+    curated,
+    embeddings,
+    methods,
+    negatives,
+    other_species,
+    salience,
+    stages,
+    sweeps,
+)
 from experiments.promoters.page import Chapter, write_page
 from experiments.promoters.study import Study
 from ntjax import command_line
 from ntjax.errors import UserError
 
-SECTIONS = {
-    section.NAME: section for section in (comparison, methods, negatives, embeddings, salience)
-}
+_IN_ORDER = (
+    comparison,
+    sweeps,
+    stages,
+    curated,
+    other_species,
+    methods,
+    negatives,
+    embeddings,
+    salience,
+)
+SECTIONS = {section.NAME: section for section in _IN_ORDER}
 _INTRODUCTION = (
     "Promoters of *E. coli* with an adapted Nucleotide Transformer: the experiments of a report "
     "(M. Nagyal, 2024), repeated with what it left open: overlap of training and test, seeds, "

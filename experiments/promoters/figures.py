@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
@@ -50,10 +52,37 @@ def draw_curves(
     axes.legend(frameon=False, fontsize="small")
 
 
-def draw_bars(
-    axes: Axes, groups: Sequence[str], bars: Mapping[str, Sequence[float | None]]
+def draw_members(
+    axes: Axes,
+    steps: Sequence[float],
+    members: Sequence[Sequence[float]],
+    colour: Any,
+    label: str | None,
+    linestyle: str = "-",
 ) -> None:
-    """Bars of each name beside each other in every group; what is None is left out."""
+    """A thin line for each member, and a thick one for their mean.
+
+    Arguments:
+        members: values [members, steps].
+    """
+    for values in members if len(members) > 1 else ():
+        axes.plot(steps, values, color=colour, linewidth=0.7, alpha=0.4, linestyle=linestyle)
+    mean = np.mean(members, axis=0)
+    axes.plot(steps, mean, color=colour, linewidth=2, label=label, linestyle=linestyle)
+    axes.set_xlabel("optimiser steps")
+    axes.set_ylabel("validation accuracy")
+
+
+def draw_bars(
+    axes: Axes,
+    groups: Sequence[str],
+    bars: Mapping[str, Sequence[float | None]],
+    spreads: Mapping[str, Sequence[float | None]] | None = None,
+) -> None:
+    """Bars of each name beside each other in every group; what is None is left out.
+
+    `spreads`: half the length of the error bars, of the names that have some.
+    """
     width = 0.8 / len(bars)
     for number, (name, values) in enumerate(bars.items()):
         places = [group + (number - (len(bars) - 1) / 2) * width for group in range(len(groups))]
@@ -67,6 +96,20 @@ def draw_bars(
             hatch="//" if number >= len(COLOURS) else "",
             edgecolor="white",
         )
+        if spreads and name in spreads:
+            of_known = [s for s, y in zip(spreads[name], values, strict=True) if y is not None]
+            draw_spreads(axes, *zip(*known, strict=True), of_known)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(groups)), groups)
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def draw_spreads(
+    axes: Axes,
+    places: Sequence[float],
+    values: Sequence[float],
+    spreads: Sequence[float | None],
+) -> None:
+    """Error bars: values ± spreads; None (one seed has no spread) draws none."""
+    lengths = [spread or 0 for spread in spreads]
+    axes.errorbar(places, values, lengths, fmt="none", ecolor="black", elinewidth=1, capsize=2)

@@ -1,0 +1,279 @@
+"""One training or two: many species, then *E. coli* (figure 1, and figures 4 and 5 of stages)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.promoters.comparison import METRICS
+from experiments.promoters.page import Block, Figure, Table, Text
+from experiments.promoters.published import REPORT, Result
+from experiments.promoters.rows import DATASET, promoters_of, protocol_rows, write_table
+from experiments.promoters.species import (
+    ECOLI,
+    PARTS,
+    PROMOTER,
+    SHIGELLA,
+    SPECIES,
+    Archive,
+    at_most,
+    labelled,
+    promoters,
+    random_letters,
+    read_archive,
+)
+from experiments.promoters.stage_figures import draw_species, draw_stage_bars, draw_stage_curves
+from experiments.promoters.study import (
+    Rows,
+    Study,
+    kept,
+    parts_of,
+    test_probabilities,
+    trained,
+    validation_curve,
+)
+from ntjax.data.datasets import load_dataset
+from ntjax.data.leakage import KMER_LENGTH, rows_sharing_kmers
+from ntjax.paired_tests import holm
+from ntjax.seed_means import seed_means
+
+NAME, TITLE = "stages", "One stage or two?"
+ALONE, SPECIES_ONLY, BOTH = "E. coli only", "species only", "species, then E. coli"
+_LEVEL = 0.05
+
+
+def run(study: Study) -> dict[str, Any]:
+    """Species, rows that were left out, curves and test metrics of all arms."""
+    return kept(study, NAME, lambda: _run(study))
+
+
+def _run(study: Study) -> dict[str, Any]:
+    archive = read_archive()
+    unrelated, counts = _without_test_promoters(archive)
+    # Fewer rows than there are, where so few steps do not see them all.
+    rows, used = _species_rows(study, unrelated, study.choose(12_000, None))
+    seeds = study.choose(2, 5)
+    totals = [study.steps(steps, steps) for steps in study.choose((160,), (1000, 10_000))]
+    return {
+        "species": _composition(archive),
+        "removed": counts,
+        "used": used,
+        "seeds": seeds,
+        "totals": {str(total): _arms(study, rows, total, seeds) for total in totals},
+    }
+
+
+def _composition(archive: Archive) -> dict[str, dict[str, int]]:
+    """Promoters of each species by part."""
+    return {
+        species.name: {
+            part: len(archive[number, part].sequences[PROMOTER])
+            for part in PARTS
+            if (number, part) in archive
+        }
+        for number, species in SPECIES.items()
+    }
+
+
+def _without_test_promoters(
+    archive: Archive,
+) -> tuple[dict[int, list[str]], dict[str, dict[str, int]]]:
+    """Promoters unrelated to the test's, by species; and how many there were and are."""
+    test = promoters_of(load_dataset(DATASET, "published").test)
+    unrelated, counts = {}, {}
+    for number, species in SPECIES.items():
+        own = promoters(archive, number)
+        related = rows_sharing_kmers(own, test)
+        unrelated[number] = [s for s, gone in zip(own, related, strict=True) if not gone]
+        counts[species.name] = {"all": len(own), "related": int(related.sum())}
+    return unrelated, counts
+
+
+def _species_rows(
+    study: Study, unrelated: Mapping[int, list[str]], most: int | None
+) -> tuple[Rows, int]:
+    """Promoters of all species against random letters, each species' of its own composition."""
+    share = 1.0 if most is None else min(1.0, most / sum(map(len, unrelated.values())))
+    positives, negatives = [], []
+    for number, own in unrelated.items():
+        chosen = at_most(own, round(share * len(own)), seed=number)
+        positives += chosen
+        negatives += random_letters(chosen, seed=100 + number)
+    folder = study.runs_folder / "rows" / "species"
+    train = write_table(folder / "train.csv", labelled(positives, negatives, "species"))
+    return Rows("species", train, protocol_rows(study, "clean").test), len(positives)
+
+
+def _arms(study: Study, species: Rows, total: int, seeds: int) -> dict[str, Any]:
+    """Curves and test metrics of the arms, each of `total` steps."""
+    coli = protocol_rows(study, "clean")
+    first = total // 2
+    runs: dict[str, list[list[Path]]] = {ALONE: [], SPECIES_ONLY: [], BOTH: []}
+    for seed in range(seeds):
+        runs[ALONE].append([_stage(study, coli, total, seed)])
+        runs[SPECIES_ONLY].append([_stage(study, species, total, seed)])
+        begun = _stage(study, species, first, seed)
+        runs[BOTH].append([begun, _stage(study, coli, total - first, seed, begun)])
+    parts = parts_of(study, coli)
+    probabilities = {
+        name: test_probabilities([stages[-1] for stages in of_seeds])
+        for name, of_seeds in runs.items()
+    }
+    options = {"metrics": METRICS, "groups": parts.test_groups}
+    tested = seed_means(parts.labels["test"], probabilities, ALONE, **options)
+    two = {name: probabilities[name] for name in (SPECIES_ONLY, BOTH)}
+    added = seed_means(parts.labels["test"], two, SPECIES_ONLY, **options)[BOTH]
+    return {
+        "curves": {name: _curves(of_seeds) for name, of_seeds in runs.items()},
+        "test": tested,
+        "second stage": {metric: added[metric]["difference"] for metric in METRICS},
+        "p": _corrected(tested),
+    }
+
+
+def _stage(study: Study, rows: Rows, steps: int, seed: int, begun: Path | None = None) -> Path:
+    settings = {"steps": steps, "seed": seed, "learning_rate": study.lora_rate, "batch_size": 32}
+    settings |= {"schedule": "cosine", "evaluate_every": max(1, steps // study.choose(4, 20))}
+    settings |= {"adapter": "lora", "select": "accuracy"}
+    name = f"stages-{steps}-{seed}"
+    if begun is not None:
+        name, settings["start_from"] = f"{name}-second", str(begun)
+    return trained(study, rows, name, **settings)
+
+
+def _curves(of_seeds: list[list[Path]]) -> list[dict[str, Any]]:
+    """Of each stage: steps since the first began, and values of every seed."""
+    stages, before = [], 0
+    for runs in zip(*of_seeds, strict=True):
+        curves = [validation_curve(run) for run in runs]
+        stages.append(
+            {
+                "steps": [before + step for step in curves[0][0]],
+                "values": [values for _, values in curves],
+            }
+        )
+        before = stages[-1]["steps"][-1]
+    return stages
+
+
+def _corrected(tested: dict[str, Any]) -> dict[str, float]:
+    """p-values of the accuracies' differences from the first arm, by Holm."""
+    names = [name for name in tested if name != ALONE]
+    corrected = holm([tested[name]["accuracy"]["difference"]["p"] for name in names])
+    return dict(zip(names, np.asarray(corrected).tolist(), strict=True))
+
+
+def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
+    """The species, the arms, and what the second stage adds."""
+    first = draw_species(record["species"], folder / "figure_1_species.png")
+    fourth = draw_stage_curves(record["totals"], folder / "figure_4_stages.png")
+    fifth = draw_stage_bars(record["totals"], folder / "figure_5_stages.png")
+    seeds = record["seeds"]
+    return (
+        Text(_described(record)),
+        Figure(
+            first,
+            "Figure 1. Promoters by species in iPro-MP's files, which stand in for the report's "
+            "PPD; two species have no Train file at the source.",
+        ),
+        Text(_verdict(record)),
+        Figure(
+            fourth,
+            "Figure 4, stages. Validation accuracy while training: the report's own (500M-1000G, "
+            f"one run each), and measured here ({seeds} seeds thin, their mean thick). The species "
+            "have validation rows of their own, which is why the curve of two stages, dashed in "
+            "its first, jumps: heights of different rows cannot be compared.",
+        ),
+        Figure(
+            fifth,
+            f"Figure 5, stages. Metrics on the published test rows: means over {seeds} seeds, "
+            "error bars ± one standard deviation between them; and the report's own, one run each.",
+        ),
+        _table(record),
+    )
+
+
+def _described(record: dict[str, Any]) -> str:
+    removed = record["removed"]
+    total = sum(counts["all"] for counts in removed.values())
+    gone = sum(counts["related"] for counts in removed.values())
+    coli, shigella = (removed[SPECIES[number].name] for number in (ECOLI, SHIGELLA))
+    others = gone - coli["related"] - shigella["related"]
+    share = coli["all"] / total
+    drawn = "" if record["used"] == total - gone else f", {record['used']:,} of them drawn here,"
+    return (
+        f"{total:,} promoters of {len(removed)} species; *E. coli* is {share:.1%} of them (the "
+        f"report: 6.7% of PPD). {gone:,} share a {KMER_LENGTH}-mer with a test promoter, on either "
+        f"strand, and are left out: {coli['related']:,} of {coli['all']:,} of *E. coli*, "
+        f"{shigella['related']:,} of {shigella['all']:,} of *Shigella*, and {others:,} of the "
+        f"others. The rest{drawn} with as many sequences of random letters, of each species' own "
+        "composition, are the first stage; the second are the clean *E. coli* rows, begun with the "
+        "first one's adapter and head. Every arm has the same number of steps in all (the two "
+        "stages share them half and half), batches of 32, and a cosine decay in each stage. In the "
+        "report the second stage came on top of the first one's steps."
+    )
+
+
+def _verdict(record: dict[str, Any]) -> str:
+    parts = []
+    for total, arms in record["totals"].items():
+        against = arms["test"][BOTH]["accuracy"]["difference"]
+        added = arms["second stage"]["accuracy"]
+        parts.append(
+            f"After {int(total):,} steps, {BOTH} {_compared(against, arms['p'][BOTH])} {ALONE} in "
+            f"test accuracy ({_signed(against)}), and {_compared(added, added['p'])} "
+            f"{SPECIES_ONLY} ({_signed(added)})."
+        )
+    before, after = REPORT[1], REPORT[3]
+    return (
+        " ".join(parts) + f" In the report the second stage took test accuracy from "
+        f"{before.accuracy:.3f} to {after.accuracy:.3f}, sensitivity from {before.sensitivity:.3f} "
+        f"to {after.sensitivity:.3f} and specificity from {before.specificity:.3f} to "
+        f"{after.specificity:.3f}; its *E. coli* file holds every test promoter."
+    )
+
+
+def _compared(difference: dict[str, Any], p: float) -> str:
+    if p >= _LEVEL:
+        return "cannot be told from"
+    return "is above" if difference["value"] > 0 else "is below"
+
+
+def _table(record: dict[str, Any]) -> Table:
+    lines = []
+    for total, arms in record["totals"].items():
+        for name, test in arms["test"].items():
+            told = name != ALONE
+            lines.append(
+                (
+                    name,
+                    f"{int(total):,}",
+                    *(_cell(test[metric]) for metric in METRICS),
+                    _signed(test["accuracy"]["difference"]) if told else "–",
+                    f"{arms['p'][name]:.3f}" if told else "–",
+                    "measured here",
+                )
+            )
+    lines += [_reported(result) for result in REPORT[:4]]
+    return Table(
+        ("trained on", "steps", *METRICS, f"accuracy − {ALONE}", "p (Holm)", "whose number"),
+        tuple(lines),
+        f"Metrics on the published test rows: means over {record['seeds']} seeds ± their standard "
+        "deviation [95% interval over related rows]. Differences and p: bootstrap of the same "
+        "related rows for both, of the means over these seeds, corrected for two comparisons.",
+    )
+
+
+def _reported(result: Result) -> tuple[str, ...]:
+    values = [getattr(result, metric) for metric in METRICS]
+    return (result.name, "", *(f"{value:.3f}" for value in values), "–", "–", "the report's")
+
+
+def _cell(metric: dict[str, Any]) -> str:
+    spread = "" if metric["sd"] is None else f" ± {metric['sd']:.3f}"
+    return f"{metric['value']:.3f}{spread} [{metric['low']:.3f}, {metric['high']:.3f}]"
+
+
+def _signed(metric: dict[str, Any]) -> str:
+    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**metric)
