@@ -22,7 +22,7 @@ from ntjax.checkpoints.atomic import written_atomically
 from ntjax.checkpoints.cache import locate, sha256
 from ntjax.checkpoints.official import write_pytree
 from ntjax.data.batching import TokenisedSet
-from ntjax.data.sequences import clean_sequences
+from ntjax.data.sequences import given_sequences
 from ntjax.errors import UserError
 from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
@@ -144,17 +144,7 @@ class Run:
         Raises:
             UserError: no sequences, other letters than ACGTN, or more than the model can hold.
         """
-        if isinstance(sequences, str):
-            raise UserError("sequences is one text: give a list, even of one, [sequence]")
-        if not len(sequences):
-            raise UserError("there is nothing to predict: no sequences were given")
-        for number, sequence in enumerate(sequences, 1):
-            if not isinstance(sequence, str):
-                raise UserError(
-                    f"sequences: number {number} is {type(sequence).__name__}, not text"
-                )
-        rows = range(1, len(sequences) + 1)
-        cleaned = clean_sequences(list(sequences), list(rows), "sequences")
+        cleaned = given_sequences(sequences)
         ids = self.model.tokenizer.encode(cleaned)
         check_length(self.model.config, ids.shape[1])
         data = TokenisedSet.create(ids, np.zeros(len(ids), np.int32))

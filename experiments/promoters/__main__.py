@@ -10,13 +10,23 @@ kept below runs/ and picked up where they stopped. Data are read from NTJAX_DATA
 
 import json
 
-from experiments.promoters import calibration, comparison, methods
+from experiments.promoters import (
+    calibration,
+    comparison,
+    embeddings,
+    methods,
+    negatives,
+    salience,
+)
 from experiments.promoters.page import Chapter, write_page
 from experiments.promoters.study import Study
 from ntjax import command_line
 from ntjax.errors import UserError
 
-SECTIONS = {section.NAME: section for section in (comparison, methods, calibration)}
+SECTIONS = {
+    section.NAME: section
+    for section in (comparison, methods, negatives, calibration, embeddings, salience)
+}
 _INTRODUCTION = (
     "Promoters of *E. coli* with an adapted Nucleotide Transformer: the experiments of a report "
     "(M. Nagyal, 2024), repeated with what it left open: overlap of training and test, seeds, "

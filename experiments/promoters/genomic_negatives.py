@@ -15,13 +15,8 @@ from ntjax.data.datasets import DATA_FOLDER_VARIABLE, load_dataset
 from ntjax.data.genome_windows import Region
 from ntjax.data.genomes import Genome, open_genome
 from ntjax.data.held_out import split_blocks
-from ntjax.data.promoter_windows import (
-    Located,
-    NegativeOptions,
-    against_genomic_windows,
-    locate,
-    window_letters,
-)
+from ntjax.data.labelled_windows import NegativeOptions, against_genomic_windows
+from ntjax.data.promoter_windows import Located, locate, window_letters
 from ntjax.data.tables import SequenceTable, read_table
 from ntjax.errors import UserError
 
@@ -58,6 +53,12 @@ def find_genome(path: Path | None) -> Path:
     )
 
 
+def find_annotation(genome: Path) -> Path:
+    """The annotation beside the genome: its genes, as GFF3."""
+    name = genome.name.removesuffix(".gz").rpartition(".")[0]
+    return genome.with_name(f"{name}.gff.gz")
+
+
 def known_promoters(genome: Path) -> Located:
     """Where all promoters of the published files lie in the genome."""
     splits = load_dataset(PROMOTERS, "published")
@@ -68,7 +69,8 @@ def known_promoters(genome: Path) -> Located:
 def tasks(folder: Path, genome: Path) -> dict[str, Task]:
     """The tasks by name; files that are not there yet are written to `folder`."""
     known = known_promoters(genome)
-    found = against_genomic_windows(known.unique, known.start_sites, NegativeOptions(room=CONTEXT))
+    options = NegativeOptions(room=CONTEXT, redraw=False)
+    found = against_genomic_windows(known.unique, known.start_sites, options)
     notes = (f"{known.described()}; promoters of unique sequence are used", *found.notes)
     made = {PROMOTERS: Task(PROMOTERS, PROMOTERS)}
     for name, context in ((GENOMIC, 0), (WITH_CONTEXT, CONTEXT)):

@@ -56,16 +56,17 @@ def _draws(name: str, count: int, seed: int) -> np.ndarray:
 
 
 def joined(intervals: np.ndarray) -> np.ndarray:
-    """Sorted intervals [n, 2], those that touch made one.
+    """Intervals [n, 2] sorted, those that touch or overlap made one.
 
     Two contigs may touch in a store; the intersection with its stretches parts them again.
     """
     intervals = intervals[np.argsort(intervals[:, 0])]
     if not len(intervals):
         return intervals
-    begins = np.concatenate([[True], intervals[1:, 0] > intervals[:-1, 1]])
+    reached = np.maximum.accumulate(intervals[:, 1])
+    begins = np.concatenate([[True], intervals[1:, 0] > reached[:-1]])
     ends = np.concatenate([begins[1:], [True]])
-    return np.stack([intervals[begins, 0], intervals[ends, 1]], axis=1)
+    return np.stack([intervals[begins, 0], reached[ends]], axis=1)
 
 
 def intersection(stretches: np.ndarray, intervals: np.ndarray) -> np.ndarray:

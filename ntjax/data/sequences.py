@@ -54,6 +54,23 @@ def clean_sequences(
     return [sequence.upper() for sequence in stripped]
 
 
+def given_sequences(sequences: Sequence[str]) -> list[str]:
+    """`clean_sequences` for sequences that a caller hands over, not a file.
+
+    Raises:
+        UserError: none, one text in place of a list, something that is no text, or other letters
+            than A, C, G, T and N.
+    """
+    if isinstance(sequences, str):
+        raise UserError("sequences is one text: give a list, even of one, [sequence]")
+    if not len(sequences):
+        raise UserError("there is nothing to predict: no sequences were given")
+    for number, sequence in enumerate(sequences, 1):
+        if not isinstance(sequence, str):
+            raise UserError(f"sequences: number {number} is {type(sequence).__name__}, not text")
+    return clean_sequences(list(sequences), range(1, len(sequences) + 1), "sequences")
+
+
 def _refuse_missing(stripped: Sequence[str], rows: Sequence[int], source: str) -> NoReturn:
     for row, sequence in zip(rows, stripped, strict=True):
         if not sequence or sequence in _MISSING:

@@ -113,11 +113,11 @@ def simulate_sigma70(
     if part not in _PARTS:
         raise ValueError(f"part must be one of {', '.join(_PARTS)}, not {part!r}")
     uniform = _UniformColumns(rows, seed, _PARTS.index(part))
-    letters = _choose(uniform.take(SEQUENCE_LENGTH), list(BACKGROUND_PROBABILITY.values()))
+    letters = choose(uniform.take(SEQUENCE_LENGTH), list(BACKGROUND_PROBABILITY.values()))
     distance = _choose_key(uniform.take(1)[:, 0], TSS_DISTANCE_PROBABILITY)
     spacer = _choose_key(uniform.take(1)[:, 0], SPACER_PROBABILITY)
     extended = uniform.take(1)[:, 0] < EXTENDED_PROBABILITY
-    places = _planted_places(distance, spacer)
+    places = planted_places(distance, spacer)
     planted = _mutated_consensus(uniform.take(_BOXES), uniform.take(_BOXES))
     free = np.take_along_axis(letters, places[:, _BOXES:], axis=1)
     planted[:, _BOXES:] = np.where(extended[:, None], planted[:, _BOXES:], free)
@@ -127,7 +127,7 @@ def simulate_sigma70(
     np.put_along_axis(letters, places, np.where(promoter[:, None], planted, shuffled), axis=1)
     table = SequenceTable(
         names=tuple(f"sim_{part}_{row}" for row in range(1, rows + 1)),
-        sequences=_as_text(letters),
+        sequences=as_text(letters),
         labels=tuple("1" if positive else "0" for positive in promoter),
         source=f"simulated_sigma70 ({part}, seed {seed})",
         rows=tuple(range(1, rows + 1)),
@@ -163,13 +163,13 @@ def motif_scores(sequences: Sequence[str]) -> np.ndarray:
     best = np.full(len(sequences), -np.inf)
     for distance, distance_probability in TSS_DISTANCE_PROBABILITY.items():
         for spacer, spacer_probability in SPACER_PROBABILITY.items():
-            places = _planted_places(np.array([distance]), np.array([spacer]))[0]
-            score = _placement_log_odds(codes[:, places])
+            places = planted_places(np.array([distance]), np.array([spacer]))[0]
+            score = placement_log_odds(codes[:, places])
             best = np.maximum(best, score + np.log(distance_probability * spacer_probability))
     return best
 
 
-def _placement_log_odds(codes: np.ndarray) -> np.ndarray:
+def placement_log_odds(codes: np.ndarray) -> np.ndarray:
     """Log-odds of the letters at one placement: int `[rows, 14]` (boxes, then TG), −1 unknown."""
     background = np.array(list(BACKGROUND_PROBABILITY.values()))
     consensus = np.array(CONSENSUS_PROBABILITY)[:, None]
@@ -199,16 +199,16 @@ class _UniformColumns:
         return self._values[:, self._taken - columns : self._taken]
 
 
-def _choose(uniform: np.ndarray, probabilities: list[float]) -> np.ndarray:
+def choose(uniform: np.ndarray, probabilities: list[float]) -> np.ndarray:
     """Turn uniform numbers into int64 choices 0, 1, … with the given probabilities."""
     return np.searchsorted(np.cumsum(probabilities)[:-1], uniform, side="right")
 
 
 def _choose_key(uniform: np.ndarray, probabilities: dict[int, float]) -> np.ndarray:
-    return np.array(list(probabilities))[_choose(uniform, list(probabilities.values()))]
+    return np.array(list(probabilities))[choose(uniform, list(probabilities.values()))]
 
 
-def _planted_places(distance: np.ndarray, spacer: np.ndarray) -> np.ndarray:
+def planted_places(distance: np.ndarray, spacer: np.ndarray) -> np.ndarray:
     """Give the index of every planted letter, int64 `[rows, 14]`: −35 box, −10 box, TG."""
     minus_10 = TSS_INDEX - distance - (BOX_LENGTH - 1)
     minus_35 = minus_10 - spacer - BOX_LENGTH
@@ -235,6 +235,7 @@ def _shuffle(planted: np.ndarray, extended: np.ndarray, keys: np.ndarray) -> np.
     return np.take_along_axis(planted, np.argsort(keys, axis=1, kind="stable"), axis=1)
 
 
-def _as_text(letters: np.ndarray) -> tuple[str, ...]:
+def as_text(letters: np.ndarray) -> tuple[str, ...]:
+    """Texts of letter numbers (A, C, G, T = 0, 1, 2, 3), int `[rows, letters]`."""
     alphabet = np.frombuffer(_LETTERS.encode(), np.uint8)
     return tuple(row.tobytes().decode() for row in alphabet[letters])

@@ -46,12 +46,15 @@ def apply(
 
     Computed in float32: the head is small, and its output is what is reported.
     """
-    pooled = embeddings[:, 0] if config.pooling == "cls" else _mean(embeddings, tokens)
+    pooled = (
+        embeddings[:, 0] if config.pooling == "cls" else mean_over_nucleotides(embeddings, tokens)
+    )
     hidden = jnp.tanh(_linear(head["dense"], pooled))
     return _linear(head["output"], hidden)
 
 
-def _mean(embeddings: jax.Array, tokens: jax.Array) -> jax.Array:
+def mean_over_nucleotides(embeddings: jax.Array, tokens: jax.Array) -> jax.Array:
+    """[batch, dim] from [batch, tokens, dim] and ids [batch, tokens]: no `<cls>`, no `<pad>`."""
     nucleotides = (tokens != PAD_ID).at[:, 0].set(False)[..., None]  # position 0 is <cls>
     return (embeddings * nucleotides).sum(axis=1) / nucleotides.sum(axis=1)
 

@@ -259,14 +259,14 @@ def compile_train_step(
         devices=devices,
     )
     # What is named is not this machine's: an accelerator's program, compiled ahead of time.
-    return mapped if devices else _without_widened_weights(mapped, config, donate_argnums=(1,))
+    return mapped if devices else without_widened_weights(mapped, config.dtype, (1,))
 
 
 @lru_cache(maxsize=64)
 def compile_predict(config: StepConfig) -> Callable:
     """`predict(params, trainable, tokens [devices, rows, tokens])` -> [devices, rows, outputs]."""
     mapped = jax.pmap(partial(head_outputs, config), axis_name=DEVICES, in_axes=(None, None, 0))
-    return _without_widened_weights(mapped, config)
+    return without_widened_weights(mapped, config.dtype)
 
 
 @lru_cache(maxsize=64)
@@ -275,11 +275,11 @@ def compile_masked_scores(config: StepConfig) -> Callable:
     mapped = jax.pmap(
         partial(masked_scores, config), axis_name=DEVICES, in_axes=(None, None, 0, 0, 0)
     )
-    return _without_widened_weights(mapped, config)
+    return without_widened_weights(mapped, config.dtype)
 
 
-def _without_widened_weights(
-    mapped: Callable, config: StepConfig, donate_argnums: tuple[int, ...] = ()
+def without_widened_weights(
+    mapped: Callable, dtype: str, donate_argnums: tuple[int, ...] = ()
 ) -> Callable:
     """The same function, compiled so that a CPU keeps no float32 copy of bfloat16 weights.
 
@@ -289,7 +289,7 @@ def _without_widened_weights(
     the conversion is fused with the slice and touches one layer at a time. Float32 programs, and
     those of other devices, have no such conversion and are compiled as ever.
     """
-    if config.dtype == "float32" or jax.default_backend() != "cpu":
+    if dtype == "float32" or jax.default_backend() != "cpu":
         return mapped
     # Not `mapped` itself: jit would take over its attributes, and with them its own `lower`.
     return jax.jit(

@@ -1,0 +1,161 @@
+"""What a promoter is told from decides what is learnt: train on each kind, test on all."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.promoters.baseline_runs import BOOSTING
+from experiments.promoters.figures import new_picture, save
+from experiments.promoters.genomic_negatives import find_annotation, find_genome, known_promoters
+from experiments.promoters.page import Block, Figure, Table, Text
+from experiments.promoters.rows import write_table
+from experiments.promoters.study import Rows, Study, kept, parts_of, trained
+from ntjax.baselines.gradient_boosting import fit_gradient_boosting
+from ntjax.data.annotation import read_annotation
+from ntjax.data.labelled_windows import PromoterWindows, windows_by_kind
+from ntjax.data.leakage import shared_kmer_groups
+from ntjax.data.negatives import KINDS
+from ntjax.data.tables import SequenceTable, read_table
+from ntjax.metrics import evaluate
+from ntjax.runs import load_run
+
+NAME, TITLE = "negatives", "What are promoters told from?"
+_RESAMPLES = 500
+
+
+def run(study: Study) -> dict[str, Any]:
+    """AUROC of a model trained against each kind of negatives, tested against every kind."""
+    return kept(study, NAME, lambda: _run(study))
+
+
+def _run(study: Study) -> dict[str, Any]:
+    by_kind = _windows(study)
+    rows = {kind: _rows(study, kind, found) for kind, found in by_kind.items()}
+    tests = {kind: read_table(own.test) for kind, own in rows.items()}
+    steps = study.steps(300, 4000)
+    settings = {
+        "adapter": "lora",
+        "steps": steps,
+        "batch_size": 32,
+        "learning_rate": study.lora_rate,
+    }
+    model = Path(study.model).name
+    matrix: dict[str, dict[str, dict[str, Any]]] = {f"{model}, lora": {}, BOOSTING: {}}
+    for kind, own in rows.items():
+        adapted = load_run(trained(study, own, "lora", **settings))
+        parts = parts_of(study, own)
+        boosted = fit_gradient_boosting(
+            parts.tables["train"].sequences,
+            parts.labels["train"],
+            validation=(parts.tables["validation"].sequences, parts.labels["validation"]),
+        )
+        for name, scores in (
+            (f"{model}, lora", lambda table, run=adapted: run.predict(table.sequences)),
+            (BOOSTING, lambda table, fitted=boosted: fitted.probabilities(table.sequences)),
+        ):
+            matrix[name][kind] = {
+                other: _auroc(table, scores(table)) for other, table in tests.items()
+            }
+    first = by_kind[KINDS[0]].parts
+    return {
+        "steps": steps,
+        "promoters": {part: len(sites) for part, sites in first.items()},
+        "loci": {kind: found.parts["test"].loci for kind, found in by_kind.items()},
+        "notes": {kind: list(found.notes) for kind, found in by_kind.items()},
+        "matrix": matrix,
+    }
+
+
+def _windows(study: Study) -> dict[str, PromoterWindows]:
+    genome = find_genome(study.genome)
+    known = known_promoters(genome)
+    annotation = read_annotation(known.sites.genome, find_annotation(genome))
+    return windows_by_kind(known.unique, known.start_sites, KINDS, annotation)
+
+
+def _rows(study: Study, kind: str, found: PromoterWindows) -> Rows:
+    folder = study.runs_folder / "rows" / f"negatives-{kind}"
+    files = {
+        part: write_table(folder / f"{part}.csv", sites.table())
+        for part, sites in found.parts.items()
+    }
+    return Rows(f"negatives-{kind}", files["train"], files["test"], files["validation"])
+
+
+def _auroc(table: SequenceTable, probabilities: np.ndarray) -> dict[str, Any]:
+    """With its interval over groups of test rows that share a 16-mer."""
+    labels = np.array([int(label) for label in table.labels])
+    groups = shared_kmer_groups(table.sequences)
+    return evaluate(labels, probabilities, groups=groups, bootstrap=_RESAMPLES)["auroc"]
+
+
+def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
+    """A matrix for each method, as a picture and as tables."""
+    promoters = record["promoters"]
+    loci = ", ".join(f"{kind} {n}" for kind, n in record["loci"].items() if n is not None)
+    picture, axes = new_picture(columns=len(record["matrix"]), width=5.6, height=4.6)
+    for one, (name, matrix) in zip(axes[0], record["matrix"].items(), strict=True):
+        _draw(one, name, matrix)
+    file = save(picture, folder / "negatives.png")
+    return (
+        Text(
+            f"The same {promoters['train']:,} training and {promoters['test']:,} test promoters of "
+            "K-12 (other blocks of the genome), each time against as many negatives of one kind: "
+            "`iid` random letters of like composition; `shuffled` promoters with their "
+            "dinucleotides kept; `genomic` any place; `cds` within coding sequence; `convergent` "
+            "between genes that point at each other; `intergenic`. The last four have the "
+            "promoters' GC and keep 200 letters from every known start site. Test negatives of "
+            f"some kinds cover few stretches of the genome ({loci}): their intervals draw rows "
+            "that share a 16-mer together."
+        ),
+        Text(_verdict(record)),
+        Figure(
+            file,
+            "AUROC on the test blocks by the kind of negatives trained against (rows) and tested "
+            "against (columns); 0.5 is chance. One seed.",
+        ),
+        *(
+            Table(
+                ("trained against", *KINDS),
+                tuple((kind, *(_cell(matrix[kind][other]) for other in KINDS)) for kind in KINDS),
+                f"AUROC [95% interval]: {name}, {record['steps']:,} steps"
+                if name != BOOSTING
+                else f"AUROC [95% interval]: {name}",
+            )
+            for name, matrix in record["matrix"].items()
+        ),
+    )
+
+
+def _draw(axes: Any, name: str, matrix: dict[str, dict[str, Any]]) -> None:
+    values = np.array([[matrix[kind][other]["value"] for other in KINDS] for kind in KINDS])
+    axes.imshow(values, vmin=0.5, vmax=1.0, cmap="cividis")
+    for row, column in np.ndindex(values.shape):
+        value = values[row, column]
+        colour = "black" if value > 0.78 else "white"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(KINDS)), KINDS, rotation=35, ha="right")
+    axes.set_yticks(range(len(KINDS)), KINDS)
+    axes.set_xlabel("tested against")
+    axes.set_ylabel("trained against")
+    axes.set_title(name)
+
+
+def _cell(metric: dict[str, Any]) -> str:
+    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**metric)
+
+
+def _verdict(record: dict[str, Any]) -> str:
+    """How far what was learnt against random letters carries to the genome."""
+    sentences = []
+    for name, matrix in record["matrix"].items():
+        home = matrix["iid"]["iid"]
+        away = {kind: matrix["iid"][kind] for kind in ("genomic", "cds", "intergenic")}
+        cells = ", ".join(f"{_cell(metric)} ({kind})" for kind, metric in away.items())
+        own = ", ".join(f"{_cell(matrix[kind][kind])} ({kind})" for kind in away)
+        sentences.append(
+            f"{name}: trained against random letters, the AUROC is {_cell(home)} against those and "
+            f"{cells} against windows of the genome; trained against these themselves it is {own}."
+        )
+    return " ".join(sentences)

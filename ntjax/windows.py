@@ -1,0 +1,211 @@
+"""Labelled windows from start sites and a genome: promoters, and what to tell them from.
+
+python -m ntjax.windows --genome G.fna.gz --sites promoters.csv --out FOLDER
+python -m ntjax.windows --genome G.fna.gz --sites tss.bed --negatives cds --annotation A.gff.gz \
+--out FOLDER
+python -m ntjax.finetune --train FOLDER/train.csv --validation FOLDER/validation.csv \
+--test FOLDER/test.csv
+
+Writes train.csv, validation.csv and test.csv (name,sequence,label), of different blocks of the
+genome, and windows.json: what they were made from, and how.
+"""
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ntjax import command_line
+from ntjax.checkpoints.atomic import written_atomically
+from ntjax.checkpoints.cache import sha256
+from ntjax.data.annotation import read_annotation
+from ntjax.data.genomes import open_genome
+from ntjax.data.labelled_windows import (
+    LabelledSites,
+    NegativeOptions,
+    PromoterWindows,
+    labelled_windows,
+)
+from ntjax.data.negatives import Kind
+from ntjax.data.promoter_windows import WindowShape
+from ntjax.data.sequences import gc_content
+from ntjax.data.site_files import read_sites
+from ntjax.data.tables import SequenceTable
+from ntjax.errors import UserError
+from ntjax.runs import write_json
+
+RECORD_FILE = "windows.json"
+_INPUTS = ("genome", "sites", "annotation")
+_PACKAGES = ("ntjax", "numpy")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `python -m ntjax.windows`."""
+
+    genome: Path
+    """FASTA file of the genome, plain or gzip-compressed."""
+    sites: Path
+    """Transcription start sites: BED (the 5' end of each interval), GFF3 (that of each feature of
+    --feature-type), or promoter sequences to look up in the genome (CSV, TSV, Parquet or FASTA;
+    where there are labels, the rows of label 1)."""
+    out: Path
+    """Folder for the files; it must be empty."""
+    negatives: Kind = "genomic"
+    """As many per part as promoters: iid, independent letters of the promoters' composition;
+    shuffled, each promoter's letters with its dinucleotide counts kept; genomic, any place of the
+    genome; cds, within a coding sequence, in its direction; convergent, between two genes that
+    point at each other (a window is centred on a gap shorter than itself); intergenic, outside any
+    gene. The last four have the promoters' GC and keep the --reach; the last three need an
+    --annotation."""
+    annotation: Path | None = None
+    """GFF3 file with the genome's genes and CDS."""
+    before: int = 60
+    """Letters of a window before the start site."""
+    after: int = 20
+    """Letters of a window behind the start site, which is one letter more."""
+    context: int = 0
+    """Letters more at each side of the windows in the files. What is said of negatives is said of
+    the window without them."""
+    block_letters: int = 50_000
+    """The genome is split by blocks of so many letters."""
+    validation_fraction: float = 0.1
+    """Share of the blocks for validation."""
+    test_fraction: float = 0.15
+    """Share of the blocks for the test."""
+    reach: int = 200
+    """No letter of a negative from the genome is nearer than this to a known start site, on any
+    strand."""
+    feature_type: str = "TSS"
+    """Type of the start sites in a GFF3 file."""
+    tss_index: int = 60
+    """Where the start site stands in promoter sequences, from 0."""
+    seed: int = 0
+    """Of the blocks and the negatives."""
+
+
+def main() -> None:
+    """The command."""
+    command_line.run(lambda: windows(command_line.parse(Options, "ntjax.windows", __doc__)))
+
+
+def windows(options: Options) -> PromoterWindows:
+    """Run the command; returns what it wrote.
+
+    Raises:
+        UserError: bad input.
+    """
+    _check(options)
+    genome = open_genome(options.genome)
+    shape = WindowShape(options.before, options.after)
+    sites = read_sites(genome, options.sites, shape, options.feature_type, options.tss_index)
+    annotation = read_annotation(genome, options.annotation) if options.annotation else None
+    for note in sites.notes:
+        print(f"{options.sites}: {note}", flush=True)
+    found = labelled_windows(
+        sites.promoters, sites.known, options.negatives, annotation, _negative_options(options)
+    )
+    for note in found.notes:
+        print(f"note: {note}")
+    counts = {}
+    for name, part in found.parts.items():
+        table = part.table(options.context)
+        counts[name] = _counts(part, table)
+        _write_table(options.out / f"{name}.csv", table)
+    write_json(options.out / RECORD_FILE, _record(options, counts, (*sites.notes, *found.notes)))
+    _print_counts(options, counts)
+    return found
+
+
+def _negative_options(options: Options) -> NegativeOptions:
+    return NegativeOptions(
+        reach=options.reach,
+        room=options.context,
+        compared=options.context,
+        block_letters=options.block_letters,
+        validation=options.validation_fraction,
+        test=options.test_fraction,
+        seed=options.seed,
+    )
+
+
+def _check(options: Options) -> None:
+    for name in ("before", "after", "context", "reach", "tss_index", "seed"):
+        if (value := getattr(options, name)) < 0:
+            raise UserError(f"{_option(name)} {value}: should not be negative")
+    fractions = {name: getattr(options, name) for name in ("validation_fraction", "test_fraction")}
+    for name, value in fractions.items():
+        if not 0 < value < 1:
+            raise UserError(f"{_option(name)} {value}: should lie between 0 and 1")
+    if not sum(fractions.values()) < 1:
+        raise UserError(
+            "--validation-fraction and --test-fraction leave no block for training: lower them"
+        )
+    letters = WindowShape(options.before, options.after).letters(options.context)
+    if options.block_letters < letters:
+        raise UserError(
+            f"--block-letters {options.block_letters}: should not be below the {letters:,} letters "
+            "of a window"
+        )
+    if options.out.exists() and not (options.out.is_dir() and _is_empty(options.out)):
+        raise UserError(f"{options.out} is in use: give another --out")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
+def _counts(part: LabelledSites, table: SequenceTable) -> dict[str, Any]:
+    gc = gc_content(table.sequences).reshape(2, -1).mean(axis=1).round(4).tolist()
+    return {
+        "promoters": len(part),
+        "negatives": len(part),
+        "gc_of_promoters": gc[0],
+        "gc_of_negatives": gc[1],
+        "loci_of_negatives": part.loci,
+    }
+
+
+def _write_table(path: Path, table: SequenceTable) -> None:
+    columns = {"name": table.names, "sequence": table.sequences, "label": table.labels}
+    data = pd.DataFrame(columns).to_csv(index=False).encode()
+    with written_atomically(path, len(data)) as file:
+        file.write(data)
+
+
+def _record(
+    options: Options, counts: dict[str, dict[str, Any]], notes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Everything the files depend on, and nothing else, so that the same input gives the same."""
+    paths = {name: path for name in _INPUTS if (path := getattr(options, name))}
+    settings = {k: v for k, v in asdict(options).items() if k not in (*_INPUTS, "out")}
+    return {
+        "versions": {package: version(package) for package in _PACKAGES},
+        "settings": settings,
+        "inputs": {
+            name: {"file": path.name, "sha256": sha256(path)} for name, path in paths.items()
+        },
+        "counts": counts,
+        "notes": list(notes),
+    }
+
+
+def _print_counts(options: Options, counts: dict[str, dict[str, Any]]) -> None:
+    for name, part in counts.items():
+        loci = part["loci_of_negatives"]
+        print(
+            f"{name}: {part['promoters']:,} promoters (GC {part['gc_of_promoters']:.3f}), as many "
+            f"{options.negatives} negatives (GC {part['gc_of_negatives']:.3f}"
+            + (f", {loci:,} separate stretches)" if loci is not None else ")")
+        )
+    print(f"windows: {options.out}")
+
+
+if __name__ == "__main__":
+    main()
