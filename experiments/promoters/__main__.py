@@ -17,6 +17,7 @@ from experiments.promoters import (
     methods,
     negatives,
     salience,
+    scan,
 )
 from experiments.promoters.page import Chapter, write_page
 from experiments.promoters.study import Study
@@ -25,7 +26,7 @@ from ntjax.errors import UserError
 
 SECTIONS = {
     section.NAME: section
-    for section in (comparison, methods, negatives, calibration, embeddings, salience)
+    for section in (comparison, methods, negatives, calibration, embeddings, salience, scan)
 }
 _INTRODUCTION = (
     "Promoters of *E. coli* with an adapted Nucleotide Transformer: the experiments of a report "
