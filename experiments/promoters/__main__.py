@@ -11,6 +11,7 @@ kept below runs/ and picked up where they stopped. Data are read from NTJAX_DATA
 import json
 
 from experiments.promoters import (
+    calibration,
     comparison,
     curated,
     embeddings,
@@ -18,6 +19,7 @@ from experiments.promoters import (
     negatives,
     other_species,
     salience,
+    scan,
     stages,
     sweeps,
 )
@@ -34,8 +36,10 @@ _IN_ORDER = (
     other_species,
     methods,
     negatives,
+    calibration,
     embeddings,
     salience,
+    scan,
 )
 SECTIONS = {section.NAME: section for section in _IN_ORDER}
 _INTRODUCTION = (

@@ -1,4 +1,4 @@
-"""The rows of the study: the published task in its protocols, and how its tables are written."""
+"""The rows of the study: the published task in its protocols, the main run on it, and tables."""
 
 from pathlib import Path
 
