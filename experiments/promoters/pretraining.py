@@ -38,6 +38,7 @@ from experiments.promoters.pretraining_runs import (
     Study,
     baselines_of,
     labelled_parts,
+    long_run,
     members_of,
     predicted,
     untrained_members,
@@ -55,6 +56,10 @@ ADAPTERS = {
     "mini": ("head", "ia3", "lora", "full"),
     "twin": ("full",),
 }
+
+
+# What the runs that are kept do not depend on.
+_MAY_DIFFER = ("tasks", "frames", "context", "members_at_once", "long_steps")
 
 
 def main() -> None:
@@ -93,6 +98,10 @@ def _results(
     framed = {"plain": methods[f"mini, {study.frames_adapter}"]}
     if study.frames:
         framed |= _framed(study, study.mini, task)
+    if study.long_steps:
+        shifted = in_six_frames(task, study.runs / "rows" / f"{task.name}, six frames")
+        title = f"six frames in training, {study.long_steps:,} steps, one seed"
+        framed[title] = predicted([long_run(study, shifted)])
     if name == GENOMIC and study.context:
         framed |= _with_context(study, study.mini, known[WITH_CONTEXT])
     if len(framed) > 1:
@@ -103,7 +112,7 @@ def _as_json(study: Study) -> dict[str, Any]:
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in asdict(study).items()
-        if name not in ("runs", "out", "genome", "tasks", "frames", "context", "members_at_once")
+        if name not in ("runs", "out", "genome", *_MAY_DIFFER)
     }
 
 
