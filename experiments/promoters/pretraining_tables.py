@@ -20,7 +20,9 @@ def as_markdown(record: dict[str, Any]) -> str:
         "`untrained` begins with random weights. {steps:,} steps of {batch_size} sequences; means "
         "over {seeds} seeds (± their standard deviation; in brackets the 95% bootstrap interval of "
         "the mean over the test rows, uncalibrated, threshold 0.5). The last column is the "
-        "difference in AUROC on the same test rows, with its interval.".format(**study),
+        "difference in AUROC on the same test rows, with its interval. The networks see each "
+        "training row once or twice; the CNN sees it fourteen times, or, where its line says so, "
+        "as often as they do.".format(**study),
         "",
         "The genome that the promoters and the genomic windows are of was in `mini`'s "
         "pre-training, without labels; in the twin's it was not.",
