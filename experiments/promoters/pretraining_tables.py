@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ntjax.baselines.cnn import CNNConfig
 from ntjax.seed_means import METRICS
 
 _TITLES = {
@@ -20,16 +21,19 @@ def as_markdown(record: dict[str, Any]) -> str:
         "`untrained` begins with random weights. {steps:,} steps of {batch_size} sequences; means "
         "over {seeds} seeds (± their standard deviation; in brackets the 95% bootstrap interval of "
         "the mean over the test rows, uncalibrated, threshold 0.5). The last column is the "
-        "difference in AUROC on the same test rows, with its interval. The networks see each "
-        "training row once or twice; the CNN sees it fourteen times, or, where its line says so, "
-        "as often as they do.".format(**study),
+        "difference in AUROC on the same test rows, with its interval.".format(**study),
         "",
         "The genome that the promoters and the genomic windows are of was in `mini`'s "
         "pre-training, without labels; in the twin's it was not.",
     ]
     for name, result in record["results"].items():
         rows = ", ".join(f"{count:,} {part}" for part, count in result["rows"].items())
-        lines += ["", f"## {_TITLES[name]}", "", f"Rows: {rows}.", ""]
+        seen = study["steps"] * study["batch_size"] / result["rows"]["train"]
+        passes = (
+            f"The transformers see each training row {seen:.1f} times, the CNN {CNNConfig.epochs} "
+            "times or as often as its line says."
+        )
+        lines += ["", f"## {_TITLES[name]}", "", f"Rows: {rows}. {passes}", ""]
         lines += [f"- {note}" for note in result["notes"]]
         lines += ["", *_table(result["methods"], "the CNN")]
         if "frames" in result:
