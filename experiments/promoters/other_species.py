@@ -61,7 +61,7 @@ def _run(study: Study) -> dict[str, Any]:
 
 
 def _steps(study: Study) -> int:
-    return study.steps(150, 1000)
+    return study.steps(100, 1000)
 
 
 def _seeds(study: Study) -> int:
@@ -70,7 +70,7 @@ def _seeds(study: Study) -> int:
 
 def _most(study: Study) -> int:
     """Windows of each kind to train on from one species, so that none outweighs the others."""
-    return study.choose(200, 1000)
+    return study.choose(150, 1000)
 
 
 def _left_out(study: Study, archive: Archive, number: int) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _rows(study: Study, name: str, training: _Training, test: Windows) -> Rows:
 
 def _run_of(study: Study, rows: Rows, seed: int) -> Path:
     steps = _steps(study)
-    settings = {"steps": steps, "evaluate_every": max(1, steps // 5), "batch_size": 32}
+    settings = {"steps": steps, "evaluate_every": max(1, steps // study.choose(3, 10)), "batch_size": 32}
     settings |= {"learning_rate": study.lora_rate, "schedule": "cosine", "adapter": "lora"}
     return trained(study, rows, f"seed-{seed}", seed=seed, select="auroc", **settings)
 
