@@ -147,8 +147,9 @@ def _rows(study: Study, name: str, training: _Training, test: Windows) -> Rows:
 
 def _run_of(study: Study, rows: Rows, seed: int) -> Path:
     steps = _steps(study)
-    settings = {"steps": steps, "evaluate_every": max(1, steps // study.choose(3, 10)), "batch_size": 32}
-    settings |= {"learning_rate": study.lora_rate, "schedule": "cosine", "adapter": "lora"}
+    settings = {"steps": steps, "batch_size": 32, "adapter": "lora", "schedule": "cosine"}
+    every = max(1, steps // study.choose(3, 10))
+    settings |= {"learning_rate": study.lora_rate, "evaluate_every": every}
     return trained(study, rows, f"seed-{seed}", seed=seed, select="auroc", **settings)
 
 
