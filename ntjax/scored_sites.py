@@ -120,3 +120,28 @@ def match(called: ScoredSites, known: Sites, tolerance: int = TOLERANCE) -> Matc
             chosen = near[np.lexsort((downstream, np.abs(downstream)))[0]]
             free[chosen], partner[row] = False, along[chosen]
     return MatchedSites(called, known, partner)
+
+
+def clustered(matched: MatchedSites, distance: int) -> MatchedSites:
+    """The same with crowded known sites as one: each nearer than `distance` to the next.
+
+    Merged calls cannot find all sites of such a cluster; what can be asked is whether any is
+    found. Of the calls that found sites of a cluster the best is left: the others are not wrong,
+    and find nothing more.
+
+    Returns:
+        `known` are the clusters, each at its first site in the genome's direction.
+    """
+    keys = strand_places(matched.known, distance)
+    along = np.argsort(keys)
+    first = np.diff(keys[along], prepend=-distance) >= distance
+    cluster = np.empty(len(along), np.int64)
+    cluster[along] = np.cumsum(first) - 1
+    order = matched.called.order()
+    partner = matched.partner[order]
+    finds = partner >= 0
+    partner[finds] = cluster[partner[finds]]
+    best = ~finds
+    best[np.unique(partner, return_index=True)[1]] = True
+    rows = order[best]
+    return MatchedSites(matched.called.take(rows), matched.known.take(along[first]), partner[best])

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from ntjax.data.genome_store import Contig, Genome
 from ntjax.data.promoter_windows import Sites
-from ntjax.scored_sites import ScoredSites, match, merged
+from ntjax.scored_sites import ScoredSites, clustered, match, merged
 
 # Three contigs, so that places next to each other may have nothing to do with each other.
 BOUNDS = [(0, 300), (300, 320), (320, 1000)]
@@ -147,3 +147,50 @@ def test_a_known_site_given_twice_is_refused():
     match(called, sites((7, "+"), (7, "-")))
     with pytest.raises(ValueError, match="given twice"):
         match(called, sites((7, "+"), (9, "+"), (7, "+")))
+
+
+def naive_clusters(known, distance):
+    """Sets of known sites that chains of neighbours nearer than `distance` join."""
+    clusters = [{k} for k in range(len(known))]
+    for a in range(len(known)):
+        for b in range(a):
+            if abs(apart(known, a, known, b)) < distance:
+                joint = next(c for c in clusters if a in c) | next(c for c in clusters if b in c)
+                clusters = [c for c in clusters if not c & joint] + [joint]
+    return clusters
+
+
+@pytest.mark.parametrize("distance", [1, 8, 25])
+@pytest.mark.parametrize("seed", range(5))
+def test_clusters_are_found_once(seed, distance):
+    random = np.random.default_rng(seed)
+    known, called = drawn(150, random).sites, merged(drawn(300, random, levels=6), 3)
+    matched = match(called, known, 4)
+    found = clustered(matched, distance)
+    clusters = naive_clusters(known, distance)
+    assert len(found.known) == len(clusters)
+    # Each cluster at its first site, found by the best of the calls that found any of it.
+    names = known.names()
+    best, rows = {}, by_falling_score(called)
+    for row in rows:
+        if (k := int(matched.partner[row])) >= 0:
+            cluster = next(n for n, members in enumerate(clusters) if k in members)
+            best.setdefault(cluster, row)
+    first = [min(members, key=lambda k: known.places[k]) for members in clusters]
+    expected = {(called.sites.names()[row], names[first[n]]) for n, row in best.items()}
+    hits = np.flatnonzero(found.partner >= 0)
+    pairs = zip(
+        found.called.sites.take(hits).names(),
+        found.known.take(found.partner[hits]).names(),
+        strict=True,
+    )
+    assert sorted(pairs) == sorted(expected)
+    assert (found.partner < 0).sum() == (matched.partner < 0).sum()
+    assert len(found.called) == len(found.called.scores) == len(found.partner)
+
+
+def test_no_known_sites_make_no_clusters():
+    called = drawn(20, np.random.default_rng(0))
+    found = clustered(match(called, called.sites.take(np.arange(0))), 5)
+    assert (len(found.called), len(found.known)) == (20, 0)
+    assert (found.partner == -1).all()

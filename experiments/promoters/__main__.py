@@ -11,11 +11,15 @@ kept below runs/ and picked up where they stopped. Data are read from NTJAX_DATA
 import json
 
 from experiments.promoters import (
+    calibration,
     comparison,
     curated,
+    embeddings,
     methods,
     negatives,
     other_species,
+    salience,
+    scan,
     stages,
     sweeps,
 )
@@ -24,11 +28,20 @@ from experiments.promoters.study import Study
 from ntjax import command_line
 from ntjax.errors import UserError
 
-# In the order of the page.
-SECTIONS = {
-    section.NAME: section
-    for section in (comparison, sweeps, stages, curated, other_species, methods, negatives)
-}
+_IN_ORDER = (
+    comparison,
+    sweeps,
+    stages,
+    curated,
+    other_species,
+    methods,
+    negatives,
+    calibration,
+    embeddings,
+    salience,
+    scan,
+)
+SECTIONS = {section.NAME: section for section in _IN_ORDER}
 _INTRODUCTION = (
     "Promoters of *E. coli* with an adapted Nucleotide Transformer: the experiments of a report "
     "(M. Nagyal, 2024), repeated with what it left open: overlap of training and test, seeds, "

@@ -29,7 +29,7 @@ def baseline_runs(
     seeds: int,
     cnn: CNNConfig | None = None,
 ) -> BaselineRuns:
-    """Those of `name`, CNN or BOOSTING; fitted if `folder` does not have them.
+    """Those of `name`, BOOSTING or one that begins with CNN; fitted if `folder` does not have them.
 
     Arguments:
         parts: the rows of a seed.
@@ -55,7 +55,7 @@ def _probabilities(parts: LabelledParts, name: str, seed: int, cnn: CNNConfig) -
     training, validation = (
         (parts.tables[part].sequences, parts.labels[part]) for part in ("train", "validation")
     )
-    if name == CNN:
+    if name.startswith(CNN):
         model = fit_cnn(*training, validation=validation, seed=seed, config=cnn, progress=False)
     else:
         model = fit_gradient_boosting(*training, validation=validation, seed=seed)

@@ -32,6 +32,7 @@ def _run(study: Study) -> dict[str, Any]:
         "steps": steps,
         "learning_rate": study.lora_rate,
         "batch_size": 32,
+        "evaluate_every": max(1, steps // 10),
     }
     found = {}
     for name, model in models.items():

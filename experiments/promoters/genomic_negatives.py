@@ -12,7 +12,9 @@ from pathlib import Path
 
 from experiments.promoters.rows import promoters_of, write_table
 from ntjax.data.datasets import DATA_FOLDER_VARIABLE, load_dataset
-from ntjax.data.genomes import open_genome
+from ntjax.data.genome_windows import Region
+from ntjax.data.genomes import Genome, open_genome
+from ntjax.data.held_out import split_blocks
 from ntjax.data.labelled_windows import NegativeOptions, against_genomic_windows
 from ntjax.data.promoter_windows import Located, locate, window_letters
 from ntjax.data.tables import SequenceTable, read_table
@@ -77,6 +79,13 @@ def tasks(folder: Path, genome: Path) -> dict[str, Task]:
             write_table(path, found.parts[path.stem].table(context))
         made[name] = Task(name, *map(str, files), notes)
     return made
+
+
+def parts_of_genome(genome: Genome) -> dict[str, Region]:
+    """The blocks that the rows of the genomic tasks lie in: train, validation and test."""
+    options = NegativeOptions(room=CONTEXT)
+    shares = {"validation": options.validation, "test": options.test}
+    return split_blocks(genome, shares, options.block_letters, options.seed)
 
 
 def in_six_frames(task: Task, folder: Path) -> Task:

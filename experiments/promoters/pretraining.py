@@ -38,6 +38,7 @@ from experiments.promoters.pretraining_runs import (
     Study,
     baselines_of,
     labelled_parts,
+    long_run,
     members_of,
     predicted,
     untrained_members,
@@ -49,12 +50,27 @@ from ntjax.errors import UserError
 from ntjax.models.pretrained import load_pretrained
 from ntjax.runs import load_run, read_json, write_json
 from ntjax.seed_means import seed_means
+from ntjax.training.finetuning import as_json
 from ntjax.training.prepare import LabelledParts
 
 ADAPTERS = {
     "mini": ("head", "ia3", "lora", "full"),
     "twin": ("full",),
 }
+
+
+RESULT = "pretraining.json"
+# What the runs that are kept do not depend on.
+_MAY_DIFFER = (
+    "runs",
+    "out",
+    "genome",
+    "tasks",
+    "frames",
+    "context",
+    "members_at_once",
+    "long_steps",
+)
 
 
 def main() -> None:
@@ -67,14 +83,21 @@ def run(study: Study) -> None:
     genome = find_genome(study.genome)
     _require_same_study(study, genome)
     known = tasks(study.runs / "rows", genome)
-    results: dict[str, Any] = {}
+    results = _kept_results(study)
     for name in study.tasks:
         for result in _results(study, known, name, genome):
             results[name] = result
             record = {"study": _as_json(study), "jax": jax.__version__, "results": results}
-            write_json(study.out / "pretraining.json", record)
+            write_json(study.out / RESULT, record)
             (study.out / "pretraining.md").write_text(as_markdown(record))
     print(as_markdown(record))
+
+
+def _kept_results(study: Study) -> dict[str, Any]:
+    """Tasks that the tables hold already, if they are of this study."""
+    path = study.out / RESULT
+    before = read_json(path) if path.exists() else {}
+    return before["results"] if before.get("study") == as_json(_as_json(study)) else {}
 
 
 def _results(
@@ -93,6 +116,10 @@ def _results(
     framed = {"plain": methods[f"mini, {study.frames_adapter}"]}
     if study.frames:
         framed |= _framed(study, study.mini, task)
+    if study.long_steps:
+        shifted = in_six_frames(task, study.runs / "rows" / f"{task.name}, six frames")
+        title = f"six frames in training, {study.long_steps:,} steps, one seed"
+        framed[title] = predicted([long_run(study, shifted)])
     if name == GENOMIC and study.context:
         framed |= _with_context(study, study.mini, known[WITH_CONTEXT])
     if len(framed) > 1:
@@ -100,16 +127,14 @@ def _results(
 
 
 def _as_json(study: Study) -> dict[str, Any]:
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in asdict(study).items()
-        if name not in ("runs", "out", "genome", "tasks", "frames", "context", "members_at_once")
-    }
+    """The options that the results depend on; models by name, wherever they lie."""
+    options = {name: v for name, v in asdict(study).items() if name not in _MAY_DIFFER}
+    return options | {"twin": study.twin and Path(study.twin).name, "mini": Path(study.mini).name}
 
 
 def _require_same_study(study: Study, genome: Path) -> None:
     path = study.runs / "study.json"
-    asked = {k: list(v) if isinstance(v, tuple) else v for k, v in _as_json(study).items()}
+    asked = as_json(_as_json(study))
     asked["weights"] = {
         name: load_pretrained(model).source
         for name, model in (("mini", study.mini), ("twin", study.twin))

@@ -1,6 +1,6 @@
 """The runs of the pre-training study: what is trained, and picked up where it stopped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import pandas as pd
 from experiments.promoters.baseline_runs import BOOSTING, CNN, baseline_runs
 from experiments.promoters.genomic_negatives import GENOMIC, PROMOTERS, Task
 from experiments.promoters.untrained import untrained
+from ntjax.baselines.cnn import CNNConfig
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
 from ntjax.result_tables import means_over_seeds
@@ -57,6 +58,8 @@ class Study:
     """Also the questions about the frame of the 6-mers."""
     frames_adapter: Literal["full", "lora"] = "full"
     """What the question about 6-mers is asked of."""
+    long_steps: int = 0
+    """Also mini with all weights in six frames, one seed, for so many steps; 0 for not."""
     context: bool = False
     """Also longer windows around the genomic sites: an hour more."""
     tasks: tuple[Literal["ecoli_promoters", "genomic"], ...] = (PROMOTERS, GENOMIC)
@@ -139,10 +142,33 @@ def predicted(members: list[Path]) -> np.ndarray:
 
 
 def baselines_of(study: Study, task: Task) -> dict[str, np.ndarray]:
-    """Gradient boosting and the CNN, trained on the same rows: [seeds, rows] of each."""
+    """Gradient boosting and the CNN, trained on the same rows: [seeds, rows] of each.
+
+    The CNN also with as many passes over the rows as the networks have.
+    """
     folder = study.runs / task.name / "baselines"
     rows = partial(labelled_parts, study, task)
+    seen = study.steps * study.batch_size / len(rows(0).tables["train"])
+    brief = CNNConfig(epochs=max(1, round(seen)))
+    passes = f"{brief.epochs} pass{'es' if brief.epochs > 1 else ''} over the rows"
     return {
-        name: baseline_runs(folder, rows, name, study.seeds).probabilities
-        for name in (BOOSTING, CNN)
+        BOOSTING: baseline_runs(folder, rows, BOOSTING, study.seeds).probabilities,
+        f"{CNN}, {passes}": baseline_runs(
+            folder, rows, f"{CNN}, {brief.epochs}", study.seeds, brief
+        ).probabilities,
+        CNN: baseline_runs(folder, rows, CNN, study.seeds).probabilities,
     }
+
+
+def long_run(study: Study, task: Task) -> Path:
+    """mini with all weights, seed 0 alone, for `study.long_steps`."""
+    run = study.runs / task.name / f"mini-full-{study.long_steps}-steps"
+    if not (run / RESULT_FILE).exists():
+        settings = replace(
+            _settings(study, task, model=study.mini, adapter="full"),
+            learning_rate=study.full_rates[0],
+            steps=study.long_steps,
+            evaluate_every=500,
+        )
+        finetune(Options(settings, run, (run / CONFIG_FILE).exists()))
+    return run

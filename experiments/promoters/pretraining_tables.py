@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ntjax.baselines.cnn import CNNConfig
 from ntjax.seed_means import METRICS
 
 _TITLES = {
@@ -27,7 +28,12 @@ def as_markdown(record: dict[str, Any]) -> str:
     ]
     for name, result in record["results"].items():
         rows = ", ".join(f"{count:,} {part}" for part, count in result["rows"].items())
-        lines += ["", f"## {_TITLES[name]}", "", f"Rows: {rows}.", ""]
+        seen = study["steps"] * study["batch_size"] / result["rows"]["train"]
+        passes = (
+            f"The transformers see each training row {seen:.1f} times, the CNN {CNNConfig.epochs} "
+            "times or as often as its line says."
+        )
+        lines += ["", f"## {_TITLES[name]}", "", f"Rows: {rows}. {passes}", ""]
         lines += [f"- {note}" for note in result["notes"]]
         lines += ["", *_table(result["methods"], "the CNN")]
         if "frames" in result:

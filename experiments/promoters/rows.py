@@ -1,11 +1,11 @@
-"""The rows of the study: the published task in its protocols, and how its tables are written."""
+"""The rows of the study: the published task in its protocols, the main run on it, and tables."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from experiments.promoters.study import Rows, Study
+from experiments.promoters.study import Rows, Study, trained
 from ntjax.checkpoints.atomic import written_atomically
 from ntjax.data.datasets import load_dataset
 from ntjax.data.tables import SequenceTable
@@ -21,6 +21,20 @@ def protocol_rows(study: Study, protocol: str) -> Rows:
     splits = load_dataset(DATASET, protocol)
     train = write_table(folder / "train.csv", splits.train)
     return Rows(protocol, train, write_table(folder / "test.csv", splits.test))
+
+
+def main_run(study: Study) -> Path:
+    """Folder of the run that several sections look at: LoRA on the clean rows."""
+    return trained(
+        study,
+        protocol_rows(study, "clean"),
+        "lora",
+        adapter="lora",
+        learning_rate=study.lora_rate,
+        batch_size=32,
+        steps=study.steps(600, 6000),
+        seed=0,
+    )
 
 
 def write_table(path: Path, table: SequenceTable) -> str:
