@@ -192,7 +192,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     caption = (
         f"AUROC on the species' Test file (promoters against windows of coding sequence and "
         f"between convergent genes): means over {record['seeds']} seed(s) [95% interval over "
-        f"related rows]. LoRA, {record['steps']:,} steps of 32; {BOOSTING} on the same rows, once."
+        f"related rows]. LoRA, {record['steps']:,} steps of 32, which draw "
+        f"{32 * record['steps']:,} rows; {BOOSTING}, once, sees all of the same rows."
     )
     shown = Figure(
         picture,
