@@ -131,7 +131,7 @@ def _training_sets(others: Placed, fold: int) -> dict[str, list[str]]:
 
 
 def _steps(study: Study) -> int:
-    return study.steps(100, 1000)
+    return study.steps(80, 1000)
 
 
 def _train(
@@ -144,8 +144,9 @@ def _train(
     train = write_table(folder / f"{stem}.csv", table)
     rows = Rows(NAME, train, write_table(folder / f"test-{fold}.csv", test))
     steps = _steps(study)
-    settings = {"steps": steps, "evaluate_every": max(1, steps // 4), "batch_size": 32}
-    settings |= {"learning_rate": study.lora_rate, "schedule": "cosine", "adapter": "lora"}
+    settings = {"steps": steps, "batch_size": 32, "adapter": "lora", "schedule": "cosine"}
+    every = max(1, steps // study.choose(3, 10))
+    settings |= {"learning_rate": study.lora_rate, "evaluate_every": every}
     # Few rows: a twentieth of them would choose and calibrate by chance.
     settings |= {"validation_fraction": 0.15, "select": "accuracy"}
     runs = [trained(study, rows, f"{stem}-{seed}", seed=seed, **settings) for seed in range(seeds)]

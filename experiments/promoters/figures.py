@@ -68,7 +68,9 @@ def draw_members(
     for values in members if len(members) > 1 else ():
         axes.plot(steps, values, color=colour, linewidth=0.7, alpha=0.4, linestyle=linestyle)
     mean = np.mean(members, axis=0)
-    axes.plot(steps, mean, color=colour, linewidth=2, label=label, linestyle=linestyle)
+    marker = "o" if len(steps) < 25 else ""
+    style = {"linewidth": 2, "linestyle": linestyle, "marker": marker, "markersize": 3}
+    axes.plot(steps, mean, color=colour, label=label, **style)
     axes.set_xlabel("optimiser steps")
     axes.set_ylabel("validation accuracy")
 

@@ -52,9 +52,9 @@ def _run(study: Study) -> dict[str, Any]:
     archive = read_archive()
     unrelated, counts = _without_test_promoters(archive)
     # Fewer rows than there are, where so few steps do not see them all.
-    rows, used = _species_rows(study, unrelated, study.choose(12_000, None))
+    rows, used = _species_rows(study, unrelated, study.choose(8_000, None))
     seeds = study.choose(2, 5)
-    totals = [study.steps(steps, steps) for steps in study.choose((160,), (1000, 10_000))]
+    totals = [study.steps(steps, steps) for steps in study.choose((120,), (1000, 10_000))]
     return {
         "species": _composition(archive),
         "removed": counts,
@@ -134,7 +134,7 @@ def _arms(study: Study, species: Rows, total: int, seeds: int) -> dict[str, Any]
 
 def _stage(study: Study, rows: Rows, steps: int, seed: int, begun: Path | None = None) -> Path:
     settings = {"steps": steps, "seed": seed, "learning_rate": study.lora_rate, "batch_size": 32}
-    settings |= {"schedule": "cosine", "evaluate_every": max(1, steps // study.choose(4, 20))}
+    settings |= {"schedule": "cosine", "evaluate_every": max(1, steps // study.choose(3, 20))}
     settings |= {"adapter": "lora", "select": "accuracy"}
     name = f"stages-{steps}-{seed}"
     if begun is not None:

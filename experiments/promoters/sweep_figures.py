@@ -93,7 +93,7 @@ def _draw_metric(axes: Axes, arms: Sequence[dict[str, Any]], metric: str) -> Non
     axes.bar(range(len(arms)), values, color=[_OF_SETTING[arm["setting"]] for arm in arms])
     draw_spreads(axes, range(len(arms)), values, [test["sd"] for test in tests])
     if metric == "accuracy":
-        _draw_reported_dropouts(axes)
+        _draw_reported_dropouts(axes, arms)
     theirs = [(run.name, getattr(run, metric)) for run in published.REPORT[:4]]
     places = [len(arms) + 0.5 + number for number in range(len(theirs))]
     axes.bar(places, [value for _, value in theirs], color=_GREY, hatch="//", edgecolor="white")
@@ -104,9 +104,13 @@ def _draw_metric(axes: Axes, arms: Sequence[dict[str, Any]], metric: str) -> Non
     axes.axhline(0, color="black", linewidth=0.8)
 
 
-def _draw_reported_dropouts(axes: Axes) -> None:
-    found = [published.test_accuracy(stem) for stem in published.DROPOUT_CURVES.values()]
-    known = [(place, value) for place, value in enumerate(found) if value is not None]
+def _draw_reported_dropouts(axes: Axes, arms: Sequence[dict[str, Any]]) -> None:
+    found = [
+        (place, published.test_accuracy(published.DROPOUT_CURVES[f"{arm['value']:g}"]))
+        for place, arm in enumerate(arms)
+        if arm["setting"] == "lora_dropout"
+    ]
+    known = [(place, value) for place, value in found if value is not None]
     if known:
         places, values = zip(*known, strict=True)
         axes.plot(

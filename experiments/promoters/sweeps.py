@@ -83,10 +83,10 @@ def _arms(study: Study, seeds: int) -> list[dict[str, Any]]:
 
 def _swept(study: Study, seeds: int, values: str, **changed: Any) -> list[dict[str, Any]]:
     """The arms of one setting's `values`, all seeds of each; of one arm without a setting."""
-    steps = study.steps(100, 1000)
+    steps = study.steps(60, 1000)
     settings = {"lora_rank": RANK, "lora_alpha": ALPHA, "lora_dropout": DROPOUT} | changed
     settings |= {"learning_rate": study.lora_rate, "batch_size": 32, "schedule": "cosine"}
-    settings |= {"steps": steps, "evaluate_every": max(1, steps // study.choose(5, 10))}
+    settings |= {"steps": steps, "evaluate_every": max(1, steps // study.choose(3, 10))}
     setting = values.partition("=")[0]
     sweep = (values,) * bool(values) + (f"seed=0:{seeds}",)
     name = "sweep-" + (setting or "-".join(f"{value:g}" for value in changed.values()))
