@@ -49,9 +49,9 @@ _MOST_CLASSES = 50
 class Options:
     """Options of `python -m ntjax.audit`."""
 
-    train: Annotated[str, tyro.conf.Positional]
+    train: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TRAIN")]
     """Training file (CSV, TSV, Parquet, FASTA, or gzip of these), or a data set's name."""
-    test: Annotated[str | None, tyro.conf.Positional] = None
+    test: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEST]")] = None
     """Test file; a data set has its own."""
     genome: Path | None = None
     """Genome that the rows are from (FASTA): compare them by where they lie in it, too."""

@@ -9,7 +9,7 @@ import numpy as np
 from ntjax.data.labels import classes_of
 from ntjax.data.leakage import KMER_LENGTH, canonical_kmers, rows_sharing_kmers
 from ntjax.data.near_identical import IDENTITY, near_identical_pairs
-from ntjax.data.sequences import reverse_complement
+from ntjax.data.sequences import gc_content, reverse_complement
 from ntjax.data.tables import SequenceTable
 
 UNLABELLED = "unlabelled"
@@ -120,15 +120,26 @@ def canonical(sequences: Sequence[str]) -> list[str]:
 def chance_of_sharing(
     test: Sequence[str], train: Sequence[str], k: int = KMER_LENGTH
 ) -> np.ndarray:
-    """How likely a test row shares a k-mer with random training rows by chance, float64 [rows].
+    """How likely a test row shares a k-mer with unrelated rows by chance, float64 [rows].
 
-    Of the about 4ᵏ/2 k-mers that count as different (a k-mer and its reverse complement are one),
-    the training rows hold D; a row of v windows meets none of them with probability
-    exp(-2 v D / 4ᵏ), where all letters are equally frequent. Uneven ones meet more often.
+    Two letters drawn by the GC contents g and h of both sides are equal with probability
+    p = g h / 2 + (1 - g)(1 - h) / 2. Where a k-mer is shared, the next one often is too, so that
+    runs are counted, which begin at each further window with 1 - p (Arratia, Gordon & Waterman
+    1986). A row of v windows against D k-mers, on two strands, is expected to have about
+    m = 2 D pᵏ (1 + (v - 1)(1 - p)), and shares none with probability exp(-m).
     """
     held = len(np.unique(canonical_kmers(train, k)[0]))
-    windows = np.array([max(len(sequence) - k + 1, 0) for sequence in test], np.float64)
-    return -np.expm1(-2 * windows * held / 4.0**k)
+    own, other = np.nan_to_num(gc_content(test), nan=0.5), _mean_gc(train)
+    equal = (own * other + (1 - own) * (1 - other)) / 2
+    windows = np.array([len(sequence) - k + 1 for sequence in test])
+    runs = np.where(windows > 0, 1 + (windows - 1) * (1 - equal), 0)
+    return -np.expm1(-2 * held * equal**k * runs)
+
+
+def _mean_gc(sequences: Sequence[str]) -> float:
+    known = gc_content(sequences)
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if len(known) else 0.5
 
 
 def overlap_counts(
