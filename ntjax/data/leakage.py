@@ -83,13 +83,36 @@ def shared_kmer_groups(sequences: Sequence[str], k: int = KMER_LENGTH) -> np.nda
     Returns:
         int64 `[sequences]`: group numbers in order of appearance, from 0.
     """
-    codes, owners = canonical_kmers(sequences, k)
+    return linked_groups(*kmer_links(*canonical_kmers(sequences, k)), len(sequences))
+
+
+def kmer_links(codes: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Links that connect all owners of each code: a chain through them, no list of all pairs.
+
+    Arguments:
+        codes: uint64 [kmers].
+        owners: int64 [kmers].
+
+    Returns:
+        one end and the other of every link, int64 [links] each.
+    """
     order = np.argsort(codes)
     codes, owners = codes[order], owners[order]
-    # A chain through the owners of one code connects them all: no pair list is needed.
     linked = (codes[1:] == codes[:-1]) & (owners[1:] != owners[:-1])
-    left, right = owners[:-1][linked], owners[1:][linked]
-    size = len(sequences)
+    return owners[:-1][linked], owners[1:][linked]
+
+
+def linked_groups(left: np.ndarray, right: np.ndarray, size: int) -> np.ndarray:
+    """Groups of rows that links connect, directly or through others.
+
+    Arguments:
+        left: int64 [links], row at one end.
+        right: int64 [links], row at the other.
+        size: number of rows.
+
+    Returns:
+        int64 [rows]: group numbers in order of appearance, from 0.
+    """
     links = coo_array((np.ones(len(left), bool), (left, right)), shape=(size, size))
     _, component = connected_components(links, directed=False)
     _, first_seen, component = np.unique(component, return_index=True, return_inverse=True)

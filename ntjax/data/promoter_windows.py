@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ntjax.data.genome_windows import Region, read_windows, reverse_complement
+from ntjax.data.genome_windows import read_windows, reverse_complement
 from ntjax.data.genomes import NUCLEOTIDES, UNKNOWN, Genome
-from ntjax.data.kmers import LONGEST_KMER, kmer_codes
-from ntjax.data.regions import whole_genome
+from ntjax.data.occurrences import occurrences
 from ntjax.errors import UserError
 
 BEFORE, AFTER = 60, 20
@@ -164,7 +163,7 @@ def locate(genome: Genome, promoters: Sequence[str], shape: WindowShape = Window
     patterns = coded_sequences(promoters) if promoters else np.empty((0, letters), np.uint8)
     known = np.flatnonzero((patterns < UNKNOWN).all(axis=1))
     both = np.concatenate([patterns[known], reverse_complement(patterns[known])])
-    starts, found = _occurrences(whole_genome(genome), both)
+    starts, found = occurrences(genome, both)
     reverse = found >= len(known)
     rows = known[found % len(known)] if len(known) else found
     sites = Sites(genome, starts + shape.lead(reverse), reverse, shape)
@@ -175,23 +174,3 @@ def coded_sequences(sequences: Sequence[str]) -> np.ndarray:
     """Sequences of equal length as a store keeps them, uint8 [sequences, letters]."""
     text = np.frombuffer("".join(sequences).encode(), np.uint8)
     return _CODE_OF_BYTE[text].reshape(len(sequences), -1)
-
-
-def _occurrences(region: Region, patterns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First places and numbers of the patterns, uint8 [patterns, letters], that occur."""
-    letters = patterns.shape[1]
-    anchor = min(letters, LONGEST_KMER)
-    wanted = kmer_codes(patterns.ravel(), anchor)[::letters]
-    order = np.argsort(wanted, kind="stable")
-    wanted = wanted[order]
-    places = region.places(np.arange(region.count(letters)), letters)
-    codes = kmer_codes(region.genome.letters, anchor)[places]
-    low = np.searchsorted(wanted, codes)
-    hit = np.flatnonzero(low < np.searchsorted(wanted, codes, side="right"))
-    low = low[hit]
-    counts = np.searchsorted(wanted, codes[hit], side="right") - low
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    numbers = order[np.repeat(low, counts) + within]
-    places = np.repeat(places[hit], counts)
-    equal = (read_windows(region.genome, places, letters) == patterns[numbers]).all(axis=1)
-    return places[equal], numbers[equal]

@@ -1,0 +1,280 @@
+"""Does the test file stand in the training file? What must go, and what else gives labels away.
+
+python -m ntjax.audit train.csv test.csv
+python -m ntjax.audit train.csv test.csv --genome genome.fna.gz --out audited
+python -m ntjax.audit ecoli_promoters                     # a data set, as it was published
+"""
+
+import difflib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import tyro
+
+from ntjax import command_line
+from ntjax.audit_tables import findings, print_audit
+from ntjax.data.clusters import describe_clusters
+from ntjax.data.composition import describe_composition
+from ntjax.data.datasets import DATASETS, load_dataset
+from ntjax.data.genomes import open_genome
+from ntjax.data.labels import classes_of
+from ntjax.data.leakage import KMER_LENGTH
+from ntjax.data.loci import REACH, Loci, find_loci, groups_of_loci, rows_near
+from ntjax.data.near_identical import IDENTITY, seed_for
+from ntjax.data.overlap import (
+    by_label,
+    chance_of_sharing,
+    conflicting_copies,
+    find_overlap,
+    labels_of,
+    overlap_counts,
+    sharing_by_label,
+)
+from ntjax.data.sequences import Ambiguous
+from ntjax.data.table_output import write_columns, write_table
+from ntjax.data.tables import SequenceTable, read_table
+from ntjax.errors import UserError
+from ntjax.runs import write_json
+from ntjax.training.finetuning import refuse_occupied
+
+REPORT_FILE, LOCI_FILE = "audit.json", "test_loci.csv"
+CLEAN_FILE, LOCUS_CLEAN_FILE = "train_clean.csv", "train_locus_clean.csv"
+
+_MOST_CLASSES = 50
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `python -m ntjax.audit`."""
+
+    train: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TRAIN")]
+    """Training file (CSV, TSV, Parquet, FASTA, or gzip of these), or a data set's name."""
+    test: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEST]")] = None
+    """Test file; a data set has its own."""
+    genome: Path | None = None
+    """Genome that the rows are from (FASTA): compare them by where they lie in it, too."""
+    kmer_length: int = KMER_LENGTH
+    """Rows that share so many letters, on either strand, are related (1 to 31)."""
+    identity: float = IDENTITY
+    """Share of equal letters, in the best alignment without gaps, that makes rows near-identical;
+    above 0.5."""
+    reach: int = REACH
+    """Rows whose sites (the start site of 81 letters, else the middle) are at most so many letters
+    apart in the genome lie together."""
+    out: Path | None = None
+    """Folder for audit.json and the clean training files; it must be empty."""
+    unlabelled: bool = False
+    """Audit all rows together, whatever their labels; for files without labels, or of values."""
+    sequence_column: str = "sequence"
+    """Column of the sequences (not for FASTA)."""
+    label_column: str = "label"
+    """Column of the labels (not for FASTA)."""
+    name_column: str = "name"
+    """Column of the names (not for FASTA)."""
+    ambiguous: Ambiguous = "refuse"
+    """Letters other than A, C, G, T, N: refuse the file, or read them as N."""
+
+
+def main() -> None:
+    """The command."""
+    command_line.run(lambda: audit(command_line.parse(Options, "ntjax.audit", __doc__)))
+
+
+def audit(options: Options) -> dict[str, Any]:
+    """Run the command; returns the content of `audit.json`.
+
+    Raises:
+        UserError: bad input.
+    """
+    if options.out is not None:
+        refuse_occupied(options.out)
+    train, test = _tables(options)
+    loci = _find_loci(options, train, test)
+    compared = _compare(options, train, test, loci)
+    print_audit(compared.report)
+    if options.out is not None:
+        _write(options.out, compared, train, test)
+        print(f"results: {options.out}")
+    return compared.report
+
+
+def _tables(options: Options) -> tuple[SequenceTable, SequenceTable]:
+    if options.train in DATASETS:
+        data = load_dataset(options.train, "published")
+        train, test = data.train, data.test
+    else:
+        if not Path(options.train).exists() and not Path(options.train).suffix:
+            raise _no_such_data(options.train)
+        if options.test is None:
+            raise UserError(
+                f"no test file to compare {options.train} with: python -m ntjax.audit TRAIN TEST"
+            )
+        train = _read(options.train, options)
+    if options.test is not None:
+        test = _read(options.test, options)
+    if options.unlabelled:
+        train, test = replace(train, labels=None), replace(test, labels=None)
+    for table in (train, test):
+        if (count := len(set(labels_of(table)))) > _MOST_CLASSES:
+            raise UserError(
+                f"{table.source}: {count:,} different labels: for values rather than classes, "
+                "add --unlabelled"
+            )
+    return train, test
+
+
+def _read(path: str, options: Options) -> SequenceTable:
+    try:
+        return read_table(
+            path,
+            sequence_column=options.sequence_column,
+            label_column=options.label_column,
+            name_column=options.name_column,
+            ambiguous=options.ambiguous,
+            require_labels=not options.unlabelled,
+        )
+    except UserError as error:
+        if "label" in str(error):
+            raise UserError(f"{error}; --unlabelled audits without labels") from None
+        raise
+
+
+def _no_such_data(name: str) -> UserError:
+    near = difflib.get_close_matches(name, DATASETS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(DATASETS)}"
+    return UserError(f"{name}: there is no such file or data set; {hint}")
+
+
+class _Located(NamedTuple):
+    """Both files in the genome."""
+
+    train: Loci
+    test: Loci
+
+
+def _find_loci(options: Options, train: SequenceTable, test: SequenceTable) -> _Located | None:
+    if options.genome is None:
+        return None
+    genome = open_genome(options.genome)
+    return _Located(find_loci(genome, train.sequences), find_loci(genome, test.sequences))
+
+
+class _Compared(NamedTuple):
+    """The report, and what the files are written from.
+
+    Attributes:
+        report: content of `audit.json`.
+        kept: by file, bool [training rows].
+        loci: of the test rows, if a genome was given.
+        groups: int64 [test rows], of one locus each; if a genome was given.
+    """
+
+    report: dict[str, Any]
+    kept: dict[str, np.ndarray]
+    loci: Loci | None
+    groups: np.ndarray | None
+
+
+def _compare(
+    options: Options, train: SequenceTable, test: SequenceTable, loci: _Located | None
+) -> _Compared:
+    k = options.kmer_length
+    overlap = find_overlap(train, test, k, options.identity)
+    chance = chance_of_sharing(test.sequences, train.sequences, k)
+    classes = classes_of(labels_of(test))
+    related = sharing_by_label(train.sequences, test, classes, k)
+    kept, groups = {CLEAN_FILE: ~related.any(axis=1)}, None
+    report: dict[str, Any] = {
+        "options": {
+            "kmer_length": k,
+            "identity": options.identity,
+            "seed": seed_for(test.sequences, train.sequences, options.identity)._asdict(),
+        },
+        "train": _describe(train, k),
+        "test": _describe(test, k),
+        "overlap": overlap_counts(overlap, labels_of(test), chance),
+        "conflicting_copies": conflicting_copies(overlap, test),
+        "training_rows_sharing_kmers": _sharing_counts(train, classes, related),
+        "composition": describe_composition(train, test),
+    }
+    if loci is not None:
+        near = rows_near(loci.train, loci.test, options.reach)
+        kept[LOCUS_CLEAN_FILE] = kept[CLEAN_FILE] & ~near
+        groups = groups_of_loci(test.sequences, loci.test, options.reach, k)
+        left = loci.train.of_rows(kept[CLEAN_FILE])
+        report["genome"] = _describe_loci(options, train, test, loci, left) | {
+            "test_loci": len(np.unique(groups)),
+            "rows_of_largest_locus": int(np.bincount(groups).max()),
+        }
+    report["clean"] = {
+        name: by_label(labels_of(train), lambda rows, kept=rows_kept: int((rows & kept).sum()))
+        for name, rows_kept in kept.items()
+    }
+    report["findings"] = findings(report)
+    return _Compared(report, kept, loci and loci.test, groups)
+
+
+def _describe(table: SequenceTable, k: int) -> dict[str, Any]:
+    counts = by_label(labels_of(table), lambda rows: int(rows.sum()))
+    return {"source": table.source, "rows": counts, "clusters": describe_clusters(table, k)}
+
+
+def _sharing_counts(
+    train: SequenceTable, classes: tuple[str, ...], related: np.ndarray
+) -> dict[str, Any]:
+    """Training rows of each label that share a k-mer with test rows of each label."""
+
+    def counts(rows: np.ndarray) -> dict[str, Any]:
+        own = related[rows]
+        by_test_label = dict(zip(classes, own.sum(axis=0).tolist(), strict=True))
+        return {"with": by_test_label, "with_any": int(own.any(axis=1).sum())}
+
+    return by_label(labels_of(train), counts)
+
+
+def _describe_loci(
+    options: Options, train: SequenceTable, test: SequenceTable, loci: _Located, left: Loci
+) -> dict[str, Any]:
+    """Rows in the genome and their neighbours; `left`: training rows without shared k-mers."""
+    near = {
+        "near_training_row": rows_near(loci.test, loci.train, options.reach),
+        "near_on_same_strand": rows_near(loci.test, loci.train, options.reach, True),
+        "near_after_removing_shared_kmers": rows_near(loci.test, left, options.reach),
+    }
+
+    def counted(table: SequenceTable, kinds: dict[str, np.ndarray]) -> dict[str, Any]:
+        return by_label(
+            labels_of(table),
+            lambda rows: {kind: int((held & rows).sum()) for kind, held in kinds.items()},
+        )
+
+    def mapped(own: Loci) -> dict[str, np.ndarray]:
+        return {"mapped": own.mapped, "mapped_more_than_once": own.counts > 1}
+
+    return {
+        "path": str(options.genome),
+        "reach": options.reach,
+        "train": counted(train, mapped(loci.train)),
+        "test": counted(test, mapped(loci.test) | near),
+    }
+
+
+def _write(folder: Path, compared: _Compared, train: SequenceTable, test: SequenceTable) -> None:
+    for name, kept in compared.kept.items():
+        if kept.any():  # a table without rows could not be read
+            write_table(folder / name, train.take(np.flatnonzero(kept)))
+    if compared.loci is not None:
+        columns = {
+            "row": test.rows,
+            "name": test.names,
+            "locus": compared.loci.names(),
+            "group": compared.groups,
+        }
+        write_columns(folder / LOCI_FILE, columns)
+    write_json(folder / REPORT_FILE, compared.report)
+
+
+if __name__ == "__main__":
+    main()
