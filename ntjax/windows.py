@@ -15,10 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ntjax import command_line
-from ntjax.checkpoints.atomic import written_atomically
 from ntjax.checkpoints.cache import sha256
 from ntjax.data.annotation import read_annotation
 from ntjax.data.genomes import open_genome
@@ -32,6 +29,7 @@ from ntjax.data.negatives import Kind
 from ntjax.data.promoter_windows import WindowShape
 from ntjax.data.sequences import gc_content
 from ntjax.data.site_files import read_sites
+from ntjax.data.table_output import write_table
 from ntjax.data.tables import SequenceTable
 from ntjax.errors import UserError
 from ntjax.runs import write_json
@@ -113,7 +111,7 @@ def windows(options: Options) -> PromoterWindows:
     for name, part in found.parts.items():
         table = part.table(options.context)
         counts[name] = _counts(part, table)
-        _write_table(options.out / f"{name}.csv", table)
+        write_table(options.out / f"{name}.csv", table)
     write_json(options.out / RECORD_FILE, _record(options, counts, (*sites.notes, *found.notes)))
     _print_counts(options, counts)
     return found
@@ -170,13 +168,6 @@ def _counts(part: LabelledSites, table: SequenceTable) -> dict[str, Any]:
         "gc_of_negatives": gc[1],
         "loci_of_negatives": part.loci,
     }
-
-
-def _write_table(path: Path, table: SequenceTable) -> None:
-    columns = {"name": table.names, "sequence": table.sequences, "label": table.labels}
-    data = pd.DataFrame(columns).to_csv(index=False).encode()
-    with written_atomically(path, len(data)) as file:
-        file.write(data)
 
 
 def _record(

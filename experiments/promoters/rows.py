@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from experiments.promoters.study import Rows, Study, trained
-from ntjax.checkpoints.atomic import written_atomically
+from ntjax.data import table_output
 from ntjax.data.datasets import load_dataset
 from ntjax.data.tables import SequenceTable
 
@@ -41,10 +40,7 @@ def write_table(path: Path, table: SequenceTable) -> str:
     """`name,sequence,label`, unless the file is there; returns its path."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        columns = {"name": table.names, "sequence": table.sequences, "label": table.labels}
-        data = pd.DataFrame(columns).to_csv(index=False).encode()
-        with written_atomically(path, len(data)) as file:
-            file.write(data)
+        table_output.write_table(path, table)
     return str(path)
 
 
