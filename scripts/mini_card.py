@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import ml_dtypes
 import numpy as np
 import tyro
-from mini_comparison import by_genome, compared, read_arms, whole_genomes
+from mini_comparison import baselines, by_genome, compared, read_arms, whole_genomes
 from train_mini import ARMS
 
 from ntjax import command_line
@@ -52,6 +52,7 @@ def main() -> None:
 def run(script: Script) -> None:
     """Card, figure, and last the weights."""
     arms = read_arms(script.runs)
+    others = baselines(arms.jobs["mini"])
     tensors = bundled(script.runs / "mini" / WEIGHTS_FILE)
     safetensors.write(mini.WEIGHTS_FILE, tensors)
     mini.weights_id.cache_clear()
@@ -62,8 +63,8 @@ def run(script: Script) -> None:
         "parameters": sum(np.size(tensor) for tensor in tensors.values()),
         "settings": recipe(read_json(script.runs / "mini" / "config.json")["settings"]),
         "minutes": {name: minutes(script.runs / name) for name in arms.jobs},
-        "sets": compared(arms),
-        "genomes": by_genome(arms),
+        "sets": compared(arms, others),
+        "genomes": by_genome(arms, others),
         "whole_genomes": whole_genomes(arms),
     }
     write_json(mini.WEIGHTS_FILE.with_suffix(".json"), record)

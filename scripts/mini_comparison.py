@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from train_mini import ARMS, GENOMES, settings
 
 from ntjax.adapters import Adapter
@@ -14,11 +13,10 @@ from ntjax.baselines.markov import MarkovModel, UnigramModel
 from ntjax.checkpoints import safetensors
 from ntjax.data.genome_windows import Region
 from ntjax.data.regions import whole_genome
-from ntjax.masked_evaluation import baseline_scores, masked_metrics
+from ntjax.masked_evaluation import masked_metrics
 from ntjax.training import held_out_report, pretraining
 from ntjax.training.held_out_report import HeldOut
 from ntjax.training.placement import replicated_sharding
-from ntjax.training.prediction import masked_losses
 from ntjax.training.pretrain_settings import complete
 from ntjax.training.step import StepConfig, Trainable
 
@@ -41,8 +39,8 @@ PAIRS = (
     ("grid_mini_10", "grid_mini_10_independent"),
 )
 
-Scores = tuple[np.ndarray, np.ndarray]
-Model = UnigramModel | MarkovModel | tuple[StepConfig, Trainable]
+_SEED = 0  # of the bootstrap
+Model = tuple[StepConfig, UnigramModel | MarkovModel | Trainable]
 
 
 class Arms(NamedTuple):
@@ -65,13 +63,13 @@ def _trained(folder: Path) -> Trainable:
     return Trainable(Adapter(FullConfig(), params), {})
 
 
-def compared(arms: Arms) -> dict[str, dict[str, Any]]:
-    """All arms on test blocks no sequence of which any of them was trained on."""
+def compared(arms: Arms, others: dict[str, Model]) -> dict[str, dict[str, Any]]:
+    """All arms and some baselines on test blocks no sequence of which any of them was trained on."""
     job = arms.jobs["mini"]
     models: dict[str, Model] = {
         name: (arms.jobs[name].step, weights) for name, weights in arms.weights.items()
     }
-    models |= _baselines(job)
+    models |= others
     results = {}
     for title, names in SETS.items():
         regions = [region for region in job.data.parts["test"] if region.name in names]
@@ -80,10 +78,10 @@ def compared(arms: Arms) -> dict[str, dict[str, Any]]:
     return results
 
 
-def by_genome(arms: Arms) -> dict[str, dict[str, Any]]:
-    """`mini` on the test blocks of each genome."""
+def by_genome(arms: Arms, others: dict[str, Model]) -> dict[str, dict[str, Any]]:
+    """`mini` and some baselines on the test blocks of each genome."""
     job = arms.jobs["mini"]
-    models: dict[str, Model] = {"mini": (job.step, arms.weights["mini"])} | _baselines(job)
+    models: dict[str, Model] = {"mini": (job.step, arms.weights["mini"])} | others
     results = {}
     for region in job.data.parts["test"]:
         windows = _windows(job, [region])
@@ -94,7 +92,7 @@ def by_genome(arms: Arms) -> dict[str, dict[str, Any]]:
 def whole_genomes(arms: Arms) -> dict[str, dict[str, Any]]:
     """The twin on the genomes of which it has seen none."""
     job = arms.jobs["twin"]
-    models: dict[str, Model] = {"twin": (job.step, arms.weights["twin"])} | _baselines(job)
+    models: dict[str, Model] = {"twin": (job.step, arms.weights["twin"])} | baselines(job)
     regions = [
         whole_genome(region.genome)
         for region in arms.jobs["mini"].data.parts["train"]
@@ -103,9 +101,10 @@ def whole_genomes(arms: Arms) -> dict[str, dict[str, Any]]:
     return {region.name: _result(models, _windows(job, [region]), PAIRS) for region in regions}
 
 
-def _baselines(job: pretraining.PretrainJob) -> dict[str, Model]:
+def baselines(job: pretraining.PretrainJob) -> dict[str, Model]:
     """6-mer frequencies and a Markov model of the job's training blocks."""
-    return held_out_report.baselines(job.data.parts["train"], job.validation)
+    found = held_out_report.baselines(job.data.parts["train"], job.validation)
+    return {name: (job.step, model) for name, model in found.items()}
 
 
 def _windows(job: pretraining.PretrainJob, regions: Sequence[Region]) -> HeldOut | None:
@@ -123,25 +122,19 @@ def _result(
 ) -> dict[str, Any]:
     """Metrics of all models on the same masked k-mers; differences of losses of the pairs."""
     rows = held_out.windows
-    scores = {
-        name: masked_losses(*model, rows)
-        if isinstance(model, tuple)
-        else baseline_scores(model, rows)
-        for name, model in models.items()
-    }
+    scores = {name: held_out_report.guesses(*model, rows) for name, model in models.items()}
     full_names = {name.partition(",")[0]: name for name in scores}  # "Markov": "Markov, order 8"
     differences = {}
     for one, other in pairs:
         if one in full_names and other in full_names:
-            losses, correct = scores[full_names[one]]
-            losses = losses - scores[full_names[other]][0]
-            metrics = masked_metrics(losses, correct, rows.group, rows.k)
-            differences[f"{one} − {other}"] = metrics["loss"]
+            both = (scores[full_names[name]] for name in (one, other))
+            differences[f"{one} − {other}"] = held_out_report.loss_difference(*both, rows, _SEED)
     return {
         "windows": len(rows.tokens),
         "left_out_as_seen": held_out.seen,
         "metrics": {
-            name: masked_metrics(*score, rows.group, rows.k) for name, score in scores.items()
+            name: masked_metrics(*score, rows.group, rows.k, seed=_SEED)
+            for name, score in scores.items()
         },
         "difference": differences,
     }

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ntjax.baselines.cnn import CNN as CNNModel
 from ntjax.baselines.cnn import CNNConfig, fit_cnn
-from ntjax.baselines.gradient_boosting import fit_gradient_boosting
+from ntjax.baselines.gradient_boosting import GradientBoosting, fit_gradient_boosting
 from ntjax.runs import read_json, write_json
 from ntjax.training.prepare import LabelledParts
 
@@ -42,7 +43,8 @@ def baseline_runs(
             folder.mkdir(parents=True, exist_ok=True)
             rows = parts(seed)
             began = time.perf_counter()
-            values = _probabilities(rows, name, seed, cnn or CNNConfig())
+            model = fitted_baseline(rows, name, seed, cnn)
+            values = model.probabilities(rows.tables["test"].sequences)[:, 1].tolist()
             write_json(path, {"values": values, "seconds": time.perf_counter() - began})
         found.append(read_json(path))
     return BaselineRuns(
@@ -51,12 +53,18 @@ def baseline_runs(
     )
 
 
-def _probabilities(parts: LabelledParts, name: str, seed: int, cnn: CNNConfig) -> list[float]:
+def fitted_baseline(
+    parts: LabelledParts,
+    name: str,
+    seed: int = 0,
+    cnn: CNNConfig | None = None,
+    progress: bool = False,
+) -> GradientBoosting | CNNModel:
+    """Gradient boosting or, if its name begins so, the CNN, trained on the rows of a run."""
     training, validation = (
         (parts.tables[part].sequences, parts.labels[part]) for part in ("train", "validation")
     )
+    options = {"validation": validation, "seed": seed}
     if name.startswith(CNN):
-        model = fit_cnn(*training, validation=validation, seed=seed, config=cnn, progress=False)
-    else:
-        model = fit_gradient_boosting(*training, validation=validation, seed=seed)
-    return model.probabilities(parts.tables["test"].sequences)[:, 1].tolist()
+        return fit_cnn(*training, **options, config=cnn or CNNConfig(), progress=progress)
+    return fit_gradient_boosting(*training, **options)

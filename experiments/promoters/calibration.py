@@ -25,6 +25,7 @@ from experiments.promoters.weighted_rows import (
 )
 from ntjax.bootstrap import multiplicities, resampling_units
 from ntjax.calibration import calibration_from_dict
+from ntjax.data.sequences import gc_content
 from ntjax.prior_shift import estimate_prior, logits_at_prior
 from ntjax.runs import DESCRIPTION_FILE, read_json
 from ntjax.training.finetuning import PREDICTIONS_FILE, RELIABILITY_FILE
@@ -60,7 +61,7 @@ def _run(study: Study) -> dict[str, Any]:
     found = {name: measures(labels, values, drawn) for name, values in logits.items()}
     fitted_prior = float(parts.labels["calibration"].mean())
     return {
-        "steps": study.steps(600, 6000),
+        "steps": study.main_steps,
         "rows": {part: len(of) for part, of in parts.tables.items()},
         "promoters": {part: float(of.mean()) for part, of in parts.labels.items()},
         "strong": {part: _strong(parts, part) for part in ("calibration", "test")},
@@ -87,11 +88,9 @@ def _drawn(parts: LabelledParts) -> NDArray[np.float64]:
 
 def _strong(parts: LabelledParts, part: str) -> dict[str, float]:
     """Share of G and C among the letters of a part's promoters and of its other rows."""
-    rows = zip(parts.tables[part].sequences, parts.labels[part], strict=True)
-    shares = [((text.count("G") + text.count("C")) / len(text), label) for text, label in rows]
+    shares, labels = gc_content(parts.tables[part].sequences), parts.labels[part]
     return {
-        name: float(np.mean([share for share, label in shares if label == of]))
-        for name, of in (("promoters", 1), ("others", 0))
+        name: float(shares[labels == of].mean()) for name, of in (("promoters", 1), ("others", 0))
     }
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.promoters import published
+from experiments.promoters.cells import interval_cell
 from experiments.promoters.figures import draw_bars, draw_curves, new_picture, save
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.published import Result
@@ -27,13 +28,7 @@ def _run(study: Study) -> dict[str, Any]:
     models = {Path(name).name: name for name in study.models}
     random = untrained(study.model, 0, study.runs_folder / "untrained" / "0")
     models |= {f"{Path(study.model).name}, untrained": str(random)}
-    settings = {
-        "adapter": "lora",
-        "steps": steps,
-        "learning_rate": study.lora_rate,
-        "batch_size": 32,
-        "evaluate_every": max(1, steps // 10),
-    }
+    settings = study.lora(steps) | {"evaluate_every": max(1, steps // 10)}
     found = {}
     for name, model in models.items():
         for protocol in PROTOCOLS:
@@ -91,7 +86,7 @@ def _result(name: str, test: dict[str, Any]) -> Result:
 
 
 def _row(name: str, test: dict[str, Any]) -> tuple[str, ...]:
-    cells = ["{value:.3f} [{low:.3f}, {high:.3f}]".format(**test[metric]) for metric in METRICS]
+    cells = [interval_cell(test[metric]) for metric in METRICS]
     return (name, *cells, "measured here")
 
 

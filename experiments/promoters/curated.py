@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from experiments.promoters.cells import compared, signed_cell, spread_cell
 from experiments.promoters.comparison import METRICS
 from experiments.promoters.genomic_negatives import find_genome
 from experiments.promoters.page import Block, Table, Text
-from experiments.promoters.rows import DATASET, promoters_of, write_table
+from experiments.promoters.rows import DATASET, labels_of, promoters_of, write_table
 from experiments.promoters.species import at_most, labelled, random_letters
-from experiments.promoters.study import Rows, Study, kept, trained
+from experiments.promoters.study import Rows, Study, kept, test_probabilities, trained
 from ntjax.data.datasets import load_dataset
 from ntjax.data.genomes import open_genome
 from ntjax.data.leakage import rows_sharing_kmers, shared_kmer_groups
@@ -28,7 +28,6 @@ from ntjax.seed_means import seed_means
 NAME, TITLE = "curated", "Is a curated training set better?"
 CURATED, OTHERS, ALL = "curated", "PPD's others, as many", "all of PPD"
 BLOCK_LETTERS, REACH = 50_000, 200
-_LEVEL = 0.05
 
 
 class Placed(NamedTuple):
@@ -75,7 +74,7 @@ def _run(study: Study) -> dict[str, Any]:
             sizes.setdefault(name, []).append(len(positives))
             runs = _train(study, f"{name}-{fold}", positives, table, seeds, fold)
             predicted.setdefault(name, []).append(runs)
-    labels = np.array([int(label) for table in tests for label in table.labels])
+    labels = np.concatenate([labels_of(table) for table in tests])
     sequences = [sequence for table in tests for sequence in table.sequences]
     probabilities = {name: np.concatenate(runs, axis=1) for name, runs in predicted.items()}
     groups = shared_kmer_groups(sequences)
@@ -144,13 +143,12 @@ def _train(
     train = write_table(folder / f"{stem}.csv", table)
     rows = Rows(NAME, train, write_table(folder / f"test-{fold}.csv", test))
     steps = _steps(study)
-    settings = {"steps": steps, "batch_size": 32, "adapter": "lora", "schedule": "cosine"}
     every = max(1, steps // study.choose(3, 10))
-    settings |= {"learning_rate": study.lora_rate, "evaluate_every": every}
+    settings = study.lora(steps) | {"schedule": "cosine", "evaluate_every": every}
     # Few rows: a twentieth of them would choose and calibrate by chance.
     settings |= {"validation_fraction": 0.15, "select": "accuracy"}
     runs = [trained(study, rows, f"{stem}-{seed}", seed=seed, **settings) for seed in range(seeds)]
-    return np.stack([pd.read_csv(run / "predictions.csv")["probability"] for run in runs])
+    return test_probabilities(runs)
 
 
 def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
@@ -164,8 +162,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             (
                 name,
                 f"{low:,}" if low == high else f"{low:,} to {high:,}",
-                *(_cell(test[metric]) for metric in METRICS),
-                _signed(test["accuracy"]["difference"]) if told else "–",
+                *(spread_cell(test[metric]) for metric in METRICS),
+                signed_cell(test["accuracy"]["difference"]) if told else "–",
                 f"{record['p'][name]:.3f}" if told else "–",
             )
         )
@@ -197,17 +195,6 @@ def _verdict(record: dict[str, Any]) -> str:
     said = []
     for name, p in record["p"].items():
         difference = record["test"][name]["accuracy"]["difference"]
-        word = "cannot be told from" if p >= _LEVEL else "is above"
-        if p < _LEVEL and difference["value"] < 0:
-            word = "is below"
-        said.append(f"training on {name} {word} {OTHERS} ({_signed(difference)}, p = {p:.3f})")
+        word = compared(difference, p)
+        said.append(f"training on {name} {word} {OTHERS} ({signed_cell(difference)}, p = {p:.3f})")
     return f"In test accuracy, {'; '.join(said)}."
-
-
-def _cell(metric: dict[str, Any]) -> str:
-    spread = "" if metric["sd"] is None else f" ± {metric['sd']:.3f}"
-    return f"{metric['value']:.3f}{spread} [{metric['low']:.3f}, {metric['high']:.3f}]"
-
-
-def _signed(metric: dict[str, Any]) -> str:
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**metric)

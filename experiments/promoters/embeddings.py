@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.decomposition import TruncatedSVD
 
+from experiments.promoters.cells import interval_cell
 from experiments.promoters.figures import OTHER, PROMOTER, new_picture, save
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import labels_of, main_run, protocol_rows
@@ -85,8 +86,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     rows = tuple(
         (
             name,
-            _cell(numbers["linear_probe"]),
-            _cell(numbers["nearest_neighbours"]),
+            interval_cell(numbers["linear_probe"]),
+            interval_cell(numbers["nearest_neighbours"]),
             f"{numbers['silhouette']:.3f}",
         )
         for name, numbers in record["numbers"].items()
@@ -109,10 +110,6 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             "Silhouette from −1 to 1; near 0 the classes mix.",
         ),
     )
-
-
-def _cell(metric: dict[str, Any]) -> str:
-    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**metric)
 
 
 def _verdict(record: dict[str, Any]) -> str:

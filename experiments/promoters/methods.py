@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.promoters.baseline_runs import BOOSTING, CNN, MARKOV, baseline_runs
+from experiments.promoters.cells import LEVEL, signed_cell, spread_cell
 from experiments.promoters.genomic_negatives import find_genome
 from experiments.promoters.markov_score import markov_probabilities
 from experiments.promoters.page import Block, Table, Text
@@ -22,7 +23,6 @@ from experiments.promoters.study import (
     test_probabilities,
 )
 from ntjax.adapters import full
-from ntjax.baselines.cnn import CNNConfig
 from ntjax.checkpoints import safetensors
 from ntjax.models.pretrained import load_pretrained
 from ntjax.paired_tests import holm
@@ -42,7 +42,6 @@ def _run(study: Study) -> dict[str, Any]:
     rows = protocol_rows(study, "clean")
     parts = parts_of(study, rows)
     seeds, steps = study.choose(2, 5), study.steps(400, 5000)
-    cnn = CNNConfig(epochs=study.choose(5, 14))
     probabilities: dict[str, np.ndarray] = {}
     costs: dict[str, dict[str, float]] = {}
     for adapter in ADAPTERS:
@@ -53,7 +52,7 @@ def _run(study: Study) -> dict[str, Any]:
         probabilities[name], costs[name] = test_probabilities(runs), _cost(study, adapter, runs)
     for name in (BOOSTING, CNN):
         folder = study.runs_folder / rows.name / "baselines"
-        found = baseline_runs(folder, partial(parts_of, study, rows), name, seeds, cnn)
+        found = baseline_runs(folder, partial(parts_of, study, rows), name, seeds, study.cnn)
         probabilities[name], costs[name] = found.probabilities, {"seconds": found.seconds}
     probabilities[MARKOV] = markov_probabilities(parts, find_genome(study.genome))
     results = seed_means(parts.labels["test"], probabilities, CNN, groups=parts.test_groups)
@@ -62,7 +61,7 @@ def _run(study: Study) -> dict[str, Any]:
     return {
         "steps": steps,
         "seeds": seeds,
-        "epochs": cnn.epochs,
+        "epochs": study.cnn.epochs,
         "rows": len(parts.tables["train"]),
         "results": results,
         "costs": costs,
@@ -105,27 +104,21 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
 
 def _row(name: str, result: dict[str, Any], record: dict[str, Any]) -> tuple[str, ...]:
     cost, p = record["costs"].get(name, {}), record["p"].get(name)
-    difference = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**result["auroc"]["difference"])
     return (
         name,
-        *(_cell(result[metric]) for metric in METRICS),
-        "–" if name == CNN else difference,
+        *(spread_cell(result[metric]) for metric in METRICS),
+        "–" if name == CNN else signed_cell(result["auroc"]["difference"]),
         "–" if p is None else f"{p:.3f}",
         *(f"{cost[key]:,}" if key in cost else "–" for key in ("trained", "bytes")),
         f"{cost['seconds']:.0f}" if "seconds" in cost else "–",
     )
 
 
-def _cell(metric: dict[str, Any]) -> str:
-    spread = "" if metric["sd"] is None else f" ± {metric['sd']:.3f}"
-    return "{value:.3f}".format(**metric) + spread + " [{low:.3f}, {high:.3f}]".format(**metric)
-
-
 def _verdict(record: dict[str, Any]) -> str:
-    """Which methods are above the CNN, below it, or not told from it, at a level of 0.05."""
+    """Which methods are above the CNN, below it, or not told from it."""
     told: dict[str, list[str]] = {"above": [], "below": [], "not told from": []}
     for name, p in record["p"].items():
         higher = record["results"][name]["auroc"]["difference"]["value"] > 0
-        told["not told from" if p > 0.05 else "above" if higher else "below"].append(name)
+        told["not told from" if p >= LEVEL else "above" if higher else "below"].append(name)
     parts = [f"{where} the CNN: {', '.join(names)}" for where, names in told.items() if names]
     return "By AUROC on the test rows, " + "; ".join(parts) + "."

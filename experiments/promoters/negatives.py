@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.promoters.baseline_runs import BOOSTING
+from experiments.promoters.baseline_runs import BOOSTING, fitted_baseline
+from experiments.promoters.cells import interval_cell
 from experiments.promoters.figures import new_picture, save
 from experiments.promoters.genomic_negatives import find_annotation, find_genome, known_promoters
 from experiments.promoters.page import Block, Figure, Table, Text
-from experiments.promoters.rows import write_table
+from experiments.promoters.rows import labels_of, write_table
 from experiments.promoters.study import Rows, Study, kept, parts_of, trained
-from ntjax.baselines.gradient_boosting import fit_gradient_boosting
 from ntjax.data.annotation import read_annotation
 from ntjax.data.labelled_windows import PromoterWindows, windows_by_kind
 from ntjax.data.leakage import shared_kmer_groups
@@ -34,22 +34,11 @@ def _run(study: Study) -> dict[str, Any]:
     rows = {kind: _rows(study, kind, found) for kind, found in by_kind.items()}
     tests = {kind: read_table(own.test) for kind, own in rows.items()}
     steps = study.steps(300, 4000)
-    settings = {
-        "adapter": "lora",
-        "steps": steps,
-        "batch_size": 32,
-        "learning_rate": study.lora_rate,
-    }
     model = Path(study.model).name
     matrix: dict[str, dict[str, dict[str, Any]]] = {f"{model}, lora": {}, BOOSTING: {}}
     for kind, own in rows.items():
-        adapted = load_run(trained(study, own, "lora", **settings))
-        parts = parts_of(study, own)
-        boosted = fit_gradient_boosting(
-            parts.tables["train"].sequences,
-            parts.labels["train"],
-            validation=(parts.tables["validation"].sequences, parts.labels["validation"]),
-        )
+        adapted = load_run(trained(study, own, "lora", **study.lora(steps)))
+        boosted = fitted_baseline(parts_of(study, own), BOOSTING)
         for name, scores in (
             (f"{model}, lora", lambda table, run=adapted: run.predict(table.sequences)),
             (BOOSTING, lambda table, fitted=boosted: fitted.probabilities(table.sequences)),
@@ -85,9 +74,8 @@ def _rows(study: Study, kind: str, found: PromoterWindows) -> Rows:
 
 def _auroc(table: SequenceTable, probabilities: np.ndarray) -> dict[str, Any]:
     """With its interval over groups of test rows that share a 16-mer."""
-    labels = np.array([int(label) for label in table.labels])
     groups = shared_kmer_groups(table.sequences)
-    return evaluate(labels, probabilities, groups=groups, bootstrap=_RESAMPLES)["auroc"]
+    return evaluate(labels_of(table), probabilities, groups=groups, bootstrap=_RESAMPLES)["auroc"]
 
 
 def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
@@ -118,7 +106,10 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         *(
             Table(
                 ("trained against", *KINDS),
-                tuple((kind, *(_cell(matrix[kind][other]) for other in KINDS)) for kind in KINDS),
+                tuple(
+                    (kind, *(interval_cell(matrix[kind][other]) for other in KINDS))
+                    for kind in KINDS
+                ),
                 f"AUROC [95% interval]: {name}, {record['steps']:,} steps"
                 if name != BOOSTING
                 else f"AUROC [95% interval]: {name}",
@@ -142,20 +133,17 @@ def _draw(axes: Any, name: str, matrix: dict[str, dict[str, Any]]) -> None:
     axes.set_title(name)
 
 
-def _cell(metric: dict[str, Any]) -> str:
-    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**metric)
-
-
 def _verdict(record: dict[str, Any]) -> str:
     """How far what was learnt against random letters carries to the genome."""
     sentences = []
     for name, matrix in record["matrix"].items():
         home = matrix["iid"]["iid"]
         away = {kind: matrix["iid"][kind] for kind in ("genomic", "cds", "intergenic")}
-        cells = ", ".join(f"{_cell(metric)} ({kind})" for kind, metric in away.items())
-        own = ", ".join(f"{_cell(matrix[kind][kind])} ({kind})" for kind in away)
+        cells = ", ".join(f"{interval_cell(metric)} ({kind})" for kind, metric in away.items())
+        own = ", ".join(f"{interval_cell(matrix[kind][kind])} ({kind})" for kind in away)
         sentences.append(
-            f"{name}: trained against random letters, the AUROC is {_cell(home)} against those and "
-            f"{cells} against windows of the genome; trained against these themselves it is {own}."
+            f"{name}: trained against random letters, the AUROC is {interval_cell(home)} against "
+            f"those and {cells} against windows of the genome; trained against these themselves "
+            f"it is {own}."
         )
     return " ".join(sentences)

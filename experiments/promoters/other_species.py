@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.promoters.baseline_runs import BOOSTING, baseline_runs
+from experiments.promoters.cells import LEVEL, interval_cell, signed_cell
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import write_table
 from experiments.promoters.species import (
@@ -40,7 +41,6 @@ NAME, TITLE = "other_species", "Promoters of a species that was left out"
 OTHERS, OWN, BOOSTED = "others", "itself", f"others, {BOOSTING}"
 AGAINST_BOTH = "both"
 _STAPHYLOCOCCUS, _HELICOBACTER = 18, 12
-_LEVEL = 0.05
 
 
 def run(study: Study) -> dict[str, Any]:
@@ -147,9 +147,8 @@ def _rows(study: Study, name: str, training: _Training, test: Windows) -> Rows:
 
 def _run_of(study: Study, rows: Rows, seed: int) -> Path:
     steps = _steps(study)
-    settings = {"steps": steps, "batch_size": 32, "adapter": "lora", "schedule": "cosine"}
     every = max(1, steps // study.choose(3, 10))
-    settings |= {"learning_rate": study.lora_rate, "evaluate_every": every}
+    settings = study.lora(steps) | {"schedule": "cosine", "evaluate_every": every}
     return trained(study, rows, f"seed-{seed}", seed=seed, select="auroc", **settings)
 
 
@@ -214,8 +213,8 @@ def _cells(found: dict[str, Any], method: str) -> tuple[str, ...]:
     values = found["auroc"][method]
     return (
         f"{counts[PROMOTER]:,}, {counts[CDS] + counts[CONVERGENT]:,}",
-        *(_interval(values[against]) for against in (AGAINST_BOTH, CDS, CONVERGENT)),
-        "–" if method == OWN else _signed(values[AGAINST_BOTH]["difference"]),
+        *(interval_cell(values[against]) for against in (AGAINST_BOTH, CDS, CONVERGENT)),
+        "–" if method == OWN else signed_cell(values[AGAINST_BOTH]["difference"]),
     )
 
 
@@ -265,17 +264,9 @@ def _verdict(record: dict[str, Any]) -> str:
 
 def _told(differences: list[dict[str, Any]]) -> str:
     corrected = holm([difference["p"] for difference in differences])
-    told = [d["value"] for d, p in zip(differences, corrected, strict=True) if p < _LEVEL]
+    told = [d["value"] for d, p in zip(differences, corrected, strict=True) if p < LEVEL]
     higher = sum(value > 0 for value in told)
     return (
         f"higher for {higher}, lower for {len(told) - higher} and not told apart for "
         f"{len(differences) - len(told)}"
     )
-
-
-def _interval(metric: dict[str, Any]) -> str:
-    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**metric)
-
-
-def _signed(metric: dict[str, Any]) -> str:
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**metric)

@@ -40,10 +40,10 @@ from experiments.promoters.pretraining_runs import (
     labelled_parts,
     long_run,
     members_of,
-    predicted,
     untrained_members,
 )
 from experiments.promoters.pretraining_tables import as_markdown
+from experiments.promoters.study import test_probabilities
 from ntjax import command_line
 from ntjax.checkpoints.cache import sha256
 from ntjax.errors import UserError
@@ -119,7 +119,7 @@ def _results(
     if study.long_steps:
         shifted = in_six_frames(task, study.runs / "rows" / f"{task.name}, six frames")
         title = f"six frames in training, {study.long_steps:,} steps, one seed"
-        framed[title] = predicted([long_run(study, shifted)])
+        framed[title] = test_probabilities([long_run(study, shifted)])
     if name == GENOMIC and study.context:
         framed |= _with_context(study, study.mini, known[WITH_CONTEXT])
     if len(framed) > 1:
@@ -167,8 +167,8 @@ def _methods(study: Study, task: Task, parts: LabelledParts, genome: Path) -> di
         for adapter in ADAPTERS[name]:
             folder = study.runs / task.name / f"{name}-{adapter}"
             members = members_of(study, model, adapter, task, folder)
-            networks[f"{name}, {adapter}"] = predicted(members)
-    networks["untrained, full"] = predicted(untrained_members(study, task))
+            networks[f"{name}, {adapter}"] = test_probabilities(members)
+    networks["untrained, full"] = test_probabilities(untrained_members(study, task))
     return networks | methods
 
 
@@ -182,7 +182,7 @@ def _framed(study: Study, model: str, task: Task) -> dict[str, np.ndarray]:
     test = labelled_parts(study, task).tables["test"].sequences
     return {
         "six frames averaged at the test": _averaged(plain, test),
-        "six frames in training": predicted(trained),
+        "six frames in training": test_probabilities(trained),
         "six frames in training and averaged at the test": _averaged(trained, test),
     }
 
@@ -206,7 +206,7 @@ def _with_context(study: Study, model: str, task: Task) -> dict[str, np.ndarray]
     folder = study.runs / task.name / f"mini-{adapter}"
     members = members_of(study, model, adapter, task, folder)
     baselines = baselines_of(study, task)
-    return {more: predicted(members)} | {
+    return {more: test_probabilities(members)} | {
         f"{name}, {more}": values for name, values in baselines.items()
     }
 

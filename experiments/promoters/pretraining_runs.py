@@ -136,11 +136,6 @@ def members_of(study: Study, model: str, adapter: str, task: Task, folder: Path)
     return [folder / "members" / f"{setting},seed={seed}" for seed in range(study.seeds)]
 
 
-def predicted(members: list[Path]) -> np.ndarray:
-    """Probabilities of the test rows to be promoters, [members, rows]."""
-    return np.stack([pd.read_csv(m / "predictions.csv")["probability"] for m in members])
-
-
 def baselines_of(study: Study, task: Task) -> dict[str, np.ndarray]:
     """Gradient boosting and the CNN, trained on the same rows: [seeds, rows] of each.
 

@@ -24,16 +24,7 @@ def protocol_rows(study: Study, protocol: str) -> Rows:
 
 def main_run(study: Study) -> Path:
     """Folder of the run that several sections look at: LoRA on the clean rows."""
-    return trained(
-        study,
-        protocol_rows(study, "clean"),
-        "lora",
-        adapter="lora",
-        learning_rate=study.lora_rate,
-        batch_size=32,
-        steps=study.steps(600, 6000),
-        seed=0,
-    )
+    return trained(study, protocol_rows(study, "clean"), "lora", **study.lora(study.main_steps))
 
 
 def write_table(path: Path, table: SequenceTable) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.promoters.cells import interval_cell
 from experiments.promoters.figures import COLOURS, new_picture, save
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import labels_of, main_run, protocol_rows, write_table
@@ -113,7 +114,10 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         figures.append(Figure(file, f"Figure 8, {method}. {_MEANING[method]}"))
     planted = record["planted"]
     rows = tuple(
-        (name, *(_cell(p[k]) for k in ("precision", "position_only", "above_position_only")))
+        (
+            name,
+            *(interval_cell(p[k]) for k in ("precision", "position_only", "above_position_only")),
+        )
         for name, p in planted["precision"].items()
     )
     first = next(iter(planted["precision"].values()))
@@ -163,10 +167,6 @@ def _logos(method: str, means: dict[str, Any], path: Path) -> str:
     axes[-1, 0].set_xlabel("place from the start site (0 is the first transcribed letter)")
     picture.suptitle(method)
     return save(picture, path)
-
-
-def _cell(metric: dict[str, Any]) -> str:
-    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**metric)
 
 
 def _verdict(precision: dict[str, Any]) -> str:

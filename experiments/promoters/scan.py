@@ -24,7 +24,6 @@ from experiments.promoters.scan_methods import (
     WEIGHTS,
     Fitted,
     Scanned,
-    cnn_config,
     fitted,
     kept_scan,
     share_near,
@@ -81,8 +80,8 @@ def _run(study: Study) -> dict[str, Any]:
     )
     return {
         "model": model,
-        "steps": study.steps(600, 6000),
-        "epochs": cnn_config(study).epochs,
+        "steps": study.main_steps,
+        "epochs": study.cnn.epochs,
         "notes": [*task.notes, *methods.parts.notes],
         "rows": {part: len(table) for part, table in methods.parts.tables.items()},
         "letters": {part: region.letters for part, region in regions.items()},

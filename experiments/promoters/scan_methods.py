@@ -8,11 +8,9 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from experiments.promoters.baseline_runs import BOOSTING, CNN
+from experiments.promoters.baseline_runs import BOOSTING, CNN, fitted_baseline
 from experiments.promoters.rows import promoters_of
 from experiments.promoters.study import Rows, Study, parts_of, trained
-from ntjax.baselines.cnn import CNNConfig, fit_cnn
-from ntjax.baselines.gradient_boosting import fit_gradient_boosting
 from ntjax.baselines.position_weights import fit_position_weights
 from ntjax.checkpoints.atomic import written_atomically
 from ntjax.data.genome_windows import Region
@@ -68,27 +66,10 @@ class Scanned(NamedTuple):
 def fitted(study: Study, rows: Rows) -> Fitted:
     """All methods on the same training rows; the adapted model's run is kept."""
     parts = parts_of(study, rows)
-    training, validation = (
-        (parts.tables[part].sequences, parts.labels[part]) for part in ("train", "validation")
-    )
-    run = load_run(
-        trained(
-            study,
-            rows,
-            "lora",
-            adapter="lora",
-            learning_rate=study.lora_rate,
-            batch_size=32,
-            steps=study.steps(600, 6000),
-        )
-    )
+    run = load_run(trained(study, rows, "lora", **study.lora(study.main_steps)))
     # Only fitted where a scan of theirs is not there yet.
-    boosting = cache(lambda: fit_gradient_boosting(*training, validation=validation))
-    cnn = cache(
-        lambda: fit_cnn(
-            *training, validation=validation, config=cnn_config(study), progress=study.progress
-        )
-    )
+    boosting = cache(lambda: fitted_baseline(parts, BOOSTING))
+    cnn = cache(lambda: fitted_baseline(parts, CNN, cnn=study.cnn, progress=study.progress))
     weights = fit_position_weights(promoters_of(parts.tables["train"]))
     scores: dict[str, WindowScores] = {
         f"{Path(study.model).name}, lora": lambda windows: _log_odds(run.logits(windows)),
@@ -101,11 +82,6 @@ def fitted(study: Study, rows: Rows) -> Fitted:
     }
     everywhere = Method(lambda region: scan_every_place(region, weights.scan), weights.scores)
     return Fitted(methods | {WEIGHTS: everywhere}, run, parts)
-
-
-def cnn_config(study: Study) -> CNNConfig:
-    """The CNN's training in a study of this size."""
-    return CNNConfig(epochs=study.choose(5, 14))
 
 
 def _log_odds(logits: np.ndarray) -> np.ndarray:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments.promoters.cells import LEVEL, interval_cell
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.scan_figures import draw_curves, draw_locus
 from experiments.promoters.scan_methods import APART, BLOCK_LETTERS, OPTIONS
 from ntjax.scored_sites import TOLERANCE
 
-_LEVEL = 0.05
 _HEADS = (
     "method", "AUROC of rows", "average precision", "precision", "recall", "recall of clusters",
     "hits per Mb",
@@ -80,19 +80,13 @@ def _row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
     test = found["test"]
     return (
         name,
-        _cell(found["rows"]),
-        _cell(test["average_precision"]),
-        _cell(test["precision"]),
-        _cell(test["recall"]),
-        _cell(found["clusters"]["recall"]),
+        interval_cell(found["rows"]),
+        interval_cell(test["average_precision"]),
+        interval_cell(test["precision"]),
+        interval_cell(test["recall"]),
+        interval_cell(found["clusters"]["recall"]),
         "{value:,.0f} [{low:,.0f}, {high:,.0f}]".format(**test["hits_per_mb"]),
     )
-
-
-def _cell(metric: dict[str, Any]) -> str:
-    if None in metric.values():
-        return "–"
-    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**metric)
 
 
 def _hits_row(record: dict[str, Any], name: str) -> tuple[str, ...]:
@@ -104,7 +98,7 @@ def _hits_row(record: dict[str, Any], name: str) -> tuple[str, ...]:
         f"{record['known']['test']:,}" if about_sites else "–",
         f"{kind['hits']:,.1f}",
         f"{test['found']:,} of {test['called']:,} hits",
-        _cell(kind["ratio"]),
+        interval_cell(kind["ratio"]),
     )
 
 
@@ -137,7 +131,7 @@ def _verdict(record: dict[str, Any]) -> str:
     }
     for of in record["differences"]:
         told = "above" if of["value"] > 0 else "below"
-        told = told if of["corrected"] <= _LEVEL else "not told from"
+        told = told if of["corrected"] <= LEVEL else "not told from"
         sentences.append(
             f"{of['first']} ({precision[of['first']]:.3f}) is {told} {of['second']} "
             f"({precision[of['second']]:.3f})."
@@ -164,7 +158,7 @@ def _what_is_expected(record: dict[str, Any]) -> str:
             if right
             else ("more than expected" if ratio["value"] > 1 else "fewer than expected")
         )
-        told.append(f"{name}: {verdict} ({_cell(ratio)} finds for each expected)")
+        told.append(f"{name}: {verdict} ({interval_cell(ratio)} finds for each expected)")
     return (
         f"Are the hits as many as the probabilities say? The calibration was fitted where "
         f"{record['fitted_prior']:.0%} of the rows are promoters; in the training blocks one place "

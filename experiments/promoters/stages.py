@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.promoters.cells import compared, signed_cell, spread_cell
 from experiments.promoters.comparison import METRICS
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.published import REPORT, Result
@@ -40,7 +41,6 @@ from ntjax.seed_means import seed_means
 
 NAME, TITLE = "stages", "One stage or two?"
 ALONE, SPECIES_ONLY, BOTH = "E. coli only", "species only", "species, then E. coli"
-_LEVEL = 0.05
 
 
 def run(study: Study) -> dict[str, Any]:
@@ -133,9 +133,8 @@ def _arms(study: Study, species: Rows, total: int, seeds: int) -> dict[str, Any]
 
 
 def _stage(study: Study, rows: Rows, steps: int, seed: int, begun: Path | None = None) -> Path:
-    settings = {"steps": steps, "seed": seed, "learning_rate": study.lora_rate, "batch_size": 32}
-    settings |= {"schedule": "cosine", "evaluate_every": max(1, steps // study.choose(3, 20))}
-    settings |= {"adapter": "lora", "select": "accuracy"}
+    settings = study.lora(steps) | {"seed": seed, "schedule": "cosine", "select": "accuracy"}
+    settings["evaluate_every"] = max(1, steps // study.choose(3, 20))
     name = f"stages-{steps}-{seed}"
     if begun is not None:
         name, settings["start_from"] = f"{name}-second", str(begun)
@@ -221,9 +220,9 @@ def _verdict(record: dict[str, Any]) -> str:
         against = arms["test"][BOTH]["accuracy"]["difference"]
         added = arms["second stage"]["accuracy"]
         parts.append(
-            f"After {int(total):,} steps, {BOTH} {_compared(against, arms['p'][BOTH])} {ALONE} in "
-            f"test accuracy ({_signed(against)}), and {_compared(added, added['p'])} "
-            f"{SPECIES_ONLY} ({_signed(added)})."
+            f"After {int(total):,} steps, {BOTH} {compared(against, arms['p'][BOTH])} {ALONE} in "
+            f"test accuracy ({signed_cell(against)}), and {compared(added, added['p'])} "
+            f"{SPECIES_ONLY} ({signed_cell(added)})."
         )
     before, after = REPORT[1], REPORT[3]
     return (
@@ -232,12 +231,6 @@ def _verdict(record: dict[str, Any]) -> str:
         f"to {after.sensitivity:.3f} and specificity from {before.specificity:.3f} to "
         f"{after.specificity:.3f}; its *E. coli* file holds every test promoter."
     )
-
-
-def _compared(difference: dict[str, Any], p: float) -> str:
-    if p >= _LEVEL:
-        return "cannot be told from"
-    return "is above" if difference["value"] > 0 else "is below"
 
 
 def _table(record: dict[str, Any]) -> Table:
@@ -249,8 +242,8 @@ def _table(record: dict[str, Any]) -> Table:
                 (
                     name,
                     f"{int(total):,}",
-                    *(_cell(test[metric]) for metric in METRICS),
-                    _signed(test["accuracy"]["difference"]) if told else "–",
+                    *(spread_cell(test[metric]) for metric in METRICS),
+                    signed_cell(test["accuracy"]["difference"]) if told else "–",
                     f"{arms['p'][name]:.3f}" if told else "–",
                     "measured here",
                 )
@@ -268,12 +261,3 @@ def _table(record: dict[str, Any]) -> Table:
 def _reported(result: Result) -> tuple[str, ...]:
     values = [getattr(result, metric) for metric in METRICS]
     return (result.name, "", *(f"{value:.3f}" for value in values), "–", "–", "the report's")
-
-
-def _cell(metric: dict[str, Any]) -> str:
-    spread = "" if metric["sd"] is None else f" ± {metric['sd']:.3f}"
-    return f"{metric['value']:.3f}{spread} [{metric['low']:.3f}, {metric['high']:.3f}]"
-
-
-def _signed(metric: dict[str, Any]) -> str:
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**metric)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from ntjax.baselines.cnn import CNNConfig
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
 from ntjax.models import mini
@@ -54,6 +55,16 @@ class Study:
         """Learning rate of LoRA: the report's, or what a small model takes."""
         return 2e-3 if self.model == mini.NAME else 5e-4
 
+    def lora(self, steps: int) -> dict[str, Any]:
+        """Settings of a LoRA run that sections share."""
+        rate = self.lora_rate
+        return {"adapter": "lora", "steps": steps, "learning_rate": rate, "batch_size": 32}
+
+    @property
+    def main_steps(self) -> int:
+        """Of the runs that are looked at from several sides."""
+        return self.steps(600, 6000)
+
     @property
     def size(self) -> str:
         """'reduced' or 'full'."""
@@ -72,6 +83,11 @@ class Study:
     def choose(self, reduced: Any, full: Any) -> Any:
         """What fits the study's size."""
         return full if self.full else reduced
+
+    @property
+    def cnn(self) -> CNNConfig:
+        """The CNN's training in a study of this size."""
+        return CNNConfig(epochs=self.choose(5, CNNConfig.epochs))
 
     def steps(self, reduced: int, full: int) -> int:
         """Optimiser steps that fit the study's size."""

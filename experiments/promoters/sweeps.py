@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.promoters import published
+from experiments.promoters.cells import LEVEL, interval_cell, signed_cell
 from experiments.promoters.comparison import METRICS
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import protocol_rows
@@ -34,7 +35,6 @@ LABELS = {
 }
 # 245,124 rows, with which the report trained, are 95% of its file.
 _REPORTED_VALIDATION_ROWS = round(245_124 / 95 * 5)
-_LEVEL = 0.05
 
 
 def run(study: Study) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _verdict(record: dict[str, Any]) -> str:
     choice, seeds = record["choice"], record["seeds"]
     arms = {arm["name"]: arm for arm in record["arms"]}
     best = arms[choice["chosen"]]
-    told = [name for name, test in choice["against"].items() if test["holm"] < _LEVEL]
+    told = [name for name, test in choice["against"].items() if test["holm"] < LEVEL]
     count = len(choice["against"])
     known = f"{len(told)} of the {count} others ({', '.join(told)})" if told else "none of them"
     test = best["test"]["accuracy"]
@@ -205,15 +205,15 @@ def _verdict(record: dict[str, Any]) -> str:
         ""
         if best["name"] == base
         else (
-            f" Its difference from {base} on the test rows is {_signed(against_base)}, "
+            f" Its difference from {base} on the test rows is {signed_cell(against_base)}, "
             f"p = {against_base['p']:.3f} (bootstrap of related rows, of these seeds)."
         )
     )
     return (
         f"Here validation chooses {best['name']}: {_mean_and_error(best['best'])} over {seeds} "
-        f"seeds. By Holm's correction of {count} comparisons over seeds at a level of {_LEVEL}, "
+        f"seeds. By Holm's correction of {count} comparisons over seeds at a level of {LEVEL}, "
         f"{known} can be told from it (the choice itself was made with the same numbers, which "
-        f"makes these p-values too small if anything). Its test accuracy is {_interval(test)}."
+        f"makes these p-values too small if anything). Its test accuracy is {interval_cell(test)}."
         + compared
     )
 
@@ -225,7 +225,7 @@ def _settings_table(record: dict[str, Any], trained: str) -> Table:
             arm["name"] + " (chosen)" * (arm["name"] == record["choice"]["chosen"]),
             _mean_and_error(arm["best"]),
             " ".join(f"{value:.3f}" for value in arm["best"]),
-            *(_interval(arm["test"][metric]) for metric in METRICS),
+            *(interval_cell(arm["test"][metric]) for metric in METRICS),
         )
         for arm in record["arms"]
     )
@@ -243,7 +243,7 @@ def _choice_table(record: dict[str, Any]) -> Table:
     lines = tuple(
         (
             name,
-            _signed({"value": test["difference"], "low": test["low"], "high": test["high"]}),
+            signed_cell({"value": test["difference"], "low": test["low"], "high": test["high"]}),
             f"{test['p_value']:.3f}",
             f"{test['holm']:.3f}",
         )
@@ -262,11 +262,3 @@ def _choice_table(record: dict[str, Any]) -> Table:
 
 def _mean_and_error(values: list[float]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}"
-
-
-def _interval(metric: dict[str, Any]) -> str:
-    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**metric)
-
-
-def _signed(metric: dict[str, Any]) -> str:
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**metric)

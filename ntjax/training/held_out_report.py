@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ntjax.baselines.markov import MarkovModel, UnigramModel, choose_order
 from ntjax.data.genome_windows import Region
 from ntjax.data.shared_sequence import SHARED_LETTERS, windows_seen_in_training
@@ -17,6 +19,8 @@ from ntjax.masked_evaluation import (
 )
 from ntjax.training.prediction import masked_losses
 from ntjax.training.step import StepConfig, Trainable
+
+Guesses = tuple[np.ndarray, np.ndarray]
 
 # Of the Markov models that are tried: letters before the one that is guessed.
 ORDERS = range(10)
@@ -73,6 +77,26 @@ def baselines(
     return {"unigram": unigram, f"Markov, order {markov.order}": markov}
 
 
+def guesses(
+    config: StepConfig, model: UnigramModel | MarkovModel | Trainable, rows: EvaluationSet
+) -> Guesses:
+    """Loss in nats and whether the likeliest k-mer is the true one, both [rows, chosen].
+
+    `config` is of weights; baselines do not look at it.
+    """
+    if isinstance(model, Trainable):
+        return masked_losses(config, model, rows)
+    return baseline_scores(model, rows)
+
+
+def loss_difference(
+    first: Guesses, second: Guesses, rows: EvaluationSet, seed: int
+) -> dict[str, float | None]:
+    """The first's mean loss minus the second's, with its interval: below 0 the first is better."""
+    losses, correct = first[0] - second[0], first[1]
+    return masked_metrics(losses, correct, rows.group, rows.k, seed=seed)["loss"]
+
+
 def report(
     config: StepConfig,
     trainable: Trainable,
@@ -87,19 +111,14 @@ def report(
     """
     rows = held_out.windows
     scores = {
-        name: masked_losses(config, other, rows)
-        if isinstance(other, Trainable)
-        else baseline_scores(other, rows)
-        for name, other in {"model": trainable, **others}.items()
+        name: guesses(config, other, rows) for name, other in {"model": trainable, **others}.items()
     }
     metrics = {
         name: masked_metrics(*score, rows.group, rows.k, seed=seed)
         for name, score in scores.items()
     }
-    own, guesses = scores["model"]
     differences = {
-        name: masked_metrics(own - scores[name][0], guesses, rows.group, rows.k, seed=seed)["loss"]
-        for name in others
+        name: loss_difference(scores["model"], scores[name], rows, seed) for name in others
     }
     return {
         "windows": len(rows.tokens),
