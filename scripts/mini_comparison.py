@@ -64,7 +64,7 @@ def _trained(folder: Path) -> Trainable:
 
 
 def compared(arms: Arms, others: dict[str, Model]) -> dict[str, dict[str, Any]]:
-    """All arms and some baselines on test blocks no sequence of which any of them was trained on."""
+    """All arms and some baselines, on test blocks no sequence of which any arm was trained on."""
     job = arms.jobs["mini"]
     models: dict[str, Model] = {
         name: (arms.jobs[name].step, weights) for name, weights in arms.weights.items()
