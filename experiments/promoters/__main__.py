@@ -8,13 +8,13 @@ Tables, figures and one page with all of them go to reduced/ (or full/) beside t
 kept below runs/ and picked up where they stopped. Data are read from NTJAX_DATA_DIR.
 """
 
-import json
-
 from experiments.promoters import (
     calibration,
     comparison,
     curated,
     embeddings,
+    leakage,
+    ledger,
     methods,
     negatives,
     other_species,
@@ -24,12 +24,13 @@ from experiments.promoters import (
     sweeps,
 )
 from experiments.promoters.page import Chapter, write_page
-from experiments.promoters.study import Study
+from experiments.promoters.study import Study, result_of
 from ntjax import command_line
 from ntjax.errors import UserError
 
 _IN_ORDER = (
     comparison,
+    leakage,
     sweeps,
     stages,
     curated,
@@ -61,11 +62,11 @@ def run(study: Study) -> None:
     for name in study.sections or SECTIONS:
         print(f"== {SECTIONS[name].TITLE}", flush=True)
         SECTIONS[name].run(study)
+    ledger.run(study)
     chapters = []
-    for name, section in SECTIONS.items():
-        path = study.out_folder / f"{name}.json"
-        if path.exists():
-            record = json.loads(path.read_text())["result"]
+    for section in (ledger, *_IN_ORDER):
+        name = section.NAME
+        if (record := result_of(study, name)) is not None:
             command = f"python -m experiments.promoters --sections {name}"
             command += " --full" * study.full
             blocks = section.blocks(record, study.out_folder)

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from experiments.promoters.calibration_figures import draw_figure_6, draw_priors
 from experiments.promoters.page import Block, Figure, Table, Text
-from experiments.promoters.rows import main_run, protocol_rows
+from experiments.promoters.rows import CLEAN, PROTOCOLS, main_run, protocol_rows, test_loci
 from experiments.promoters.study import Study, kept, parts_of
 from experiments.promoters.weighted_rows import (
     FEWEST,
@@ -51,13 +51,9 @@ def run(study: Study) -> dict[str, Any]:
 
 
 def _run(study: Study) -> dict[str, Any]:
-    folder, parts = main_run(study), parts_of(study, protocol_rows(study, "clean"))
-    labels, table = parts.labels["test"], pd.read_csv(folder / PREDICTIONS_FILE)
-    saved = read_json(folder / DESCRIPTION_FILE)["calibration"]
-    platt = calibration_from_dict(saved, "classification", 2)
-    raw = table["logit"].to_numpy()
-    logits = {UNCALIBRATED: raw, PLATT: platt.slope * raw + platt.intercept}
-    drawn = _drawn(parts)
+    folder, parts = main_run(study), parts_of(study, protocol_rows(study, CLEAN))
+    labels = parts.labels["test"]
+    logits, drawn = _logits(folder), _drawn(test_loci(study))
     found = {name: measures(labels, values, drawn) for name, values in logits.items()}
     fitted_prior = float(parts.labels["calibration"].mean())
     return {
@@ -65,10 +61,16 @@ def _run(study: Study) -> dict[str, Any]:
         "rows": {part: len(of) for part, of in parts.tables.items()},
         "promoters": {part: float(of.mean()) for part, of in parts.labels.items()},
         "strong": {part: _strong(parts, part) for part in ("calibration", "test")},
-        "platt": saved,
+        "platt": read_json(folder / DESCRIPTION_FILE)["calibration"],
         "curves": read_json(folder / RELIABILITY_FILE),
         "histograms": {name: _histograms(labels, values) for name, values in logits.items()},
-        "measures": {name: intervals(values) for name, values in found.items()},
+        "protocols": {
+            protocol: {
+                name: intervals(measures(labels, values, drawn))
+                for name, values in _logits(main_run(study, protocol)).items()
+            }
+            for protocol in PROTOCOLS
+        },
         "change": differences(found[PLATT], found[UNCALIBRATED]),
         "fitted_prior": fitted_prior,
         "priors": {
@@ -78,10 +80,17 @@ def _run(study: Study) -> dict[str, Any]:
     }
 
 
-def _drawn(parts: LabelledParts) -> NDArray[np.float64]:
-    """How often each test row counts in each resample of related rows, [resamples, rows]."""
-    count = len(parts.tables["test"])
-    membership, units = resampling_units(count, parts.test_groups)
+def _logits(folder: Path) -> dict[str, NDArray[np.float64]]:
+    """Of a run's test rows, before and after its own calibration."""
+    saved = read_json(folder / DESCRIPTION_FILE)["calibration"]
+    platt = calibration_from_dict(saved, "classification", 2)
+    raw = pd.read_csv(folder / PREDICTIONS_FILE)["logit"].to_numpy()
+    return {UNCALIBRATED: raw, PLATT: platt.slope * raw + platt.intercept}
+
+
+def _drawn(loci: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How often each test row counts in each resample of loci, [resamples, rows]."""
+    membership, units = resampling_units(len(loci), loci)
     random = np.random.default_rng(0)
     return np.concatenate(list(multiplicities(membership, units, _RESAMPLES, random)))
 
@@ -157,9 +166,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     """Figure 6, what Platt scaling does, and what becomes of it at other priors."""
     sixth = draw_figure_6(record, folder / "figure_6_calibration.png")
     priors = draw_priors(record, (AS_FITTED, TRUE), folder / "calibration_priors.png")
-    resampled = (
-        f"means and 95% ranges over {_RESAMPLES} bootstrap resamples of groups of related test rows"
-    )
+    resampled = f"means and 95% ranges over {_RESAMPLES} bootstrap resamples of the test rows' loci"
     return (
         Text(_what_was_done(record)),
         Figure(
@@ -170,10 +177,14 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             "both classes. Dashed: before, solid: after Platt scaling.",
         ),
         Table(
-            ("", *MEASURES),
+            ("rows trained on", "", *MEASURES),
             (
-                *((name, *_cells(found)) for name, found in record["measures"].items()),
-                ("change", *_cells(record["change"], "+")),
+                *(
+                    (protocol, name, *_cells(found))
+                    for protocol, of in record["protocols"].items()
+                    for name, found in of.items()
+                ),
+                (CLEAN, "change", *_cells(record["change"], "+")),
             ),
             f"The test rows as they are ({record['promoters']['test']:.0%} promoters): "
             f"{resampled}; of the change, paired. Drawing rows anew adds noise to the bins, which "
@@ -185,7 +196,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             priors,
             "The test rows, promoters weighted down to the share above each panel: how many are "
             "promoters among the rows that got a probability, before and after it is shifted to "
-            "that share; 95% bootstrap intervals over related rows. Bins of fewer than "
+            "that share; 95% bootstrap intervals over loci. Bins of fewer than "
             f"{FEWEST} test rows are left out. The diagonal is right.",
         ),
         Table(
@@ -222,7 +233,7 @@ def _what_was_done(record: dict[str, Any]) -> str:
 
 
 def _what_platt_does(record: dict[str, Any]) -> str:
-    before, change = record["measures"][UNCALIBRATED], record["change"]
+    before, change = record["protocols"][CLEAN][UNCALIBRATED], record["change"]
     said = [f"{name} {_told(change[name])} ({before[name]['value']:.4f} before)" for name in change]
     return f"After Platt scaling, on the test rows: {'; '.join(said)}."
 

@@ -8,11 +8,9 @@ from experiments.promoters.cells import interval_cell
 from experiments.promoters.figures import draw_bars, draw_curves, new_picture, save
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.published import Result
-from experiments.promoters.rows import PROTOCOLS, protocol_rows
+from experiments.promoters.rows import PROTOCOLS, evaluated, protocol_rows
 from experiments.promoters.study import Study, kept, trained, validation_curve
 from experiments.promoters.untrained import untrained
-from ntjax.runs import read_json
-from ntjax.training.finetuning import RESULT_FILE
 
 NAME, TITLE = "comparison", "Which pre-trained model?"
 METRICS = ("accuracy", "mcc", "sensitivity", "specificity")
@@ -34,9 +32,10 @@ def _run(study: Study) -> dict[str, Any]:
         for protocol in PROTOCOLS:
             rows = protocol_rows(study, protocol)
             folder = trained(study, rows, f"comparison-{name}", model=model, **settings)
+            tested = evaluated(study, folder)
             found[f"{name}, {protocol}"] = {
                 "curve": validation_curve(folder),
-                "test": {m: read_json(folder / RESULT_FILE)[m] for m in METRICS},
+                "test": {m: tested[m] for m in METRICS},
             }
     return {"steps": steps, "runs": found}
 
@@ -76,7 +75,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
                 *(_published_row(result, "the report's") for result in published.REPORT),
                 *(_published_row(result, "the tool's (2020)") for result in published.TOOLS),
             ),
-            f"Test metrics [95% interval over related rows]; {record['steps']:,} steps here.",
+            f"Test metrics [95% interval over loci]; {record['steps']:,} steps here.",
         ),
     )
 

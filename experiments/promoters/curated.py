@@ -13,14 +13,15 @@ import numpy as np
 
 from experiments.promoters.cells import compared, signed_cell, spread_cell
 from experiments.promoters.comparison import METRICS
-from experiments.promoters.genomic_negatives import find_genome
+from experiments.promoters.genome_files import find_genome
 from experiments.promoters.page import Block, Table, Text
 from experiments.promoters.rows import DATASET, labels_of, promoters_of, write_table
 from experiments.promoters.species import at_most, labelled, random_letters
 from experiments.promoters.study import Rows, Study, kept, test_probabilities, trained
 from ntjax.data.datasets import load_dataset
 from ntjax.data.genomes import open_genome
-from ntjax.data.leakage import rows_sharing_kmers, shared_kmer_groups
+from ntjax.data.leakage import rows_sharing_kmers
+from ntjax.data.loci import locus_groups
 from ntjax.data.promoter_windows import locate
 from ntjax.paired_tests import holm
 from ntjax.seed_means import seed_means
@@ -77,7 +78,7 @@ def _run(study: Study) -> dict[str, Any]:
     labels = np.concatenate([labels_of(table) for table in tests])
     sequences = [sequence for table in tests for sequence in table.sequences]
     probabilities = {name: np.concatenate(runs, axis=1) for name, runs in predicted.items()}
-    groups = shared_kmer_groups(sequences)
+    groups = locus_groups(sequences, open_genome(find_genome(study.genome)))
     tested = seed_means(labels, probabilities, OTHERS, metrics=METRICS, groups=groups)
     names = (CURATED, ALL)
     corrected = holm([tested[name]["accuracy"]["difference"]["p"] for name in names])
@@ -171,8 +172,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         f"LoRA, {record['steps']:,} steps of 32 sequences, {record['seeds']} seed(s); metrics on "
         f"the {record['promoters']:,} curated promoters and {record['negatives']:,} random "
         f"sequences, each scored by the one of {record['folds']} models that was not trained on "
-        "its part of the genome [95% interval over related rows]; p of the accuracy's difference "
-        "by bootstrap of the same rows for both, corrected for two comparisons."
+        "its part of the genome [95% interval over loci]; p of the accuracy's difference "
+        "by bootstrap of the same loci for both, corrected for two comparisons."
     )
     heads = ("promoters", "how many", *METRICS, f"accuracy − {OTHERS}", "p (Holm)")
     return (Text(_described(record)), Text(_verdict(record)), Table(heads, tuple(lines), caption))

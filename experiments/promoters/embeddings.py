@@ -11,9 +11,8 @@ from sklearn.decomposition import TruncatedSVD
 from experiments.promoters.cells import interval_cell
 from experiments.promoters.figures import OTHER, PROMOTER, new_picture, save
 from experiments.promoters.page import Block, Figure, Table, Text
-from experiments.promoters.rows import labels_of, main_run, protocol_rows
+from experiments.promoters.rows import CLEAN, labels_of, main_run, protocol_rows, test_loci
 from experiments.promoters.study import Study, kept
-from ntjax.data.leakage import shared_kmer_groups
 from ntjax.data.tables import read_table
 from ntjax.interpret.embeddings import bag_of_kmers, mean_embeddings, one_hot_kmers
 from ntjax.interpret.separability import separability
@@ -32,7 +31,7 @@ def run(study: Study) -> dict[str, Any]:
 
 
 def _run(study: Study) -> dict[str, Any]:
-    test = read_table(protocol_rows(study, "clean").test)
+    test = read_table(protocol_rows(study, CLEAN).test)
     adapted = load_run(main_run(study))
     layers = min(_LAYERS, adapted.model.config.num_layers)
     sequences, labels = test.sequences, labels_of(test)
@@ -42,7 +41,7 @@ def _run(study: Study) -> dict[str, Any]:
         "output, before fine-tuning": mean_embeddings(adapted.model, sequences, layers),
         "output, after fine-tuning": mean_embeddings(adapted, sequences, layers),
     }
-    groups = shared_kmer_groups(sequences)
+    groups = test_loci(study)
     return {
         "model": Path(study.model).name,
         "layers": layers,
@@ -105,8 +104,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         Table(
             ("representation", "linear probe", "5 nearest neighbours", "silhouette"),
             rows,
-            f"Accuracy [95% interval over related rows] in {first['folds']}-fold cross-validation, "
-            f"related rows together; always saying the larger class: {first['majority']:.3f}. "
+            f"Accuracy [95% interval over loci] in {first['folds']}-fold cross-validation, "
+            f"a locus together; always saying the larger class: {first['majority']:.3f}. "
             "Silhouette from −1 to 1; near 0 the classes mix.",
         ),
     )

@@ -5,26 +5,23 @@ K-12 against windows of the same genome with as many G and C, none near a known 
 by blocks of the genome. `genomic, 281 letters`: the same with 100 letters more at each side.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.promoters.rows import promoters_of, write_table
-from ntjax.data.datasets import DATA_FOLDER_VARIABLE, load_dataset
+from ntjax.data.datasets import load_dataset
 from ntjax.data.genome_windows import Region
 from ntjax.data.genomes import Genome, open_genome
 from ntjax.data.held_out import split_blocks
 from ntjax.data.labelled_windows import NegativeOptions, against_genomic_windows
 from ntjax.data.promoter_windows import Located, locate, window_letters
 from ntjax.data.tables import SequenceTable, read_table
-from ntjax.errors import UserError
 
 CONTEXT = 100
 FRAMES = 6
 PROMOTERS, GENOMIC = "ecoli_promoters", "genomic"
 WITH_CONTEXT = f"genomic, {window_letters(CONTEXT)} letters"
-_GENOME = "genomes/ecoli_k12_mg1655.fna.gz"
 
 
 @dataclass(frozen=True)
@@ -36,27 +33,6 @@ class Task:
     validation: str | None = None
     test: str | None = None
     notes: tuple[str, ...] = ()
-
-
-def find_genome(path: Path | None) -> Path:
-    """The genome of *E. coli* K-12 (NC_000913.3).
-
-    Raises:
-        UserError: no path is given, and `NTJAX_DATA_DIR` is not set.
-    """
-    if path:
-        return path
-    if folder := os.environ.get(DATA_FOLDER_VARIABLE):
-        return Path(folder) / _GENOME
-    raise UserError(
-        f"give --genome FILE: E. coli K-12 (NC_000913.3), or set {DATA_FOLDER_VARIABLE}"
-    )
-
-
-def find_annotation(genome: Path) -> Path:
-    """The annotation beside the genome: its genes, as GFF3."""
-    name = genome.name.removesuffix(".gz").rpartition(".")[0]
-    return genome.with_name(f"{name}.gff.gz")
 
 
 def known_promoters(genome: Path) -> Located:

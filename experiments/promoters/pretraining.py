@@ -23,12 +23,12 @@ import numpy as np
 import tyro
 
 from experiments.promoters.baseline_runs import CNN, MARKOV
+from experiments.promoters.genome_files import find_genome
 from experiments.promoters.genomic_negatives import (
     CONTEXT,
     GENOMIC,
     WITH_CONTEXT,
     Task,
-    find_genome,
     frames,
     in_six_frames,
     tasks,

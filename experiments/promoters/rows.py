@@ -1,30 +1,76 @@
 """The rows of the study: the published task in its protocols, the main run on it, and tables."""
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from experiments.promoters.study import Rows, Study, trained
+from experiments.promoters.genome_files import find_genome
+from experiments.promoters.study import Rows, Study, test_probabilities, trained
 from ntjax.data import table_output
-from ntjax.data.datasets import load_dataset
+from ntjax.data.datasets import DatasetSplits, load_dataset
+from ntjax.data.genomes import open_genome
+from ntjax.data.loci import locus_clean, locus_groups
 from ntjax.data.tables import SequenceTable
+from ntjax.metrics import evaluate
 
 DATASET = "ecoli_promoters"
-# What is left out of the training rows: nothing; rows that share a 16-mer with a test row.
-PROTOCOLS = ("published", "clean")
+PUBLISHED, CLEAN, LOCUS_CLEAN = "published", "clean", "locus-clean"
+PROTOCOLS = {
+    PUBLISHED: "all rows of the training file, among them every test promoter",
+    CLEAN: "without rows that share a 16-mer with a test promoter, on either strand",
+    LOCUS_CLEAN: "without those and without promoters that start within 200 letters of a test "
+    "promoter's start, on either strand",
+}
+"""What is left of the training rows; the test rows are the same."""
 
 
 def protocol_rows(study: Study, protocol: str) -> Rows:
     """The published training rows as a protocol leaves them, and the published test rows."""
     folder = study.runs_folder / "rows" / protocol
-    splits = load_dataset(DATASET, protocol)
-    train = write_table(folder / "train.csv", splits.train)
-    return Rows(protocol, train, write_table(folder / "test.csv", splits.test))
+    files = {part: folder / f"{part}.csv" for part in ("train", "test")}
+    if not all(path.exists() for path in files.values()):
+        splits = protocol_splits(protocol, find_genome(study.genome))
+        write_table(files["train"], splits.train)
+        write_table(files["test"], splits.test)
+    return Rows(protocol, *map(str, files.values()))
 
 
-def main_run(study: Study) -> Path:
-    """Folder of the run that several sections look at: LoRA on the clean rows."""
-    return trained(study, protocol_rows(study, "clean"), "lora", **study.lora(study.main_steps))
+def protocol_splits(protocol: str, genome: Path) -> DatasetSplits:
+    """The published task as a protocol leaves it."""
+    if protocol != LOCUS_CLEAN:
+        return load_dataset(DATASET, protocol)
+    splits = load_dataset(DATASET, PUBLISHED)
+    promoters = splits.test.take(np.flatnonzero(labels_of(splits.test)))
+    return replace(splits, train=locus_clean(splits.train, promoters, open_genome(genome)))
+
+
+def test_loci(study: Study) -> np.ndarray:
+    """A number for each of the published test rows, the same for those of one locus, int64 [n].
+
+    Intervals draw loci: promoters within 200 letters of each other, or that share a 16-mer.
+    """
+    return _test_loci(find_genome(study.genome))
+
+
+@cache
+def _test_loci(genome: Path) -> np.ndarray:
+    return locus_groups(load_dataset(DATASET, PUBLISHED).test.sequences, open_genome(genome))
+
+
+def main_run(study: Study, protocol: str = CLEAN) -> Path:
+    """Folder of the run that several sections look at: LoRA on the clean rows, or others."""
+    return trained(study, protocol_rows(study, protocol), "lora", **study.lora(study.main_steps))
+
+
+def evaluated(study: Study, run: Path) -> dict[str, Any]:
+    """Metrics of a run on the published test rows, with intervals over loci."""
+    labels = labels_of(load_dataset(DATASET, PUBLISHED).test)
+    [of_promoter] = test_probabilities([run])
+    both = np.stack([1 - of_promoter, of_promoter], axis=1)
+    return evaluate(labels, both, groups=test_loci(study))
 
 
 def write_table(path: Path, table: SequenceTable) -> str:

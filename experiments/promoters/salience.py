@@ -11,7 +11,7 @@ import pandas as pd
 from experiments.promoters.cells import interval_cell
 from experiments.promoters.figures import COLOURS, new_picture, save
 from experiments.promoters.page import Block, Figure, Table, Text
-from experiments.promoters.rows import labels_of, main_run, protocol_rows, write_table
+from experiments.promoters.rows import CLEAN, labels_of, main_run, protocol_rows, write_table
 from experiments.promoters.study import Rows, Study, kept, trained
 from ntjax.data.simulated_jitter import planted_posterior, simulate_jittered_sigma70
 from ntjax.data.tables import read_table
@@ -44,7 +44,7 @@ def run(study: Study) -> dict[str, Any]:
 
 def _run(study: Study) -> dict[str, Any]:
     adapted = load_run(main_run(study))
-    test = read_table(protocol_rows(study, "clean").test)
+    test = read_table(protocol_rows(study, CLEAN).test)
     labels = labels_of(test)
     probabilities = adapted.predict(test.sequences)[:, 1]
     maps = _maps(adapted, _some(test.sequences, study), study)

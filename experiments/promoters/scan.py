@@ -7,10 +7,9 @@ import numpy as np
 from scipy.special import expit
 
 from experiments.promoters.baseline_runs import CNN
+from experiments.promoters.genome_files import find_annotation, find_genome
 from experiments.promoters.genomic_negatives import (
     GENOMIC,
-    find_annotation,
-    find_genome,
     known_promoters,
     parts_of_genome,
     tasks,
@@ -32,7 +31,9 @@ from experiments.promoters.scan_methods import (
 from experiments.promoters.scan_page import scan_blocks
 from experiments.promoters.study import Rows, Study, kept
 from ntjax.data.genome_windows import Region
+from ntjax.data.genomes import open_genome
 from ntjax.data.labelled_windows import NegativeOptions
+from ntjax.data.loci import locus_groups
 from ntjax.data.promoter_windows import Sites
 from ntjax.genome_scan import inside, scan_every_place
 from ntjax.metrics import evaluate
@@ -68,7 +69,7 @@ def _run(study: Study) -> dict[str, Any]:
     }
     scans = {name: _scans(study, methods, name, regions, known) for name in methods.methods}
     model, test = next(iter(scans)), regions["test"]
-    found = {name: _evaluated(methods, name, of) for name, of in scans.items()}
+    found = {name: _evaluated(methods, name, of, path) for name, of in scans.items()}
     density = len(inside(parts["train"], known)) / (2 * parts["train"].letters)
     hits = expected_hits(
         scans[model]["test"],
@@ -115,7 +116,9 @@ def _scans(
     }
 
 
-def _evaluated(methods: Fitted, name: str, scans: dict[str, Scanned]) -> dict[str, Any]:
+def _evaluated(
+    methods: Fitted, name: str, scans: dict[str, Scanned], genome: Path
+) -> dict[str, Any]:
     """With the threshold that is best in the validation blocks."""
     validation, test = scans["validation"], scans["test"]
     threshold = scan_curve(
@@ -124,7 +127,7 @@ def _evaluated(methods: Fitted, name: str, scans: dict[str, Scanned]) -> dict[st
     crowded = clustered(test.matched, APART)
     curve = scan_curve(test.matched, test.region, _BOOTSTRAP)
     return {
-        "rows": _row_auroc(methods, name),
+        "rows": _row_auroc(methods, name, genome),
         "test": scan_metrics(test.matched, test.region, threshold, _BOOTSTRAP),
         "clusters": scan_metrics(crowded, test.region, threshold, _BOOTSTRAP),
         "curve": {
@@ -134,13 +137,13 @@ def _evaluated(methods: Fitted, name: str, scans: dict[str, Scanned]) -> dict[st
     }
 
 
-def _row_auroc(methods: Fitted, name: str) -> dict[str, Any]:
+def _row_auroc(methods: Fitted, name: str, genome: Path) -> dict[str, Any]:
     """Of the test rows, as many promoters as other windows."""
     test = methods.parts.tables["test"]
     # Any rising function of the score has its AUROC; this one stays clear of 0 and 1.
     chances = expit(methods.methods[name].score(list(test.sequences)) / 4)
     both = np.stack([1 - chances, chances], axis=1)
-    groups = methods.parts.test_groups
+    groups = locus_groups(test.sequences, open_genome(genome))
     return evaluate(methods.parts.labels["test"], both, groups=groups)["auroc"]
 
 

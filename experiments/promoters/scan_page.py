@@ -40,7 +40,7 @@ def scan_blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         Table(
             _HEADS,
             tuple(_row(name, found) for name, found in record["results"].items()),
-            f"One seed each [95% interval over blocks; of rows, over related rows]. Precision is a "
+            f"One seed each [95% interval over blocks; of rows, over loci]. Precision is a "
             "lower bound: start sites that nobody has mapped count as false. Clusters: known sites "
             f"nearer than {APART} letters to the next count as one, of "
             f"which there are {record['results'][record['model']]['clusters']['known']:,}.",

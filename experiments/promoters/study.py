@@ -169,13 +169,33 @@ def validation_curve(run: Path, metric: str = "accuracy") -> tuple[list[int], li
 
 def kept(study: Study, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A section's numbers from its file; made and written if there is none for these options."""
-    path = study.out_folder / f"{name}.json"
-    asked = {"models": list(study.models), "size": study.size, "share": study.share}
-    if path.exists() and (before := read_json(path))["study"] == asked:
-        return before["result"]
+    if (before := result_of(study, name)) is not None:
+        return before
     began = time.perf_counter()
     result = make()
-    seconds = round(time.perf_counter() - began)
+    keep(study, name, result, seconds=round(time.perf_counter() - began))
+    return read_json(_result_path(study, name))["result"]
+
+
+def result_of(study: Study, name: str) -> dict[str, Any] | None:
+    """A section's numbers from its file; None if there is none for these options."""
+    path = _result_path(study, name)
+    if path.exists() and (before := read_json(path))["study"] == _asked(study):
+        return before["result"]
+    return None
+
+
+def keep(study: Study, name: str, result: dict[str, Any], **more: Any) -> None:
+    """Write a section's numbers to its file, with the options that they are of."""
+    path = _result_path(study, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"study": asked, "jax": jax.__version__, "seconds": seconds, "result": result})
-    return read_json(path)["result"]
+    record = {"study": _asked(study), "jax": jax.__version__, **more, "result": result}
+    write_json(path, record)
+
+
+def _result_path(study: Study, name: str) -> Path:
+    return study.out_folder / f"{name}.json"
+
+
+def _asked(study: Study) -> dict[str, Any]:
+    return {"models": list(study.models), "size": study.size, "share": study.share}

@@ -10,7 +10,7 @@ from experiments.promoters import published
 from experiments.promoters.cells import LEVEL, interval_cell, signed_cell
 from experiments.promoters.comparison import METRICS
 from experiments.promoters.page import Block, Figure, Table, Text
-from experiments.promoters.rows import protocol_rows
+from experiments.promoters.rows import CLEAN, PROTOCOLS, protocol_rows, test_loci
 from experiments.promoters.study import (
     Study,
     kept,
@@ -43,8 +43,7 @@ def run(study: Study) -> dict[str, Any]:
 
 
 def _run(study: Study) -> dict[str, Any]:
-    rows = protocol_rows(study, "clean")
-    parts = parts_of(study, rows)
+    parts = parts_of(study, protocol_rows(study, CLEAN))
     seeds = study.choose(2, 5)
     arms = _arms(study, seeds)
     probabilities = {arm["name"]: test_probabilities(arm.pop("runs")) for arm in arms}
@@ -53,18 +52,23 @@ def _run(study: Study) -> dict[str, Any]:
         probabilities,
         _name("lora_dropout", DROPOUT),
         metrics=METRICS,
-        groups=parts.test_groups,
+        groups=test_loci(study),
     )
     for arm in arms:
         arm["test"] = tested[arm["name"]]
     sizes = {part: len(parts.tables[part]) for part in ("train", "validation")}
+    choice = _choice([arm for arm in arms if arm["setting"] == "lora_dropout"], **sizes)
     return {
         "seeds": seeds,
         "steps": arms[0]["steps"][-1],
         "rate": study.lora_rate,
         "rows": sizes,
         "arms": arms,
-        "choice": _choice([arm for arm in arms if arm["setting"] == "lora_dropout"], **sizes),
+        "choice": choice,
+        "protocols": {
+            protocol: _base_and_chosen(study, seeds, choice["value"], protocol)
+            for protocol in PROTOCOLS
+        },
     }
 
 
@@ -81,7 +85,27 @@ def _arms(study: Study, seeds: int) -> list[dict[str, Any]]:
     return found
 
 
-def _swept(study: Study, seeds: int, values: str, **changed: Any) -> list[dict[str, Any]]:
+def _base_and_chosen(
+    study: Study, seeds: int, dropout: float, protocol: str
+) -> dict[str, dict[str, Any]]:
+    """Test metrics of two dropouts on a protocol's rows: the one that the others begin from, and
+    the one that the clean rows' validation chose."""
+    wanted = dict.fromkeys((DROPOUT, dropout))
+    values = f"lora_dropout={','.join(f'{value:g}' for value in wanted)}"
+    # On the clean rows all dropouts are there already.
+    arms = [a for a in _swept(study, seeds, values, protocol) if a["value"] in wanted]
+    return seed_means(
+        parts_of(study, protocol_rows(study, protocol)).labels["test"],
+        {arm["name"]: test_probabilities(arm["runs"]) for arm in arms},
+        _name("lora_dropout", DROPOUT),
+        metrics=METRICS,
+        groups=test_loci(study),
+    )
+
+
+def _swept(
+    study: Study, seeds: int, values: str, protocol: str = CLEAN, **changed: Any
+) -> list[dict[str, Any]]:
     """The arms of one setting's `values`, all seeds of each; of one arm without a setting."""
     steps = study.steps(60, 1000)
     settings = {"lora_rank": RANK, "lora_alpha": ALPHA, "lora_dropout": DROPOUT} | changed
@@ -92,7 +116,8 @@ def _swept(study: Study, seeds: int, values: str, **changed: Any) -> list[dict[s
     name = "sweep-" + (setting or "-".join(f"{value:g}" for value in changed.values()))
     if setting:
         settings.pop(setting)
-    rows = protocol_rows(study, "clean")
+    name += f"-{values.rpartition('=')[2].replace(',', '-')}" * (protocol != CLEAN)
+    rows = protocol_rows(study, protocol)
     folder = swept(study, rows, name, sweep, adapter="lora", select="accuracy", **settings)
     table = pd.read_csv(folder / TABLE_FILE).sort_values("seed", kind="stable")
     groups = table.groupby(setting) if setting else [(None, table)]
@@ -126,6 +151,7 @@ def _choice(arms: list[dict[str, Any]], train: int, validation: int) -> dict[str
     others = [arm["name"] for arm in arms if arm is not arms[best]]
     return {
         "chosen": arms[best]["name"],
+        "value": arms[best]["value"],
         "against": {
             name: {**test._asdict(), "holm": float(p)}
             for name, test, p in zip(others, tests, corrected, strict=True)
@@ -159,6 +185,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             "run each, on PPD.",
         ),
         _settings_table(record, trained),
+        _protocol_table(record),
         _choice_table(record),
     )
 
@@ -206,7 +233,7 @@ def _verdict(record: dict[str, Any]) -> str:
         if best["name"] == base
         else (
             f" Its difference from {base} on the test rows is {signed_cell(against_base)}, "
-            f"p = {against_base['p']:.3f} (bootstrap of related rows, of these seeds)."
+            f"p = {against_base['p']:.3f} (bootstrap of loci, of these seeds)."
         )
     )
     return (
@@ -234,7 +261,21 @@ def _settings_table(record: dict[str, Any], trained: str) -> Table:
         lines,
         f"{trained}. Validation best: mean of the seeds' best accuracies on "
         f"{record['rows']['validation']:,} rows ± its standard error, then each seed's. Test "
-        "metrics: means over seeds [95% interval over related test rows].",
+        "metrics: means over seeds [95% interval over loci].",
+    )
+
+
+def _protocol_table(record: dict[str, Any]) -> Table:
+    lines = tuple(
+        (protocol, name, *(interval_cell(test[metric]) for metric in METRICS))
+        for protocol, tested in record["protocols"].items()
+        for name, test in tested.items()
+    )
+    return Table(
+        ("rows", "setting", *METRICS),
+        lines,
+        "The same test rows after training on the rows of each protocol: means over "
+        f"{record['seeds']} seeds [95% interval over loci].",
     )
 
 
