@@ -61,8 +61,8 @@ def _run(study: Study) -> dict[str, Any]:
 
 
 def _some(values: Any, study: Study) -> Any:
-    """Every third row in the reduced study: mutants are 243 a sequence."""
-    return values[:: study.choose(3, 1)]
+    """Every sixth row in the reduced study: mutants are 243 a sequence."""
+    return values[:: study.choose(6, 1)]
 
 
 def _maps(run: Run, sequences: Any, study: Study) -> Maps:
@@ -95,14 +95,18 @@ def _planted(study: Study) -> dict[str, Any]:
         trained(study, Rows("simulated", *files), "full", adapter="full", steps=steps, head="mean")
     )
     planted = planted_letters(sites)
-    maps = _maps(adapted, test.sequences, study)
-    maps["one who knows how they were made"] = planted_posterior(test.sequences)
+    boxes = np.flatnonzero(planted.any(axis=1))  # the others have no letter to be found
+    promoters = [test.sequences[row] for row in boxes]
+    maps = _maps(adapted, promoters, study)
+    maps["one who knows how they were made"] = planted_posterior(promoters)
     labels = labels_of(test)
     called = (adapted.predict(test.sequences)[:, 1] > 0.5) == (labels == 1)
     return {
         "steps": steps,
         "accuracy": float(called.mean()),
-        "precision": {name: asdict(planted_precision(m, planted)) for name, m in maps.items()},
+        "precision": {
+            name: asdict(planted_precision(m, planted[boxes])) for name, m in maps.items()
+        },
     }
 
 

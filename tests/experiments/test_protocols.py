@@ -1,0 +1,103 @@
+"""What the study trains on and draws intervals over, against loops over the genome's letters."""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.promoters.rows import (
+    CLEAN,
+    LOCUS_CLEAN,
+    PROTOCOLS,
+    PUBLISHED,
+    labels_of,
+    protocol_rows,
+    protocol_splits,
+    test_loci,
+)
+from experiments.promoters.study import Study
+from ntjax.data.tables import read_table
+
+DATA = os.environ.get("NTJAX_DATA_DIR")
+pytestmark = pytest.mark.skipif(not DATA, reason="NTJAX_DATA_DIR is not set: no genome to look in")
+REACH, START = 200, 60  # letters; of 81 the 61st is the start site
+test_loci.__test__ = False
+
+
+@pytest.fixture(scope="module")
+def genome_file():
+    return Path(DATA) / "genomes/ecoli_k12_mg1655.fna.gz"
+
+
+@pytest.fixture(scope="module")
+def start_sites(genome_file):
+    """A function: every start site of a sequence, on both strands, by `str.find`."""
+    text = gzip.open(genome_file, "rt").read()
+    forward = "".join(line for line in text.splitlines() if not line.startswith(">")).upper()
+    turned = forward[::-1].translate(str.maketrans("ACGT", "TGCA"))
+
+    def found(sequence):
+        sites = []
+        for strand, letters in ((1, forward), (-1, turned)):
+            at = letters.find(sequence)
+            while at >= 0:
+                site = at + START
+                sites.append(site if strand == 1 else len(forward) - 1 - site)
+                at = letters.find(sequence, at + 1)
+        return sites
+
+    return found
+
+
+@pytest.fixture(scope="module")
+def splits(genome_file):
+    return {protocol: protocol_splits(protocol, genome_file) for protocol in PROTOCOLS}
+
+
+def test_each_protocol_leaves_fewer_rows_and_the_same_test(splits):
+    published, clean, locus = (splits[name] for name in (PUBLISHED, CLEAN, LOCUS_CLEAN))
+    assert [len(s.train) for s in (published, clean, locus)] == [17_232, 15_484, 14_962]
+    assert set(locus.train.sequences) < set(clean.train.sequences) < set(published.train.sequences)
+    assert published.test.sequences == clean.test.sequences == locus.test.sequences
+
+
+def test_locus_clean_leaves_nothing_near_a_test_promoter(splits, start_sites):
+    tested = splits[PUBLISHED].test
+    rows = zip(tested.sequences, tested.labels, strict=True)
+    sites = np.sort([site for s, label in rows if label == "1" for site in start_sites(s)])
+
+    def nearest(sequence):
+        own = start_sites(sequence)
+        return min((int(np.abs(sites - site).min()) for site in own), default=10**9)
+
+    left = set(splits[LOCUS_CLEAN].train.sequences)
+    # Every 60th row, of both outcomes: looking one up in this way takes milliseconds.
+    clean = splits[CLEAN].train
+    chosen = [s for s, label in zip(clean.sequences, clean.labels, strict=True) if label == "1"]
+    for sequence in chosen[::60]:
+        assert (sequence in left) == (nearest(sequence) > REACH)
+
+
+def test_loci_are_chains_of_near_start_sites(splits, start_sites):
+    groups = test_loci(Study())
+    labels = labels_of(splits[PUBLISHED].test)
+    assert len(groups) == 1865
+    assert len(np.unique(groups)) == 1667
+    # Random letters stand nowhere; two of them are one group only by a shared 16-mer.
+    promoters = np.flatnonzero(labels)
+    sequences = splits[PUBLISHED].test.sequences
+    placed = sorted((site, row) for row in promoters for site in start_sites(sequences[row]))
+    for (site, row), (following, other) in zip(placed, placed[1:], strict=False):
+        if following - site <= REACH:
+            assert groups[row] == groups[other]
+
+
+def test_rows_are_written_once_and_read_back(tmp_path, splits):
+    study = Study(runs=tmp_path)
+    rows = protocol_rows(study, LOCUS_CLEAN)
+    assert read_table(rows.train).sequences == splits[LOCUS_CLEAN].train.sequences
+    stamp = Path(rows.train).stat().st_mtime_ns
+    assert protocol_rows(study, LOCUS_CLEAN) == rows
+    assert Path(rows.train).stat().st_mtime_ns == stamp
