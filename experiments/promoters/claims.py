@@ -40,14 +40,14 @@ class Claim(NamedTuple):
     finding: Callable[[Records], Finding]
 
 
-def _by_interval(difference: dict[str, Any]) -> str:
+def by_difference(difference: dict[str, Any]) -> str:
     """The verdict on "more" by the interval of a difference."""
     if difference["low"] > 0:
         return HOLDS
     return FAILS if difference["high"] < 0 else OPEN
 
 
-def _apart(one: dict[str, Any], other: dict[str, Any]) -> str:
+def by_intervals(one: dict[str, Any], other: dict[str, Any]) -> str:
     """The verdict on "one is more" by two intervals that are not of a difference."""
     if one["low"] > other["high"]:
         return HOLDS
@@ -64,7 +64,7 @@ def _beats_cnn(records: Records) -> Finding:
         f"AUROC on clean rows: {best} {interval_cell(adapted[best])}, a small CNN trained from "
         f"scratch on the same rows {interval_cell(cnn)}; difference "
         f"{signed_cell(adapted[best]['difference'])}",
-        _by_interval(adapted[best]["difference"]),
+        by_difference(adapted[best]["difference"]),
     )
 
 
@@ -160,7 +160,7 @@ def _more_steps(records: Records) -> Finding:
     return Finding(
         f"{theirs}; here {interval_cell(few)} after {int(min(totals, key=int)):,} steps, "
         f"{interval_cell(many)} after {int(max(totals, key=int)):,}",
-        _apart(many, few),
+        by_intervals(many, few),
     )
 
 
@@ -175,7 +175,7 @@ def _second_stage(records: Records) -> Finding:
         f"promoter; here ({int(total):,} steps in all, the same for all arms) two stages minus "
         f"*E. coli* alone {signed_cell(against)}, minus the first stage's species alone "
         f"{signed_cell(arms['second stage']['accuracy'])}",
-        _by_interval(against),
+        by_difference(against),
     )
 
 
@@ -222,7 +222,7 @@ def _transfer(records: Records) -> Finding:
     return Finding(
         f"LoRA on pre-trained and on random weights: accuracy {interval_cell(tested[0])} and "
         f"{interval_cell(tested[1])}; {'; '.join(gains)}",
-        _apart(*tested),
+        by_intervals(*tested),
     )
 
 
@@ -234,7 +234,7 @@ def _lora_as_full(records: Records) -> Finding:
         f"AUROC of LoRA minus that of all weights {signed_cell(difference)}; "
         f"{costs['lora']['trained']:,} numbers against {costs['full']['trained']:,}, "
         f"{costs['lora']['seconds']:.0f} s against {costs['full']['seconds']:.0f} s of training",
-        {HOLDS: f"{HOLDS}, and better", FAILS: FAILS, OPEN: OPEN}[_by_interval(difference)],
+        {HOLDS: f"{HOLDS}, and better", FAILS: FAILS, OPEN: OPEN}[by_difference(difference)],
     )
 
 
@@ -260,7 +260,7 @@ def _separable(records: Records) -> Finding:
     return Finding(
         f"linear probe on the better input {interval_cell(best)}, on the output before "
         f"fine-tuning {interval_cell(before)}, after {interval_cell(after)}",
-        f"before fine-tuning: {_apart(before, best)}; after: {_apart(after, best)}",
+        f"before fine-tuning: {by_intervals(before, best)}; after: {by_intervals(after, best)}",
     )
 
 
@@ -284,7 +284,7 @@ def _salience(records: Records) -> Finding:
     theirs = precision["attention (the report's)"]["above_position_only"]
     return Finding(
         "precision at planted boxes above what their place alone gives: " + "; ".join(cells),
-        f"{_by_interval(theirs)} of the report's salience",
+        f"{by_difference(theirs)} of the report's salience",
     )
 
 
@@ -294,7 +294,7 @@ def _curated(records: Records) -> Finding:
     return Finding(
         "trained on curated promoters minus as many of PPD's others: accuracy "
         f"{signed_cell(difference)}",
-        _by_interval(difference),
+        by_difference(difference),
     )
 
 

@@ -31,7 +31,7 @@ _OVERLAP = {
     "exact_copy": "stand in the training file letter for letter",
     "reverse_complement_copy": "stand in it on the other strand",
     "shifted": "share a 16-mer with a training row, and are no copy",
-    "near_identical": "have 90% of their letters in common with a training row, and are no copy",
+    "near_identical": "have 90% of their letters in common with a training row that is no copy",
 }
 _GENOME = {
     "near_training_row": "lie within 200 letters of a training row in the genome",

@@ -23,7 +23,7 @@ from ntjax.interpret.planted_precision import planted_letters, planted_precision
 from ntjax.runs import Run, load_run
 
 NAME, TITLE = "salience", "Which letters count?"
-FIRST = -60  # the first letter's place; +1 is the start site, and there is no 0
+FIRST = -60  # the first letter's place; that of the start site is 0, as in the report
 LETTERS = "ACGT"
 _SUBSETS = {
     "correct_promoters": "promoters, called",
@@ -168,7 +168,7 @@ def _logos(method: str, means: dict[str, Any], path: Path) -> str:
         one.set_xlim(FIRST - 1, places[-1] + 1)
         one.set_xticks(range(FIRST, places[-1] + 1, 10))
         one.set_ylabel("importance")
-    axes[-1, 0].set_xlabel("place from the start site (0 is the first transcribed letter)")
+    axes[-1, 0].set_xlabel("letters from the start site (0 is the first that is transcribed)")
     picture.suptitle(method)
     return save(picture, path)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def genome_file():
 @pytest.fixture(scope="module")
 def start_sites(genome_file):
     """A function: every start site of a sequence, on both strands, by `str.find`."""
-    text = gzip.open(genome_file, "rt").read()
+    with gzip.open(genome_file, "rt") as file:
+        text = file.read()
     forward = "".join(line for line in text.splitlines() if not line.startswith(">")).upper()
     turned = forward[::-1].translate(str.maketrans("ACGT", "TGCA"))
 
@@ -89,7 +91,7 @@ def test_loci_are_chains_of_near_start_sites(splits, start_sites):
     promoters = np.flatnonzero(labels)
     sequences = splits[PUBLISHED].test.sequences
     placed = sorted((site, row) for row in promoters for site in start_sites(sequences[row]))
-    for (site, row), (following, other) in zip(placed, placed[1:], strict=False):
+    for (site, row), (following, other) in pairwise(placed):
         if following - site <= REACH:
             assert groups[row] == groups[other]
 

@@ -1,0 +1,86 @@
+"""The ledger says of a claim what the numbers say."""
+
+import json
+
+import pytest
+
+from experiments.promoters import ledger
+from experiments.promoters.claims import CLAIMS, FAILS, HOLDS, OPEN, by_difference, by_intervals
+from experiments.promoters.study import HERE, Study, keep
+
+
+def metric(low, high):
+    return {"value": (low + high) / 2, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.01, 0.03, HOLDS), (-0.03, -0.01, FAILS), (-0.01, 0.03, OPEN), (0.0, 0.03, OPEN)],
+)
+def test_more_is_what_the_interval_of_a_difference_says(low, high, verdict):
+    assert by_difference(metric(low, high)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict"),
+    [
+        (metric(0.8, 0.9), metric(0.6, 0.7), HOLDS),
+        (metric(0.6, 0.7), metric(0.8, 0.9), FAILS),
+        (metric(0.6, 0.8), metric(0.7, 0.9), OPEN),
+    ],
+)
+def test_more_of_two_intervals(one, other, verdict):
+    assert by_intervals(one, other) == verdict
+
+
+def test_what_was_not_run_is_said(tmp_path):
+    study = Study(out=tmp_path)
+    lines = {line["claim"]: line for line in ledger.run(study)["claims"]}
+    assert len(lines) == len(CLAIMS)
+    line = lines["a transformer outperforms convolutional networks"]
+    assert line["measured"] == "not run: methods"
+    assert line["verdict"] == "–"
+
+
+def _methods(difference):
+    cost = {"trained": 10, "bytes": 10, "seconds": 1.0}
+    adapted = {"auroc": metric(0.70, 0.74) | {"difference": difference}}
+    plain = {"auroc": metric(0.80, 0.84) | {"difference": metric(0.0, 0.0)}}
+    clean = {
+        "results": {
+            "mini, lora": adapted,
+            "mini, full": adapted,
+            "CNN": plain,
+            "Markov chain of order 5, no labels": plain,
+        },
+        "costs": {"mini, lora": cost, "mini, full": cost, "CNN": {"seconds": 1.0}},
+        "lora_minus_full": metric(-0.01, 0.01),
+    }
+    return {"protocols": {"clean": clean}}
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"),
+    [(metric(-0.1, -0.05), FAILS), (metric(-0.1, 0.05), OPEN), (metric(0.05, 0.1), HOLDS)],
+)
+def test_the_claim_on_convolutional_networks_follows_the_difference(tmp_path, difference, verdict):
+    study = Study(out=tmp_path)
+    keep(study, "methods", _methods(difference))
+    lines = {line["claim"]: line for line in ledger.run(study)["claims"]}
+    line = lines["a transformer outperforms convolutional networks"]
+    assert line["verdict"] == verdict
+    assert "0.720 [0.700, 0.740]" in line["measured"]
+
+
+@pytest.mark.parametrize("size", ["reduced", "full"])
+def test_the_committed_ledger_is_what_the_committed_results_say(tmp_path, size):
+    committed = HERE / size
+    if not (committed / "ledger.json").exists():
+        pytest.skip(f"no results of the {size} study are committed")
+    for path in committed.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    ledger.run(Study(full=size == "full", out=tmp_path))
+    before, after = (json.loads((f / "ledger.json").read_text()) for f in (committed, tmp_path))
+    assert after["result"] == before["result"]
+    shown = (committed / "report.md").read_text()
+    assert not [line for line in before["result"]["claims"] if line["measured"] not in shown]
