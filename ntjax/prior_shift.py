@@ -51,6 +51,19 @@ def at_prior(
         return softmax(np.log(probabilities) + ratios, axis=1)
 
 
+def log_odds_at_prior(
+    log_odds: ArrayLike, fitted_prior: float, new_prior: float
+) -> NDArray[np.float64]:
+    """The same for calibrated log-odds `[n]` of class 1 of two.
+
+    Raises:
+        UserError: as `at_prior`.
+    """
+    odds = np.asarray(log_odds, np.float64)
+    both = np.stack([np.zeros_like(odds), odds], axis=1)
+    return np.diff(logits_at_prior(both, fitted_prior, new_prior), axis=1)[:, 0]
+
+
 def logits_at_prior(
     logits: ArrayLike, fitted_prior: ArrayLike, new_prior: ArrayLike
 ) -> NDArray[np.float64]:

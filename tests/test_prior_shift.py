@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal, norm
 
 from ntjax.errors import UserError
 from ntjax.metrics import expected_calibration_error
-from ntjax.prior_shift import at_prior, estimate_prior, logits_at_prior
+from ntjax.prior_shift import at_prior, estimate_prior, log_odds_at_prior, logits_at_prior
 
 CENTRES = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
 
@@ -153,3 +153,10 @@ def test_what_else_is_refused():
         logits_at_prior(expit([1.0]), 0.5, 0.1)
     with pytest.raises(UserError, match="no rows"):
         estimate_prior([], 0.5)
+
+
+def test_log_odds_are_shifted_by_the_ratio_of_the_odds():
+    log_odds = np.array([-3.0, 0.0, 2.5])
+    shifted = log_odds_at_prior(log_odds, 0.5, 0.01)
+    np.testing.assert_allclose(shifted, log_odds + np.log(0.01 / 0.99), atol=1e-12)
+    np.testing.assert_allclose(expit(shifted), at_prior(expit(log_odds), 0.5, 0.01), atol=1e-12)

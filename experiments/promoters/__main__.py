@@ -23,8 +23,9 @@ from experiments.promoters import (
     stages,
     sweeps,
 )
+from experiments.promoters.genome_files import find_genome
 from experiments.promoters.page import Chapter, write_page
-from experiments.promoters.study import Study, result_of
+from experiments.promoters.study import Study, require_same_runs, result_of
 from ntjax import command_line
 from ntjax.errors import UserError
 
@@ -59,6 +60,7 @@ def run(study: Study) -> None:
     """Run what is missing of the sections, then write the page of all that are there."""
     if unknown := [name for name in study.sections if name not in SECTIONS]:
         raise UserError(f"--sections {' '.join(unknown)}: there are {', '.join(SECTIONS)}")
+    require_same_runs(study, find_genome(study.genome))
     for name in study.sections or SECTIONS:
         print(f"== {SECTIONS[name].TITLE}", flush=True)
         SECTIONS[name].run(study)

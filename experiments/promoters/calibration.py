@@ -26,7 +26,7 @@ from experiments.promoters.weighted_rows import (
 from ntjax.bootstrap import multiplicities, resampling_units
 from ntjax.calibration import calibration_from_dict
 from ntjax.data.sequences import gc_content
-from ntjax.prior_shift import estimate_prior, logits_at_prior
+from ntjax.prior_shift import estimate_prior, log_odds_at_prior
 from ntjax.runs import DESCRIPTION_FILE, read_json
 from ntjax.training.finetuning import PREDICTIONS_FILE, RELIABILITY_FILE
 from ntjax.training.prepare import LabelledParts
@@ -118,7 +118,7 @@ def _at_prior(
 ) -> dict[str, Any]:
     """Measures of the test rows, weighted so that `prior` of them are promoters."""
     weights = at_share(drawn, labels, prior)
-    shift = partial(_shifted, logits, fitted_prior)
+    shift = partial(log_odds_at_prior, logits, fitted_prior)
     estimates = _estimates(expit(logits), weights, fitted_prior)
     nothing = np.full(len(labels), np.log(prior / (1 - prior)))
     found = {
@@ -138,11 +138,6 @@ def _at_prior(
             TRUE: reliability(labels, shift(prior), weights),
         },
     }
-
-
-def _shifted(logits: NDArray[np.float64], fitted_prior: float, prior: float) -> NDArray[np.float64]:
-    both = np.stack([np.zeros_like(logits), logits], axis=1)
-    return np.diff(logits_at_prior(both, fitted_prior, prior), axis=1)[:, 0]
 
 
 def _estimates(

@@ -26,9 +26,10 @@ def _run(study: Study) -> dict[str, Any]:
     models = {Path(name).name: name for name in study.models}
     random = untrained(study.model, 0, study.runs_folder / "untrained" / "0")
     models |= {f"{Path(study.model).name}, untrained": str(random)}
-    settings = study.lora(steps) | {"evaluate_every": max(1, steps // 10)}
-    found = {}
+    found, rates = {}, {}
     for name, model in models.items():
+        settings = study.lora(steps, model) | {"evaluate_every": max(1, steps // 10)}
+        rates[name] = settings["learning_rate"]
         for protocol in PROTOCOLS:
             rows = protocol_rows(study, protocol)
             folder = trained(study, rows, f"comparison-{name}", model=model, **settings)
@@ -37,11 +38,12 @@ def _run(study: Study) -> dict[str, Any]:
                 "curve": validation_curve(folder),
                 "test": {m: tested[m] for m in METRICS},
             }
-    return {"steps": steps, "runs": found}
+    return {"model": Path(study.model).name, "steps": steps, "rates": rates, "runs": found}
 
 
 def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     """Both figures and the table of all results."""
+    rates = ", ".join(f"{rate:g} ({name})" for name, rate in record["rates"].items())
     picture, axes = new_picture(columns=2)
     theirs = {
         name: curve
@@ -61,10 +63,12 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     third = save(picture, folder / "figure_3_metrics.png")
     return (
         Text(
-            "LoRA on query and value, one seed a model; `untrained` is the first model's "
-            "architecture with random weights. In the protocol `published` all 865 test promoters "
-            "stand in the training file. The published runs were trained on another, larger set, "
-            "and their curves are on other validation rows: only shapes can be compared."
+            f"LoRA on query and value, one seed a model (learning rates: {rates}); `untrained` is "
+            "the first model's network with the random weights that pre-training begins with, "
+            "each k-mer's vector composed of its letters'. In the protocol `published` all test "
+            "promoters stand in the training file. The published runs were trained on another, "
+            "larger set, and their curves are on other validation rows: only shapes can be "
+            "compared."
         ),
         Figure(second, "Figure 2. Validation accuracy while training."),
         Figure(third, "Figure 3. Test metrics; sensitivity and specificity by the textbook."),

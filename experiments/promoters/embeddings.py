@@ -96,8 +96,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         Text(
             f"The {first['rows']:,} test rows as the model sees them. Output: the mean over the "
             f"nucleotide tokens and the last {record['layers']} layers of {record['model']}, "
-            "before and after LoRA was trained on the clean rows (so that the classes of these "
-            "rows have been seen neither). A picture shows what its method is made to show; the "
+            "before and after LoRA was trained on the clean rows (neither has seen the classes of "
+            "these rows). A picture shows what its method is made to show; the "
             f"numbers below need none. {_verdict(record)}"
         ),
         Figure(file, "Figure 7. PaCMAP of input and output embeddings of the test rows."),

@@ -31,13 +31,14 @@ _OVERLAP = {
     "exact_copy": "stand in the training file letter for letter",
     "reverse_complement_copy": "stand in it on the other strand",
     "shifted": "share a 16-mer with a training row, and are no copy",
-    "near_identical": "have 90% of their letters in common with a training row that is no copy",
+    "near_identical": "have 90% of their letters or more in common with a training row that is no "
+    "copy",
 }
 _GENOME = {
     "near_training_row": "lie within 200 letters of a training row in the genome",
-    "near_on_same_strand": "on the same strand",
-    "near_after_removing_shared_kmers": f"still do after training rows that share a 16-mer are "
-    f"removed ({CLEAN})",
+    "near_on_same_strand": "of these, on the same strand",
+    "near_after_removing_shared_kmers": "lie so near even after training rows that share a "
+    f"16-mer are removed ({CLEAN})",
 }
 
 
@@ -126,8 +127,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             tuple(_row(record, method, protocol) for method in results for protocol in PROTOCOLS),
             f"Metrics on the published test rows, one seed [95% interval over loci]; LoRA "
             f"{record['steps']:,} steps. Differences: paired bootstrap of loci, p corrected for "
-            "all of them. Fewer rows were trained on where more are left out, which costs a "
-            "little of its own.",
+            "all of them: of these models, where another seed may differ as much. Fewer rows were "
+            "trained on where more are left out, which costs a little of its own.",
         ),
         _composition_table(record["audit"]),
         Text(_verdict(record)),

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from experiments.promoters.cells import LEVEL
 from experiments.promoters.claims import CLAIMS, NOT_HERE, PRETRAINING
 from experiments.promoters.page import Block, Table, Text
 from experiments.promoters.study import HERE, Study, keep, result_of
@@ -19,11 +20,13 @@ def run(study: Study) -> dict[str, Any]:
     records[PRETRAINING] = read_json(HERE / f"{PRETRAINING}.json")["results"]
     lines = []
     for claim in CLAIMS:
+        where = ", ".join(claim.sections) or "published numbers"
         if missing := [name for name in claim.sections if name not in records]:
             measured, verdict = f"not run: {', '.join(missing)}", "–"
         else:
             measured, verdict = claim.finding(records)
-        lines.append({"claim": claim.text, "measured": measured, "verdict": verdict})
+        line = {"claim": claim.text, "sections": where, "measured": measured, "verdict": verdict}
+        lines.append(line)
     result = {"model": Path(study.model).name, "claims": lines}
     keep(study, NAME, result)
     return result
@@ -38,11 +41,17 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             "claim as made of it, not of the published models, whose weights this page may not "
             f"have been made with (`--models` takes them). *{NOT_HERE}* is said where what a claim "
             "is about is not to be had. A claim of more than something holds where the 95% "
-            "interval of the difference says so."
+            "interval of the difference (or the two intervals, where the sections named have no "
+            "difference) lies above, and the p-value, if corrected there, is below "
+            f"{LEVEL}; two published shares are told apart by two standard errors."
         ),
         Table(
-            ("the report says", "measured", "verdict"),
-            tuple((line["claim"], line["measured"], line["verdict"]) for line in record["claims"]),
-            "Differences are of the same test rows, intervals over their loci.",
+            ("the report says", "measured", "verdict", "sections"),
+            tuple(
+                tuple(line[key] for key in ("claim", "measured", "verdict", "sections"))
+                for line in record["claims"]
+            ),
+            "Every number is that of the sections named, and so is what its interval is over. "
+            "Of pre-training, the model is always `mini`.",
         ),
     )

@@ -46,6 +46,8 @@ from experiments.promoters.pretraining_tables import as_markdown
 from experiments.promoters.study import test_probabilities
 from ntjax import command_line
 from ntjax.checkpoints.cache import sha256
+from ntjax.data.genomes import open_genome
+from ntjax.data.loci import locus_groups
 from ntjax.errors import UserError
 from ntjax.models.pretrained import load_pretrained
 from ntjax.runs import load_run, read_json, write_json
@@ -110,7 +112,7 @@ def _results(
     result = {
         "rows": {part: len(table) for part, table in parts.tables.items()},
         "notes": [*parts.notes, *task.notes],
-        "methods": _compared(parts, methods, against=CNN),
+        "methods": _compared(parts, methods, CNN, genome),
     }
     yield result
     framed = {"plain": methods[f"mini, {study.frames_adapter}"]}
@@ -123,7 +125,7 @@ def _results(
     if name == GENOMIC and study.context:
         framed |= _with_context(study, study.mini, known[WITH_CONTEXT])
     if len(framed) > 1:
-        yield result | {"frames": _compared(parts, framed, against="plain")}
+        yield result | {"frames": _compared(parts, framed, "plain", genome)}
 
 
 def _as_json(study: Study) -> dict[str, Any]:
@@ -153,9 +155,10 @@ def _require_same_study(study: Study, genome: Path) -> None:
 
 
 def _compared(
-    parts: LabelledParts, methods: dict[str, np.ndarray], against: str
+    parts: LabelledParts, methods: dict[str, np.ndarray], against: str, genome: Path
 ) -> dict[str, dict[str, Any]]:
-    return seed_means(parts.labels["test"], methods, against, groups=parts.test_groups)
+    loci = locus_groups(parts.tables["test"].sequences, open_genome(genome))
+    return seed_means(parts.labels["test"], methods, against, groups=loci)
 
 
 def _methods(study: Study, task: Task, parts: LabelledParts, genome: Path) -> dict[str, np.ndarray]:

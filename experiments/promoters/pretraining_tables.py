@@ -20,7 +20,7 @@ def as_markdown(record: dict[str, Any]) -> str:
         "`mini` is pre-trained, `twin` is pre-trained like it without any genome of *E. coli*, "
         "`untrained` begins with random weights. {steps:,} steps of {batch_size} sequences; means "
         "over {seeds} seeds (± their standard deviation; in brackets the 95% bootstrap interval of "
-        "the mean over the test rows, uncalibrated, threshold 0.5). The last column is the "
+        "the mean over loci of the test rows, uncalibrated, threshold 0.5). The last column is the "
         "difference in AUROC on the same test rows, with its interval.".format(**study),
         "",
         "The genome that the promoters and the genomic windows are of was in `mini`'s "
@@ -39,6 +39,8 @@ def as_markdown(record: dict[str, Any]) -> str:
         if "frames" in result:
             lines += ["", f"### The frame of the 6-mers: `mini`, {study['frames_adapter']}", ""]
             lines += _table(result["frames"], "the plain run")
+            if any("steps" in name for name in result["frames"]):
+                lines += ["", f"Where no number of steps is named it is {study['steps']:,}."]
     return "\n".join(lines) + "\n"
 
 

@@ -38,6 +38,7 @@ REPORT = (
     Result("2.5B-1000G, 1,000 steps", 0.727, 0.450),
     Result("2.5B-multi-species, 1,000 steps", 0.734, 0.466),
 )
+THOUSAND, TEN_THOUSAND, BEST, TWO_STAGES, LARGE, LARGE_MULTI_SPECIES = REPORT
 # Cassiano & Silva-Rocha 2020, mSystems 5:e00439-20; their training sets overlap the test set too.
 TOOLS = (
     Result("iPro70-FMWin", 0.76, 0.53, 0.84, 0.69),

@@ -1,6 +1,5 @@
 """The rows of the study: the published task in its protocols, the main run on it, and tables."""
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from experiments.promoters.genome_files import find_genome
 from experiments.promoters.study import Rows, Study, test_probabilities, trained
 from ntjax.data import table_output
-from ntjax.data.datasets import DatasetSplits, load_dataset
+from ntjax.data.datasets import load_dataset
 from ntjax.data.genomes import open_genome
 from ntjax.data.loci import locus_clean, locus_groups
 from ntjax.data.tables import SequenceTable
@@ -32,19 +31,19 @@ def protocol_rows(study: Study, protocol: str) -> Rows:
     folder = study.runs_folder / "rows" / protocol
     files = {part: folder / f"{part}.csv" for part in ("train", "test")}
     if not all(path.exists() for path in files.values()):
-        splits = protocol_splits(protocol, find_genome(study.genome))
-        write_table(files["train"], splits.train)
-        write_table(files["test"], splits.test)
+        train, test = protocol_tables(protocol, find_genome(study.genome))
+        write_table(files["train"], train)
+        write_table(files["test"], test)
     return Rows(protocol, *map(str, files.values()))
 
 
-def protocol_splits(protocol: str, genome: Path) -> DatasetSplits:
-    """The published task as a protocol leaves it."""
+def protocol_tables(protocol: str, genome: Path) -> tuple[SequenceTable, SequenceTable]:
+    """Training rows as a protocol leaves them, and the test rows."""
+    splits = load_dataset(DATASET, CLEAN if protocol == CLEAN else PUBLISHED)
     if protocol != LOCUS_CLEAN:
-        return load_dataset(DATASET, protocol)
-    splits = load_dataset(DATASET, PUBLISHED)
+        return splits.train, splits.test
     promoters = splits.test.take(np.flatnonzero(labels_of(splits.test)))
-    return replace(splits, train=locus_clean(splits.train, promoters, open_genome(genome)))
+    return locus_clean(splits.train, promoters, open_genome(genome)), splits.test
 
 
 def test_loci(study: Study) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Which letters count: the report's salience, controlled, beside two other methods (figure 8)."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.promoters.cells import interval_cell
+from experiments.promoters.cells import interval_cell, signed_cell
 from experiments.promoters.figures import COLOURS, new_picture, save
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import CLEAN, labels_of, main_run, protocol_rows, write_table
@@ -25,6 +24,7 @@ from ntjax.runs import Run, load_run
 NAME, TITLE = "salience", "Which letters count?"
 FIRST = -60  # the first letter's place; that of the start site is 0, as in the report
 LETTERS = "ACGT"
+KNOWS = "one who knows how they were made"
 _SUBSETS = {
     "correct_promoters": "promoters, called",
     "miscalled_promoters": "promoters, missed",
@@ -98,7 +98,7 @@ def _planted(study: Study) -> dict[str, Any]:
     boxes = np.flatnonzero(planted.any(axis=1))  # the others have no letter to be found
     promoters = [test.sequences[row] for row in boxes]
     maps = _maps(adapted, promoters, study)
-    maps["one who knows how they were made"] = planted_posterior(promoters)
+    maps[KNOWS] = planted_posterior(promoters)
     labels = labels_of(test)
     called = (adapted.predict(test.sequences)[:, 1] > 0.5) == (labels == 1)
     return {
@@ -117,6 +117,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         file = _logos(method, means, folder / f"figure_8_{number}.png")
         figures.append(Figure(file, f"Figure 8, {method}. {_MEANING[method]}"))
     planted = record["planted"]
+    rows_drawn = sum(mean["rows"] for mean in next(iter(record["means"].values())).values())
     rows = tuple(
         (
             name,
@@ -128,9 +129,9 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     return (
         Text(
             "The mean importance of each letter at each place, −60 to +20, over four subsets of "
-            "the test rows. Attention is not a cause: it is drawn here because the report drew it, "
-            "with the control that shuffles it among the tokens of a sequence (dividing by letter "
-            "counts favours rare letters whatever the model looks at)."
+            f"{rows_drawn:,} of the test rows. Attention is not a cause: it is drawn here because "
+            "the report drew it, with the control that shuffles it among the tokens of a sequence "
+            "(dividing by letter counts favours rare letters whatever the model looks at)."
         ),
         *figures,
         Table(
@@ -174,12 +175,14 @@ def _logos(method: str, means: dict[str, Any], path: Path) -> str:
 
 
 def _verdict(precision: dict[str, Any]) -> str:
-    above = _names(precision, lambda metric: metric["low"] > 0)
-    below = _names(precision, lambda metric: metric["high"] < 0)
-    parts = [f"find more of the boxes than their place alone says: {above}"] * bool(above)
-    parts += [f"find less than that: {below}"] * bool(below)
-    return "Of these maps, " + "; ".join(parts) + "." if parts else ""
-
-
-def _names(precision: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> str:
-    return ", ".join(n for n, p in precision.items() if holds(p["above_position_only"]))
+    said = []
+    for method, of in precision.items():
+        above = of["above_position_only"]
+        if method == KNOWS:
+            continue
+        if above["low"] <= 0 <= above["high"]:
+            word = "cannot be told from it"
+        else:
+            word = "is above it" if above["low"] > 0 else "is below it"
+        said.append(f"{method} {word} ({signed_cell(above)})")
+    return "Against what the place alone says of the boxes: " + "; ".join(said) + "."

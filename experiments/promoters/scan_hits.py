@@ -8,7 +8,7 @@ from scipy.special import expit
 from experiments.promoters.scan_methods import BLOCK_LETTERS, OPTIONS, Scanned
 from ntjax.bootstrap import multiplicities, percentile_interval
 from ntjax.genome_scan import candidates
-from ntjax.prior_shift import logits_at_prior
+from ntjax.prior_shift import log_odds_at_prior
 from ntjax.ranking import ratio
 from ntjax.scaling import PlattScaling
 from ntjax.scored_sites import TOLERANCE, ScoredSites, strand_places
@@ -49,7 +49,7 @@ def expected_hits(
     logits = platt.slope * scored.scores + platt.intercept
     chances = {
         AS_CALIBRATED: expit(logits),
-        AT_DENSITY: expit(_at_prior(logits, fitted_prior, density)),
+        AT_DENSITY: expit(log_odds_at_prior(logits, fitted_prior, density)),
     }
     of_calls = {
         name: np.minimum(sums_near(scored, matched.called, values), 1)
@@ -77,11 +77,6 @@ def expected_hits(
         "ranks": ranks.tolist(),
         "found": np.cumsum(finds)[ranks - 1].tolist(),
     }
-
-
-def _at_prior(logits: np.ndarray, fitted_prior: float, prior: float) -> np.ndarray:
-    both = np.stack([np.zeros_like(logits), logits], axis=1)
-    return np.diff(logits_at_prior(both, fitted_prior, prior), axis=1)[:, 0]
 
 
 def sums_near(scored: ScoredSites, calls: ScoredSites, values: np.ndarray) -> np.ndarray:

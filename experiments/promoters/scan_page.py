@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.promoters.cells import LEVEL, interval_cell
+from experiments.promoters.cells import compared, interval_cell
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.scan_figures import draw_curves, draw_locus
 from experiments.promoters.scan_methods import APART, BLOCK_LETTERS, OPTIONS
@@ -130,10 +130,9 @@ def _verdict(record: dict[str, Any]) -> str:
         for name, found in record["results"].items()
     }
     for of in record["differences"]:
-        told = "above" if of["value"] > 0 else "below"
-        told = told if of["corrected"] <= LEVEL else "not told from"
+        told = compared(of, of["corrected"])
         sentences.append(
-            f"{of['first']} ({precision[of['first']]:.3f}) is {told} {of['second']} "
+            f"{of['first']} ({precision[of['first']]:.3f}) {told} {of['second']} "
             f"({precision[of['second']]:.3f})."
         )
     best = record["results"][record["model"]]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from ntjax.baselines.cnn import CNNConfig
+from ntjax.checkpoints.cache import sha256
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
-from ntjax.models import mini
+from ntjax.models.pretrained import load_pretrained
 from ntjax.runs import read_json, write_json
 from ntjax.training.finetuning import CONFIG_FILE, RESULT_FILE
 from ntjax.training.prepare import LabelledParts, read_parts
@@ -21,6 +23,8 @@ from ntjax.training.settings import Settings, complete
 from ntjax.training.swept_runs import SWEEP_FILE, TABLE_FILE
 
 HERE = Path(__file__).parent
+_SMALL = 512  # dimensions: fewer than any published model has
+_STUDY_FILE = "study.json"
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,13 @@ class Study:
         """The model of all sections but the comparison."""
         return self.models[0]
 
-    @property
-    def lora_rate(self) -> float:
-        """Learning rate of LoRA: the report's, or what a small model takes."""
-        return 2e-3 if self.model == mini.NAME else 5e-4
+    def lora_rate(self, model: str | None = None) -> float:
+        """Learning rate of LoRA on a model: the report's, or what one as small as mini takes."""
+        return 2e-3 if _dimensions(model or self.model) < _SMALL else 5e-4
 
-    def lora(self, steps: int) -> dict[str, Any]:
+    def lora(self, steps: int, model: str | None = None) -> dict[str, Any]:
         """Settings of a LoRA run that sections share."""
-        rate = self.lora_rate
+        rate = self.lora_rate(model)
         return {"adapter": "lora", "steps": steps, "learning_rate": rate, "batch_size": 32}
 
     @property
@@ -94,6 +97,11 @@ class Study:
         return max(10, round(self.share * self.choose(reduced, full)))
 
 
+@cache
+def _dimensions(model: str) -> int:
+    return load_pretrained(model).config.embed_dim
+
+
 class Rows(NamedTuple):
     """Files to train and test on.
 
@@ -107,6 +115,26 @@ class Rows(NamedTuple):
     train: str
     test: str | None = None
     validation: str | None = None
+
+
+def require_same_runs(study: Study, genome: Path) -> None:
+    """Refuse a folder of runs that were made with other options, which would be taken for these.
+
+    Raises:
+        UserError: they were; the options are named.
+    """
+    path = study.runs_folder / _STUDY_FILE
+    asked = {"model": study.model, "size": study.size, "share": study.share}
+    asked["genome"] = sha256(genome)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, asked)
+    elif (before := read_json(path)) != asked:
+        changed = ", ".join(name for name in asked if before.get(name) != asked[name])
+        raise UserError(
+            f"{study.runs_folder}: its runs were made with another {changed}; give the same, or "
+            "another --runs"
+        )
 
 
 def trained(study: Study, rows: Rows, name: str, **settings: Any) -> Path:

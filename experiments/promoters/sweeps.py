@@ -61,7 +61,7 @@ def _run(study: Study) -> dict[str, Any]:
     return {
         "seeds": seeds,
         "steps": arms[0]["steps"][-1],
-        "rate": study.lora_rate,
+        "rate": study.lora_rate(),
         "rows": sizes,
         "arms": arms,
         "choice": choice,
@@ -74,7 +74,7 @@ def _run(study: Study) -> dict[str, Any]:
 
 def _arms(study: Study, seeds: int) -> list[dict[str, Any]]:
     """Every setting: nine dropouts, then the others one at a time, all else as in the first."""
-    rate = study.lora_rate
+    rate = study.lora_rate()
     found = _swept(study, seeds, "lora_dropout=0.1:0.9:0.1")
     for values in ("lora_rank=1,32", "lora_alpha=1,32", f"learning_rate={rate / 4:g},{rate * 4:g}"):
         found += _swept(study, seeds, values)
@@ -109,7 +109,7 @@ def _swept(
     """The arms of one setting's `values`, all seeds of each; of one arm without a setting."""
     steps = study.steps(60, 1000)
     settings = {"lora_rank": RANK, "lora_alpha": ALPHA, "lora_dropout": DROPOUT} | changed
-    settings |= {"learning_rate": study.lora_rate, "batch_size": 32, "schedule": "cosine"}
+    settings |= {"learning_rate": study.lora_rate(), "batch_size": 32, "schedule": "cosine"}
     settings |= {"steps": steps, "evaluate_every": max(1, steps // study.choose(3, 10))}
     setting = values.partition("=")[0]
     sweep = (values,) * bool(values) + (f"seed=0:{seeds}",)

@@ -5,7 +5,15 @@ import json
 import pytest
 
 from experiments.promoters import ledger
-from experiments.promoters.claims import CLAIMS, FAILS, HOLDS, OPEN, by_difference, by_intervals
+from experiments.promoters.claims import (
+    CLAIMS,
+    FAILS,
+    HOLDS,
+    OPEN,
+    below,
+    by_difference,
+    by_intervals,
+)
 from experiments.promoters.study import HERE, Study, keep
 
 
@@ -42,6 +50,19 @@ def test_what_was_not_run_is_said(tmp_path):
     assert line["verdict"] == "–"
 
 
+def test_a_corrected_p_value_can_only_take_a_verdict_back():
+    assert by_difference(metric(0.01, 0.03), p=0.04) == HOLDS
+    assert by_difference(metric(0.01, 0.03), p=0.05) == OPEN
+    assert by_difference(metric(-0.01, 0.03), p=0.01) == OPEN
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(0.01, 0.04, HOLDS), (0.06, 0.09, FAILS), (0.04, 0.06, OPEN)]
+)
+def test_less_than_a_bound(low, high, verdict):
+    assert below(metric(low, high), 0.05) == verdict
+
+
 def _methods(difference):
     cost = {"trained": 10, "bytes": 10, "seconds": 1.0}
     adapted = {"auroc": metric(0.70, 0.74) | {"difference": difference}}
@@ -55,8 +76,9 @@ def _methods(difference):
         },
         "costs": {"mini, lora": cost, "mini, full": cost, "CNN": {"seconds": 1.0}},
         "lora_minus_full": metric(-0.01, 0.01),
+        "p": {"mini, lora": 0.01, "mini, full": 0.01},
     }
-    return {"protocols": {"clean": clean}}
+    return {"passes": 0.9, "epochs": 5, "protocols": {"clean": clean}}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +90,7 @@ def test_the_claim_on_convolutional_networks_follows_the_difference(tmp_path, di
     keep(study, "methods", _methods(difference))
     lines = {line["claim"]: line for line in ledger.run(study)["claims"]}
     line = lines["a transformer outperforms convolutional networks"]
-    assert line["verdict"] == verdict
+    assert line["verdict"] == f"{verdict}, at these budgets"
     assert "0.720 [0.700, 0.740]" in line["measured"]
 
 

@@ -15,7 +15,7 @@ from experiments.promoters.rows import (
     PUBLISHED,
     labels_of,
     protocol_rows,
-    protocol_splits,
+    protocol_tables,
     test_loci,
 )
 from experiments.promoters.study import Study
@@ -55,18 +55,18 @@ def start_sites(genome_file):
 
 @pytest.fixture(scope="module")
 def splits(genome_file):
-    return {protocol: protocol_splits(protocol, genome_file) for protocol in PROTOCOLS}
+    return {protocol: protocol_tables(protocol, genome_file) for protocol in PROTOCOLS}
 
 
 def test_each_protocol_leaves_fewer_rows_and_the_same_test(splits):
-    published, clean, locus = (splits[name] for name in (PUBLISHED, CLEAN, LOCUS_CLEAN))
-    assert [len(s.train) for s in (published, clean, locus)] == [17_232, 15_484, 14_962]
-    assert set(locus.train.sequences) < set(clean.train.sequences) < set(published.train.sequences)
-    assert published.test.sequences == clean.test.sequences == locus.test.sequences
+    published, clean, locus = (splits[name][0] for name in (PUBLISHED, CLEAN, LOCUS_CLEAN))
+    assert [len(train) for train in (published, clean, locus)] == [17_232, 15_484, 14_962]
+    assert set(locus.sequences) < set(clean.sequences) < set(published.sequences)
+    assert len({test.sequences for _, test in splits.values()}) == 1
 
 
 def test_locus_clean_leaves_nothing_near_a_test_promoter(splits, start_sites):
-    tested = splits[PUBLISHED].test
+    tested = splits[PUBLISHED][1]
     rows = zip(tested.sequences, tested.labels, strict=True)
     sites = np.sort([site for s, label in rows if label == "1" for site in start_sites(s)])
 
@@ -74,9 +74,9 @@ def test_locus_clean_leaves_nothing_near_a_test_promoter(splits, start_sites):
         own = start_sites(sequence)
         return min((int(np.abs(sites - site).min()) for site in own), default=10**9)
 
-    left = set(splits[LOCUS_CLEAN].train.sequences)
+    left = set(splits[LOCUS_CLEAN][0].sequences)
     # Every 60th row, of both outcomes: looking one up in this way takes milliseconds.
-    clean = splits[CLEAN].train
+    clean = splits[CLEAN][0]
     chosen = [s for s, label in zip(clean.sequences, clean.labels, strict=True) if label == "1"]
     for sequence in chosen[::60]:
         assert (sequence in left) == (nearest(sequence) > REACH)
@@ -84,12 +84,12 @@ def test_locus_clean_leaves_nothing_near_a_test_promoter(splits, start_sites):
 
 def test_loci_are_chains_of_near_start_sites(splits, start_sites):
     groups = test_loci(Study())
-    labels = labels_of(splits[PUBLISHED].test)
+    labels = labels_of(splits[PUBLISHED][1])
     assert len(groups) == 1865
     assert len(np.unique(groups)) == 1667
     # Random letters stand nowhere; two of them are one group only by a shared 16-mer.
     promoters = np.flatnonzero(labels)
-    sequences = splits[PUBLISHED].test.sequences
+    sequences = splits[PUBLISHED][1].sequences
     placed = sorted((site, row) for row in promoters for site in start_sites(sequences[row]))
     for (site, row), (following, other) in pairwise(placed):
         if following - site <= REACH:
@@ -99,7 +99,7 @@ def test_loci_are_chains_of_near_start_sites(splits, start_sites):
 def test_rows_are_written_once_and_read_back(tmp_path, splits):
     study = Study(runs=tmp_path)
     rows = protocol_rows(study, LOCUS_CLEAN)
-    assert read_table(rows.train).sequences == splits[LOCUS_CLEAN].train.sequences
+    assert read_table(rows.train).sequences == splits[LOCUS_CLEAN][0].sequences
     stamp = Path(rows.train).stat().st_mtime_ns
     assert protocol_rows(study, LOCUS_CLEAN) == rows
     assert Path(rows.train).stat().st_mtime_ns == stamp
