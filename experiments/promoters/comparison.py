@@ -22,14 +22,14 @@ def run(study: Study) -> dict[str, Any]:
 
 
 def _run(study: Study) -> dict[str, Any]:
-    steps = study.steps(400, 4000)
+    steps = study.steps(400, 2000)
     models = {Path(name).name: name for name in study.models}
     random = untrained(study.model, 0, study.runs_folder / "untrained" / "0")
     models |= {f"{Path(study.model).name}, untrained": str(random)}
-    found, rates = {}, {}
+    found, chosen = {}, {}
     for name, model in models.items():
         settings = study.lora(steps, model) | {"evaluate_every": max(1, steps // 10)}
-        rates[name] = settings["learning_rate"]
+        chosen[name] = {"rate": settings["learning_rate"], "head": settings["head"]}
         for protocol in PROTOCOLS:
             rows = protocol_rows(study, protocol)
             folder = trained(study, rows, f"comparison-{name}", model=model, **settings)
@@ -38,12 +38,15 @@ def _run(study: Study) -> dict[str, Any]:
                 "curve": validation_curve(folder),
                 "test": {m: tested[m] for m in METRICS},
             }
-    return {"model": Path(study.model).name, "steps": steps, "rates": rates, "runs": found}
+    return {"model": Path(study.model).name, "steps": steps, "settings": chosen, "runs": found}
 
 
 def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     """Both figures and the table of all results."""
-    rates = ", ".join(f"{rate:g} ({name})" for name, rate in record["rates"].items())
+    rates = "; ".join(
+        f"{name}: learning rate {of['rate']:g}, head on `{of['head']}`"
+        for name, of in record["settings"].items()
+    )
     picture, axes = new_picture(columns=2)
     theirs = {
         name: curve
@@ -63,7 +66,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     third = save(picture, folder / "figure_3_metrics.png")
     return (
         Text(
-            f"LoRA on query and value, one seed a model (learning rates: {rates}); `untrained` is "
+            f"LoRA on query and value, one seed a model ({rates}); `untrained` is "
             "the first model's network with the random weights that pre-training begins with, "
             "each k-mer's vector composed of its letters'. In the protocol `published` all test "
             "promoters stand in the training file. The published runs were trained on another, "

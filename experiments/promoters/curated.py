@@ -59,7 +59,7 @@ def _run(study: Study) -> dict[str, Any]:
     placed = _placed(study, promoters_of(splits.test), promoters_of(splits.train))
     rows = zip(splits.test.sequences, splits.test.labels, strict=True)
     negatives = np.array([sequence for sequence, label in rows if label == "0"], object)
-    folds, seeds = study.choose(2, 5), study.choose(1, 5)
+    folds, seeds = study.choose(2, 5), study.choose(1, 2)
     of_promoter = folds_of(placed.places, folds)
     of_negative = np.random.default_rng(0).permutation(len(negatives)) % folds
     predicted: dict[str, list[np.ndarray]] = {}
@@ -131,7 +131,7 @@ def _training_sets(others: Placed, fold: int) -> dict[str, list[str]]:
 
 
 def _steps(study: Study) -> int:
-    return study.steps(80, 1000)
+    return study.steps(80, 400)
 
 
 def _train(

@@ -61,7 +61,7 @@ def _run(study: Study) -> dict[str, Any]:
 
 
 def _steps(study: Study) -> int:
-    return study.steps(400, 5000)
+    return study.steps(400, 1500)
 
 
 def _in_protocol(study: Study, protocol: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _in_protocol(study: Study, protocol: str) -> dict[str, Any]:
     costs: dict[str, dict[str, float]] = {}
     for adapter in ADAPTERS:
         settings: dict[str, Any] = {"adapter": adapter, "steps": _steps(study)}
-        settings["batch_size"] = _BATCH
+        settings |= {"batch_size": _BATCH, "head": study.head()}
         folder = swept(study, rows, f"methods-{adapter}", (f"seed=0:{seeds}",), **settings)
         runs = list(members(folder).values())
         name = f"{Path(study.model).name}, {adapter}"

@@ -61,11 +61,11 @@ def _run(study: Study) -> dict[str, Any]:
 
 
 def _steps(study: Study) -> int:
-    return study.steps(100, 1000)
+    return study.steps(100, 400)
 
 
 def _seeds(study: Study) -> int:
-    return study.choose(1, 3)
+    return study.choose(1, 2)
 
 
 def _most(study: Study) -> int:

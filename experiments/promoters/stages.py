@@ -76,8 +76,10 @@ def _in_protocol(study: Study, archive: Archive, protocol: str) -> dict[str, Any
     unrelated, counts = _without_test_promoters(study, archive, protocol)
     # Fewer rows than there are, where so few steps do not see them all.
     species, used = _species_rows(study, protocol, unrelated, study.choose(8_000, None))
-    seeds = study.choose(2, 3) if protocol == CLEAN else 1
-    totals = [study.steps(steps, steps) for steps in study.choose((120,), (1000, 10_000))]
+    lengths, seeds = study.choose((120,), (1000, 10_000)), 2
+    if protocol != CLEAN:  # beside the others: the shorter, once
+        lengths, seeds = lengths[:1], 1
+    totals = [study.steps(steps, steps) for steps in lengths]
     coli = protocol_rows(study, protocol)
     return {
         "removed": counts,

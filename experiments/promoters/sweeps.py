@@ -107,10 +107,10 @@ def _swept(
     study: Study, seeds: int, values: str, protocol: str = CLEAN, **changed: Any
 ) -> list[dict[str, Any]]:
     """The arms of one setting's `values`, all seeds of each; of one arm without a setting."""
-    steps = study.steps(60, 1000)
+    steps = study.steps(60, 500)
     settings = {"lora_rank": RANK, "lora_alpha": ALPHA, "lora_dropout": DROPOUT} | changed
-    settings |= {"learning_rate": study.lora_rate(), "batch_size": 32, "schedule": "cosine"}
-    settings |= {"steps": steps, "evaluate_every": max(1, steps // study.choose(3, 10))}
+    settings |= study.lora(steps) | {"schedule": "cosine"}
+    settings |= {"evaluate_every": max(1, steps // study.choose(3, 10))}
     setting = values.partition("=")[0]
     sweep = (values,) * bool(values) + (f"seed=0:{seeds}",)
     name = "sweep-" + (setting or "-".join(f"{value:g}" for value in changed.values()))
@@ -118,7 +118,7 @@ def _swept(
         settings.pop(setting)
     name += f"-{values.rpartition('=')[2].replace(',', '-')}" * (protocol != CLEAN)
     rows = protocol_rows(study, protocol)
-    folder = swept(study, rows, name, sweep, adapter="lora", select="accuracy", **settings)
+    folder = swept(study, rows, name, sweep, select="accuracy", **settings)
     table = pd.read_csv(folder / TABLE_FILE).sort_values("seed", kind="stable")
     groups = table.groupby(setting) if setting else [(None, table)]
     return [_arm(folder, setting, value, lines) for value, lines in groups]
