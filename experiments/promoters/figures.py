@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Picture
 # Okabe & Ito's, told apart by the colour-blind; in this order.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 PROMOTER, OTHER = COLOURS[0], COLOURS[1]
+_MARKERS = ("o", "s", "D")
 _DOTS_PER_INCH = 120
 
 
@@ -104,6 +105,36 @@ def draw_bars(
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(groups)), groups)
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def draw_intervals(
+    axes: Axes, lines: Sequence[str], dots: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """A line for each name from above, and on it a dot with its interval of each series.
+
+    Arguments:
+        lines: names from above.
+        dots: `value`, `low` and `high` of every line, by series.
+    """
+    for number, (name, metrics) in enumerate(dots.items()):
+        shift = 0.22 * (number - (len(dots) - 1) / 2)
+        values = [metric["value"] for metric in metrics]
+        lengths = [
+            [metric["value"] - metric["low"] for metric in metrics],
+            [metric["high"] - metric["value"] for metric in metrics],
+        ]
+        axes.errorbar(
+            values,
+            [place + shift for place in range(len(lines))],
+            xerr=lengths,
+            fmt=_MARKERS[number % len(_MARKERS)],
+            color=COLOURS[number % len(COLOURS)],
+            capsize=2,
+            label=name,
+        )
+    axes.set_yticks(range(len(lines)), lines)
+    axes.invert_yaxis()
+    axes.grid(axis="x", linewidth=0.5, alpha=0.5)
 
 
 def draw_spreads(

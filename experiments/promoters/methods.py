@@ -12,9 +12,10 @@ import pandas as pd
 
 from experiments.promoters.baseline_runs import BOOSTING, CNN, MARKOV, baseline_runs
 from experiments.promoters.cells import LEVEL, interval_cell, signed_cell, spread_cell
+from experiments.promoters.figures import draw_intervals, new_picture, save
 from experiments.promoters.genome_files import find_genome
 from experiments.promoters.markov_score import markov_probabilities
-from experiments.promoters.page import Block, Table, Text
+from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import (
     CLEAN,
     LOCUS_CLEAN,
@@ -125,9 +126,20 @@ def _seconds(run: Path) -> float:
 
 def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     """The table, and what can be told apart."""
-    del folder
     protocols = record["protocols"]
     clean = protocols[CLEAN]
+    picture, [[axes]] = new_picture(width=8, height=4.2)
+    draw_intervals(
+        axes,
+        list(clean["results"]),
+        {
+            name: [of["results"][method]["auroc"] for method in clean["results"]]
+            for name, of in protocols.items()
+        },
+    )
+    axes.set_xlabel("AUROC on the published test rows")
+    axes.legend(frameon=False, title="rows trained on")
+    file = save(picture, folder / "methods.png")
     heads = (
         "method", *METRICS, "AUROC − the CNN's", "p (Holm)",
         *(f"{metric}, {name}" for name in (PUBLISHED, LOCUS_CLEAN) for metric in _BESIDE),
@@ -146,7 +158,16 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         "chain has no threshold of its own: that of its accuracy and MCC is chosen on the training "
         "labels, its AUROC needs none."
     )
-    return (Text(_verdict(clean)), Table(heads, cells, caption))
+    return (
+        Text(_verdict(clean)),
+        Figure(
+            file,
+            "AUROC of every method after training on the rows of each protocol, with 95% intervals "
+            f"over loci of the test rows; means over {clean['seeds']} seeds on the clean rows, one "
+            "seed on the others.",
+        ),
+        Table(heads, cells, caption),
+    )
 
 
 def _row(name: str, protocols: dict[str, dict[str, Any]]) -> tuple[str, ...]:

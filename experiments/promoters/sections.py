@@ -1,0 +1,73 @@
+"""The sections of the promoter study in their order, and the page of them all."""
+
+from experiments.promoters import (
+    calibration,
+    comparison,
+    curated,
+    embeddings,
+    leakage,
+    ledger,
+    methods,
+    negatives,
+    other_species,
+    salience,
+    scan,
+    stages,
+    sweeps,
+)
+from experiments.promoters.genome_files import find_genome
+from experiments.promoters.page import Chapter, write_page
+from experiments.promoters.study import Study, require_same_runs, result_of
+from experiments.promoters.summary import write_summary
+from ntjax.errors import UserError
+
+_IN_ORDER = (
+    comparison,
+    leakage,
+    sweeps,
+    stages,
+    curated,
+    other_species,
+    methods,
+    negatives,
+    calibration,
+    embeddings,
+    salience,
+    scan,
+)
+SECTIONS = {section.NAME: section for section in _IN_ORDER}
+_INTRODUCTION = (
+    "Promoters of *E. coli* with an adapted Nucleotide Transformer: the experiments of a report "
+    "(M. Nagyal, 2024), repeated with what it left open: overlap of training and test, seeds, "
+    "intervals, other negatives, and simpler models beside it."
+)
+
+
+def run(study: Study) -> None:
+    """Run what is missing of the sections, then write the page of all that are there."""
+    if unknown := [name for name in study.sections if name not in SECTIONS]:
+        raise UserError(f"--sections {' '.join(unknown)}: there are {', '.join(SECTIONS)}")
+    require_same_runs(study, find_genome(study.genome))
+    for name in study.sections or SECTIONS:
+        print(f"== {SECTIONS[name].TITLE}", flush=True)
+        SECTIONS[name].run(study)
+    claims = ledger.run(study)
+    chapters = []
+    for section in (ledger, *_IN_ORDER):
+        name = section.NAME
+        if (record := result_of(study, name)) is not None:
+            blocks = section.blocks(record, study.out_folder)
+            chapters.append(Chapter(section.TITLE, _command(study, name), blocks))
+    if (compared := result_of(study, methods.NAME)) is not None:
+        write_summary(study.out_folder, compared, claims)
+    write_page(study.out_folder, "E. coli promoters", _INTRODUCTION, chapters)
+    print(f"page: {study.out_folder / 'report.html'}")
+
+
+def _command(study: Study, section: str) -> str:
+    """What makes a section again; the ledger is of all of them."""
+    options = ["--models", *study.models] if study.models != Study().models else []
+    options += ["--full"] * study.full
+    options += ["--share", f"{study.share:g}"] if study.share != 1 else []
+    options += ["--sections", section] if section != ledger.NAME else []
+    return " ".join(["python -m experiments.promoters", *options])
