@@ -208,8 +208,8 @@ def _verdict(record: dict[str, Any]) -> str:
     for method, of in record["results"].items():
         gained, lost = (of[p]["accuracy"] for p in (PUBLISHED, LOCUS_CLEAN))
         sentences.append(
-            f"{method}: {of[CLEAN]['accuracy']['value']:.3f} accuracy on clean rows; with the test "
-            f"promoters in training {signed_cell(gained['difference'])} more; without their "
-            f"neighbours {signed_cell(lost['difference'])}."
+            f"{method}: accuracy {of[CLEAN]['accuracy']['value']:.3f} after training on clean "
+            f"rows, {signed_cell(gained['difference'])} with the test promoters among them, "
+            f"{signed_cell(lost['difference'])} without those promoters' neighbours."
         )
     return " ".join(sentences)

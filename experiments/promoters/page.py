@@ -45,6 +45,7 @@ class Chapter:
     blocks: tuple[Block, ...]
 
 
+_ONE_LINE = 40  # letters; cells of more are text, which is wrapped
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
   color: #1a1a1a; background: #fff }
@@ -52,7 +53,8 @@ h1, h2 { line-height: 1.2 } h2 { margin-top: 3rem; border-top: 1px solid #ccc; p
 code { background: #f3f3f3; padding: .1rem .3rem } pre code { display: block; overflow-x: auto }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .85rem }
 th, td { padding: .25rem .6rem; text-align: left; border-bottom: 1px solid #ddd }
-th, td { white-space: nowrap }
+th, td { white-space: nowrap; vertical-align: top }
+td.text { white-space: normal; min-width: 14rem }
 caption, figcaption { text-align: left; color: #444; font-size: .9rem; padding: .4rem 0 }
 figure { margin: 1.5rem 0 } img { max-width: 100% }
 """
@@ -100,11 +102,15 @@ def _html_block(block: Block, folder: Path) -> str:
         )
     heads = "".join(f"<th>{_inline(head)}</th>" for head in block.heads)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td{_wrapped(cell)}>{_inline(cell)}</td>" for cell in row) + "</tr>"
         for row in block.rows
     )
     caption = f"<caption>{_inline(block.caption)}</caption>" if block.caption else ""
     return f"<div class=wide><table>{caption}<tr>{heads}</tr>{rows}</table></div>"
+
+
+def _wrapped(cell: str) -> str:
+    return " class=text" if len(cell) > _ONE_LINE else ""
 
 
 def _inline(text: str) -> str:

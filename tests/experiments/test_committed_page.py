@@ -1,0 +1,42 @@
+"""The committed page and pictures are those that the code makes of the committed results."""
+
+import os
+from importlib.util import find_spec
+
+import pytest
+
+from experiments.promoters.study import HERE, Study
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no published curves"
+    ),
+    pytest.mark.skipif(find_spec("logomaker") is None, reason="logomaker is not installed"),
+]
+# Figure 8 is five pictures, one for each method.
+FIGURES = ["species", "models", "metrics", "dropout", "settings", "calibration", "embeddings"]
+
+
+@pytest.mark.parametrize("size", ["reduced", "full"])
+def test_the_page_is_redrawn_from_the_results(tmp_path, size):
+    from experiments.promoters.sections import SECTIONS, run
+
+    committed = HERE / size
+    if not (committed / "report.md").exists():
+        pytest.skip(f"no results of the {size} study are committed")
+    for path in committed.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert {path.stem for path in committed.glob("*.json")} == {*SECTIONS, "ledger"}
+
+    run(Study(full=size == "full", out=tmp_path, runs=tmp_path / "runs"))
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["study.json"], "something was run"
+    for name in ("report.md", "summary.md"):
+        assert (tmp_path / name).read_text() == (committed / name).read_text()
+    drawn = {path.name for path in tmp_path.glob("*.png")}
+    assert drawn == {path.name for path in committed.glob("*.png")}
+    for number, name in enumerate(FIGURES, 1):
+        assert f"figure_{number}_{name}.png" in drawn
+    assert sum(name.startswith("figure_8_") for name in drawn) == 5
+    page = (committed / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(drawn)
