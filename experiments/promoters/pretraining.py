@@ -43,12 +43,11 @@ from experiments.promoters.pretraining_runs import (
     untrained_members,
 )
 from experiments.promoters.pretraining_tables import as_markdown
-from experiments.promoters.study import test_probabilities
+from experiments.promoters.study import require_same, test_probabilities
 from ntjax import command_line
 from ntjax.checkpoints.cache import sha256
 from ntjax.data.genomes import open_genome
 from ntjax.data.loci import locus_groups
-from ntjax.errors import UserError
 from ntjax.models.pretrained import load_pretrained
 from ntjax.runs import load_run, read_json, write_json
 from ntjax.seed_means import seed_means
@@ -135,7 +134,6 @@ def _as_json(study: Study) -> dict[str, Any]:
 
 
 def _require_same_study(study: Study, genome: Path) -> None:
-    path = study.runs / "study.json"
     asked = as_json(_as_json(study))
     asked["weights"] = {
         name: load_pretrained(model).source
@@ -143,15 +141,7 @@ def _require_same_study(study: Study, genome: Path) -> None:
         if model
     }
     asked["genome"] = sha256(genome)
-    if not path.exists():
-        study.runs.mkdir(parents=True, exist_ok=True)
-        write_json(path, asked)
-    elif (before := read_json(path)) != asked:
-        changed = ", ".join(name for name in asked if before.get(name) != asked[name])
-        raise UserError(
-            f"{study.runs}: its runs were made with another {changed}; give the same, or another "
-            "--runs"
-        )
+    require_same(study.runs, asked)
 
 
 def _compared(

@@ -131,17 +131,20 @@ def require_same_runs(study: Study, genome: Path) -> None:
     Raises:
         UserError: they were; the options are named.
     """
-    path = study.runs_folder / _STUDY_FILE
     asked = {"model": study.model, "size": study.size, "share": study.share}
-    asked["genome"] = sha256(genome)
+    require_same(study.runs_folder, asked | {"genome": sha256(genome)})
+
+
+def require_same(runs: Path, asked: dict[str, Any]) -> None:
+    """Write what a folder's runs are made with; refuse it if they were made with anything else."""
+    path = runs / _STUDY_FILE
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        runs.mkdir(parents=True, exist_ok=True)
         write_json(path, asked)
     elif (before := read_json(path)) != asked:
         changed = ", ".join(name for name in asked if before.get(name) != asked[name])
         raise UserError(
-            f"{study.runs_folder}: its runs were made with another {changed}; give the same, or "
-            "another --runs"
+            f"{runs}: its runs were made with another {changed}; give the same, or another --runs"
         )
 
 
