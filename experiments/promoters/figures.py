@@ -135,6 +135,7 @@ def draw_intervals(
     axes.set_yticks(range(len(lines)), lines)
     axes.invert_yaxis()
     axes.grid(axis="x", linewidth=0.5, alpha=0.5)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="rows trained on")
 
 
 def draw_spreads(

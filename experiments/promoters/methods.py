@@ -138,7 +138,6 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         },
     )
     axes.set_xlabel("AUROC on the published test rows")
-    axes.legend(frameon=False, title="rows trained on")
     file = save(picture, folder / "methods.png")
     heads = (
         "method", *METRICS, "AUROC − the CNN's", "p (Holm)",
