@@ -3,19 +3,25 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from experiments.promoters import published
 from experiments.promoters.baseline_runs import CNN, MARKOV
 from experiments.promoters.cells import LEVEL, interval_cell, signed_cell
 from experiments.promoters.rows import CLEAN, PUBLISHED
+from experiments.promoters.verdicts import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    below,
+    by_difference,
+    by_intervals,
+    by_two_errors,
+)
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "not told apart"
 NOT_HERE = "not testable here"
 PRETRAINING = "pretraining"
 ONE_PASS = "CNN, 1 pass over the rows"
 _TASKS = {"ecoli_promoters": "random letters", "genomic": "windows of the genome"}
-_TEST_ROWS, _NEGATIVES = 1865, 1000
+_ROWS, _NEGATIVES = 1865, 1000
 _WELL = 0.05
 
 Records = dict[str, dict[str, Any]]
@@ -41,37 +47,6 @@ class Claim(NamedTuple):
     text: str
     sections: tuple[str, ...]
     finding: Callable[[Records], Finding]
-
-
-def by_difference(difference: dict[str, Any], p: float | None = None) -> str:
-    """The verdict on "more" by the interval of a difference, and its corrected p if it has one."""
-    if p is not None and p >= LEVEL:
-        return OPEN
-    if difference["low"] > 0:
-        return HOLDS
-    return FAILS if difference["high"] < 0 else OPEN
-
-
-def by_intervals(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """The verdict on "one is more" by two intervals that are not of a difference."""
-    if one["low"] > other["high"]:
-        return HOLDS
-    return FAILS if one["high"] < other["low"] else OPEN
-
-
-def below(metric: dict[str, Any], bound: float) -> str:
-    """The verdict on "less than the bound"."""
-    if metric["high"] < bound:
-        return HOLDS
-    return FAILS if metric["low"] > bound else OPEN
-
-
-def _two_errors(one: float, other: float, rows: int = _TEST_ROWS) -> str:
-    """The verdict on "one is more" of two published shares of the same number of rows."""
-    error = np.sqrt((one * (1 - one) + other * (1 - other)) / rows)
-    if abs(one - other) < 2 * error:
-        return OPEN
-    return HOLDS if one > other else FAILS
 
 
 def _beats_cnn(records: Records) -> Finding:
@@ -139,9 +114,9 @@ def _best_model(_: Records) -> Finding:
     next_best = max(other.accuracy for other in others)
     named = ", ".join(f"{r.accuracy:.3f} ({r.name})" for r in (first, *others))
     return Finding(
-        f"its own numbers: test accuracy {named}, one run each on {_TEST_ROWS:,} rows; the "
+        f"its own numbers: test accuracy {named}, one run each on {_ROWS:,} rows; the "
         "published weights are not to be had offline",
-        _two_errors(first.accuracy, next_best),
+        by_two_errors(first.accuracy, next_best, _ROWS),
     )
 
 
@@ -158,7 +133,7 @@ def _specific(records: Records) -> Finding:
         f"by the textbook its 500M-1000G has {theirs:.3f} after 1,000 steps, the three best tools "
         f"at most {best:.2f}, {most.name} {most.specificity:.2f}; of its 2.5B runs none is "
         f"published. Here {ours}",
-        f"against the three best, by its own numbers: {_two_errors(theirs, best, _NEGATIVES)}",
+        f"against the three best, by its own numbers: {by_two_errors(theirs, best, _NEGATIVES)}",
     )
 
 
@@ -190,7 +165,8 @@ def _more_steps(records: Records) -> Finding:
     theirs = f"its own: {few:.3f} to {many:.3f} test accuracy, one run each"
     if len(totals) < 2:
         return Finding(
-            f"{theirs}; measured in the full study", f"by its own numbers: {_two_errors(many, few)}"
+            f"{theirs}; measured in the full study",
+            f"by its own numbers: {by_two_errors(many, few, _ROWS)}",
         )
     ordered = sorted(totals, key=int)
     fewer, more = (totals[key]["test"]["E. coli only"]["accuracy"] for key in ordered)
@@ -237,7 +213,7 @@ def _best_accuracy(records: Records) -> Finding:
     return Finding(
         f"its own: {best:.3f} against {tool:.2f}, trained on rows that were not kept apart from "
         f"the test. What test promoters in training add to accuracy here, one seed: {gains}",
-        f"by its own numbers: {_two_errors(best, tool)}, on rows that are not distinct",
+        f"by its own numbers: {by_two_errors(best, tool, _ROWS)}, on rows that are not distinct",
     )
 
 

@@ -5,16 +5,17 @@ import json
 import pytest
 
 from experiments.promoters import ledger
-from experiments.promoters.claims import (
-    CLAIMS,
+from experiments.promoters.claims import CLAIMS
+from experiments.promoters.study import HERE, Study, keep
+from experiments.promoters.verdicts import (
     FAILS,
     HOLDS,
     OPEN,
     below,
     by_difference,
     by_intervals,
+    by_two_errors,
 )
-from experiments.promoters.study import HERE, Study, keep
 
 
 def metric(low, high):
@@ -61,6 +62,13 @@ def test_a_corrected_p_value_can_only_take_a_verdict_back():
 )
 def test_less_than_a_bound(low, high, verdict):
     assert below(metric(low, high), 0.05) == verdict
+
+
+def test_two_shares_are_apart_by_two_standard_errors():
+    # Of 0.5 the standard error of a difference is 0.1 with 50 rows each.
+    assert by_two_errors(0.55, 0.45, 50) == OPEN
+    assert by_two_errors(0.65, 0.35, 50) == HOLDS
+    assert by_two_errors(0.35, 0.65, 50) == FAILS
 
 
 def _methods(difference):
