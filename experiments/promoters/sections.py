@@ -1,5 +1,9 @@
 """The sections of the promoter study in their order, and the page of them all."""
 
+from pathlib import Path
+
+import jax
+
 from experiments.promoters import (
     calibration,
     comparison,
@@ -35,6 +39,7 @@ _IN_ORDER = (
     salience,
     scan,
 )
+_WORTH_KEEPING = 0.2  # seconds to compile
 SECTIONS = {section.NAME: section for section in _IN_ORDER}
 _INTRODUCTION = (
     "Promoters of *E. coli* with an adapted Nucleotide Transformer: the experiments of a report "
@@ -48,6 +53,7 @@ def run(study: Study) -> None:
     if unknown := [name for name in study.sections if name not in SECTIONS]:
         raise UserError(f"--sections {' '.join(unknown)}: there are {', '.join(SECTIONS)}")
     require_same_runs(study, find_genome(study.genome))
+    _keep_compiled(study.runs_folder / "compiled")
     for name in study.sections or SECTIONS:
         print(f"== {SECTIONS[name].TITLE}", flush=True)
         SECTIONS[name].run(study)
@@ -62,6 +68,12 @@ def run(study: Study) -> None:
         write_summary(study.out_folder, compared, claims)
     write_page(study.out_folder, "E. coli promoters", _INTRODUCTION, chapters)
     print(f"page: {study.out_folder / 'report.html'}")
+
+
+def _keep_compiled(folder: Path) -> None:
+    """Most runs differ in numbers alone: what was compiled for one serves the others."""
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
 
 
 def _command(study: Study, section: str) -> str:
