@@ -29,3 +29,8 @@ def compared(difference: Metric, p: float) -> str:
     if p >= LEVEL:
         return "cannot be told from"
     return "is above" if difference["value"] > 0 else "is below"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number:,} {what}{'s' if number != 1 else ''}"

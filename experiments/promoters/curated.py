@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.promoters.cells import compared, signed_cell, spread_cell
+from experiments.promoters.cells import compared, counted, signed_cell, spread_cell
 from experiments.promoters.comparison import METRICS
 from experiments.promoters.genome_files import find_genome
 from experiments.promoters.page import Block, Table, Text
@@ -169,7 +169,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             )
         )
     caption = (
-        f"LoRA, {record['steps']:,} steps of 32 sequences, {record['seeds']} seed(s); metrics on "
+        f"LoRA, {record['steps']:,} steps of 32 sequences, {counted(record['seeds'], 'seed')}; metrics on "
         f"the {record['promoters']:,} curated promoters and {record['negatives']:,} random "
         f"sequences, each scored by the one of {record['folds']} models that was not trained on "
         "its part of the genome [95% interval over loci]; p of the accuracy's difference "

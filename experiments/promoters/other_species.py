@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.promoters.baseline_runs import BOOSTING, baseline_runs
-from experiments.promoters.cells import LEVEL, interval_cell, signed_cell
+from experiments.promoters.cells import LEVEL, counted, interval_cell, signed_cell
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import write_table
 from experiments.promoters.species import (
@@ -190,7 +190,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     )  # fmt: skip
     caption = (
         f"AUROC on the species' Test file (promoters against windows of coding sequence and "
-        f"between convergent genes): means over {record['seeds']} seed(s) [95% interval over "
+        f"between convergent genes): means over {counted(record['seeds'], 'seed')} [95% interval over "
         f"related rows]. LoRA, {record['steps']:,} steps of 32, which draw "
         f"{32 * record['steps']:,} rows; {BOOSTING}, once, sees all of the same rows."
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.promoters import published
-from experiments.promoters.cells import LEVEL, interval_cell, signed_cell
+from experiments.promoters.cells import LEVEL, counted, interval_cell, signed_cell
 from experiments.promoters.comparison import METRICS
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import CLEAN, PROTOCOLS, protocol_rows, test_loci
@@ -296,7 +296,7 @@ def _choice_table(record: dict[str, Any]) -> Table:
         "Paired over seeds, whose validation rows all dropouts share: Student's t with the "
         "residual of all nine dropouts' scores as the error (seeds as blocks), widened because "
         "the seeds' training rows overlap (Nadeau & Bengio 2003). A t-test of each pair alone "
-        f"would have {record['seeds'] - 1} degree(s) of freedom in place of "
+        f"would have {counted(record['seeds'] - 1, 'degree')} of freedom in place of "
         f"{8 * (record['seeds'] - 1)}; a bootstrap of rows would leave out how much seeds differ.",
     )
 
