@@ -190,8 +190,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     )  # fmt: skip
     caption = (
         f"AUROC on the species' Test file (promoters against windows of coding sequence and "
-        f"between convergent genes): means over {counted(record['seeds'], 'seed')} [95% interval over "
-        f"related rows]. LoRA, {record['steps']:,} steps of 32, which draw "
+        f"between convergent genes): means over {counted(record['seeds'], 'seed')} [95% "
+        f"interval over related rows]. LoRA, {record['steps']:,} steps of 32, which draw "
         f"{32 * record['steps']:,} rows; {BOOSTING}, once, sees all of the same rows."
     )
     shown = Figure(
