@@ -172,8 +172,8 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         f"LoRA, {record['steps']:,} steps of 32 sequences, {counted(record['seeds'], 'seed')}; "
         f"metrics on the {record['promoters']:,} curated promoters and {record['negatives']:,} "
         f"random sequences, each scored by the one of {record['folds']} models that was not "
-        "trained on its part of the genome [95% interval over loci]; p of the accuracy's difference "
-        "by bootstrap of the same loci for both, corrected for two comparisons."
+        "trained on its part of the genome [95% interval over loci]; p of the accuracy's "
+        "difference by bootstrap of the same loci for both, corrected for two comparisons."
     )
     heads = ("promoters", "how many", *METRICS, f"accuracy − {OTHERS}", "p (Holm)")
     return (Text(_described(record)), Text(_verdict(record)), Table(heads, tuple(lines), caption))
