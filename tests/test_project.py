@@ -1,5 +1,6 @@
 """The project's own rules: style, the README's commands, the licence."""
 
+import json
 import re
 import subprocess
 import sys
@@ -69,3 +70,15 @@ def test_no_paths_of_one_machine():
 
 def _readme() -> str:
     return (ROOT / "README.md").read_text()
+
+
+def test_the_pre_training_table_in_the_readme_is_that_of_its_results():
+    results = json.loads((ROOT / "experiments/promoters/pretraining.json").read_text())["results"]
+    for method in results["genomic"]["methods"]:
+        cells = [
+            "{value:.3f} ({low:.3f} to {high:.3f})".format(
+                **results[task]["methods"][method]["auroc"]
+            )
+            for task in ("ecoli_promoters", "genomic")
+        ]
+        assert f"| {method} | {' | '.join(cells)} |" in _readme()
