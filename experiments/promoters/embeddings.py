@@ -80,7 +80,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         one.set_ylabel("PaCMAP 2")
     for colour, called in zip(colours, ("random letters", "promoter"), strict=True):
         axes[0, 0].scatter([], [], s=12, color=colour, label=called)
-    axes[0, 0].legend(frameon=False)
+    picture.legend(frameon=False, loc="outside upper center", ncols=2)
     file = save(picture, folder / "figure_7_embeddings.png")
     rows = tuple(
         (
