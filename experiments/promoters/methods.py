@@ -1,6 +1,5 @@
 """IA³, LoRA, all weights, the head alone, or no transformer: which should I use?"""
 
-import os
 import platform
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from experiments.promoters.baseline_runs import BOOSTING, CNN, MARKOV, baseline_runs
-from experiments.promoters.cells import LEVEL, interval_cell, signed_cell, spread_cell
+from experiments.promoters.cells import LEVEL, counted, interval_cell, signed_cell, spread_cell
 from experiments.promoters.figures import draw_intervals, new_picture, save
 from experiments.promoters.genome_files import find_genome
+from experiments.promoters.lanes import available_cores
 from experiments.promoters.markov_score import markov_probabilities
 from experiments.promoters.page import Block, Figure, Table, Text
 from experiments.promoters.rows import (
@@ -56,7 +56,7 @@ def _run(study: Study) -> dict[str, Any]:
         "steps": _steps(study),
         "epochs": study.cnn.epochs,
         "passes": _steps(study) * _BATCH / protocols[CLEAN]["rows"],
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, jax {jax.__version__}",
+        "machine": f"{counted(len(available_cores()), 'core')}, {platform.machine()}",
         "protocols": protocols,
     }
 

@@ -1,6 +1,8 @@
 """The sections of the promoter study in their order, and the page of them all."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
+from types import ModuleType
 
 import jax
 
@@ -20,6 +22,7 @@ from experiments.promoters import (
     sweeps,
 )
 from experiments.promoters.genome_files import find_genome
+from experiments.promoters.lanes import Section, can_be_shared, run_in_lanes
 from experiments.promoters.page import Chapter, write_page
 from experiments.promoters.study import Study, require_same_runs, result_of
 from experiments.promoters.summary import write_summary
@@ -39,6 +42,11 @@ _IN_ORDER = (
     salience,
     scan,
 )
+# Two rows of sections that share no run and take about as long.
+_LANES = (
+    (comparison, sweeps, stages, curated, other_species, scan),
+    (leakage, methods, negatives, calibration, embeddings, salience),
+)
 _WORTH_KEEPING = 0.2  # seconds to compile
 SECTIONS = {section.NAME: section for section in _IN_ORDER}
 _INTRODUCTION = (
@@ -53,10 +61,14 @@ def run(study: Study) -> None:
     if unknown := [name for name in study.sections if name not in SECTIONS]:
         raise UserError(f"--sections {' '.join(unknown)}: there are {', '.join(SECTIONS)}")
     require_same_runs(study, find_genome(study.genome))
-    _keep_compiled(study.runs_folder / "compiled")
-    for name in study.sections or SECTIONS:
-        print(f"== {SECTIONS[name].TITLE}", flush=True)
-        SECTIONS[name].run(study)
+    lanes = [_missing(study, lane) for lane in _LANES]
+    lanes = [lane for lane in lanes if lane]
+    if len(lanes) > 1 and can_be_shared():
+        run_in_lanes(study, lanes)
+    else:
+        for lane in lanes:
+            for run_section in lane.values():
+                run_section(study)
     claims = ledger.run(study)
     chapters = []
     for section in (ledger, *_IN_ORDER):
@@ -70,10 +82,22 @@ def run(study: Study) -> None:
     print(f"page: {study.out_folder / 'report.html'}")
 
 
-def _keep_compiled(folder: Path) -> None:
-    """Most runs differ in numbers alone: what was compiled for one serves the others."""
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+def _missing(study: Study, lane: Sequence[ModuleType]) -> dict[str, Section]:
+    """Those of a row of sections that were asked for and are not there yet."""
+    return {
+        section.NAME: partial(_run_section, section.NAME)
+        for section in lane
+        if (not study.sections or section.NAME in study.sections)
+        and result_of(study, section.NAME) is None
+    }
+
+
+def _run_section(name: str, study: Study) -> None:
+    # Most runs differ in numbers alone: what was compiled for one serves the others.
+    jax.config.update("jax_compilation_cache_dir", str(study.runs_folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+    print(f"== {SECTIONS[name].TITLE}", flush=True)
+    SECTIONS[name].run(study)
 
 
 def _command(study: Study, section: str) -> str:

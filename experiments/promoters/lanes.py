@@ -1,0 +1,107 @@
+"""Sections side by side: two rows of them that share no run, each on its own half of the cores.
+
+A step of a small model keeps one core busy and gains next to nothing from a second; two sections
+at once gain almost a factor of two.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import jax
+from tqdm import tqdm
+
+from experiments.promoters.study import Study
+from ntjax.errors import UserError
+
+Section = Callable[[Study], object]
+_LOOK_EVERY = 0.5  # seconds
+_USER_ERROR, _OTHER_ERROR = 2, 1
+
+
+def can_be_shared() -> bool:
+    """Whether sections gain from running side by side: on a CPU with two cores or more."""
+    return jax.default_backend() == "cpu" and len(available_cores()) > 1
+
+
+def run_in_lanes(study: Study, lanes: Sequence[Mapping[str, Section]]) -> None:
+    """Run each lane's sections in a process of its own; what they print goes to a file each.
+
+    Raises:
+        UserError: a section failed; its file is named. The other lanes are stopped; what was
+            finished is kept.
+    """
+    study.runs_folder.mkdir(parents=True, exist_ok=True)
+    logs = [study.runs_folder / f"lane-{number}.log" for number in range(1, len(lanes) + 1)]
+    print(f"{len(lanes)} rows of sections side by side: {', '.join(map(str, logs))}", flush=True)
+    context = multiprocessing.get_context("spawn")
+    done = context.Queue()
+    processes = [
+        context.Process(
+            target=_run_lane,
+            args=(study, dict(lane), available_cores()[number :: len(lanes)], log, done),
+        )
+        for number, (lane, log) in enumerate(zip(lanes, logs, strict=True))
+    ]
+    total = sum(map(len, lanes))
+    with (
+        _all_started(processes),
+        tqdm(total=total, desc="sections", disable=not study.progress) as bar,
+    ):
+        while any(process.is_alive() for process in processes) or not done.empty():
+            for process, log in zip(processes, logs, strict=True):
+                if process.exitcode:
+                    raise UserError(f"{_last_line(log)} (all that it said: {log})")
+            with contextlib.suppress(queue.Empty):
+                bar.write(f"done: {done.get(timeout=_LOOK_EVERY)}")
+                bar.update()
+
+
+@contextlib.contextmanager
+def _all_started(processes: Sequence[BaseProcess]) -> Iterator[None]:
+    """Started at the beginning, and stopped whatever happens."""
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _run_lane(
+    study: Study, sections: dict[str, Section], cores: list[int], log: Path, done: object
+) -> None:
+    """In the new process: nothing has been computed here, so that JAX sees these cores alone."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        try:
+            for name, run in sections.items():
+                print(f"== {name}", flush=True)
+                run(study)
+                done.put(name)
+        except UserError as error:
+            print(f"error: {error}")
+            raise SystemExit(_USER_ERROR) from None
+        except Exception:
+            traceback.print_exc()
+            raise SystemExit(_OTHER_ERROR) from None
+
+
+def available_cores() -> list[int]:
+    """Numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text().replace("\r", "\n").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "a section failed")
