@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.process import BaseProcess
@@ -21,7 +22,7 @@ from ntjax.errors import UserError
 
 Section = Callable[[Study], object]
 _LOOK_EVERY = 0.5  # seconds
-_USER_ERROR, _OTHER_ERROR = 2, 1
+_USER_ERROR, _OTHER_ERROR, _INTERRUPTED = 2, 1, 130
 
 
 def can_be_shared() -> bool:
@@ -41,18 +42,15 @@ def run_in_lanes(study: Study, lanes: Sequence[Mapping[str, Section]]) -> None:
     print(f"{len(lanes)} rows of sections side by side: {', '.join(map(str, logs))}", flush=True)
     context = multiprocessing.get_context("spawn")
     done = context.Queue()
+    cores = available_cores()
     processes = [
         context.Process(
-            target=_run_lane,
-            args=(study, dict(lane), available_cores()[number :: len(lanes)], log, done),
+            target=_run_lane, args=(study, dict(lane), cores[n :: len(lanes)], log, done)
         )
-        for number, (lane, log) in enumerate(zip(lanes, logs, strict=True))
+        for n, (lane, log) in enumerate(zip(lanes, logs, strict=True))
     ]
-    total = sum(map(len, lanes))
-    with (
-        _all_started(processes),
-        tqdm(total=total, desc="sections", disable=not study.progress) as bar,
-    ):
+    bar = tqdm(total=sum(map(len, lanes)), desc="sections", disable=not study.progress)
+    with _all_started(processes), bar:
         while any(process.is_alive() for process in processes) or not done.empty():
             for process, log in zip(processes, logs, strict=True):
                 if process.exitcode:
@@ -81,6 +79,7 @@ def _run_lane(
     """In the new process: nothing has been computed here, so that JAX sees these cores alone."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
             for name, run in sections.items():
@@ -90,9 +89,17 @@ def _run_lane(
         except UserError as error:
             print(f"error: {error}")
             raise SystemExit(_USER_ERROR) from None
+        except KeyboardInterrupt:
+            raise SystemExit(_INTERRUPTED) from None
         except Exception:
             traceback.print_exc()
             raise SystemExit(_OTHER_ERROR) from None
+
+
+def _end_with_parent() -> None:
+    """Whoever starts the study again must not meet the processes of one that was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(_OTHER_ERROR)
 
 
 def available_cores() -> list[int]:
