@@ -4,9 +4,9 @@ python -m experiments.promoters                     # reduced: about half an hou
 python -m experiments.promoters --full              # hours
 python -m experiments.promoters --sections comparison
 
-Tables, figures and one page with all of them go to reduced/ (or full/) beside this file; runs are
-kept below runs/ and picked up where they stopped. Data are read
-from NTJAX_DATA_DIR.
+Tables, figures and one page with all of them go to runs/promoters-MODEL-reduced/report (or -full),
+beside the runs, which are kept and picked up where they stopped. Data are read from NTJAX_DATA_DIR.
+What stands beside this file in reduced/ was written with --out.
 """
 
 from importlib.util import find_spec

@@ -157,7 +157,7 @@ def _what_was_found(audited: dict[str, Any]) -> str:
 def _overlap_table(audited: dict[str, Any]) -> Table:
     promoters, others = (audited["overlap"]["by_label"][label] for label in ("1", "0"))
     lines = [
-        (said, f"{promoters[key]:,}", f"{others[key]:,}", _chance(promoters, others, key))
+        (said, _count(promoters, key), _count(others, key), _chance(promoters, others, key))
         for key, said in _OVERLAP.items()
     ]
     placed = [audited["genome"]["test"]["by_label"][label] for label in ("1", "0")]
@@ -169,6 +169,11 @@ def _overlap_table(audited: dict[str, Any]) -> Table:
         "both strands counted, as `python -m ntjax.audit ecoli_promoters --genome FASTA` finds "
         "them. By chance: expected of random letters.",
     )
+
+
+def _count(of: dict[str, Any], key: str) -> str:
+    """Rows; a dash where there are none left to be counted, as all are copies."""
+    return "–" if key == "shifted" and of["exact_copy"] == of["rows"] else f"{of[key]:,}"
 
 
 def _chance(promoters: dict[str, Any], others: dict[str, Any], key: str) -> str:

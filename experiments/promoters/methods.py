@@ -190,5 +190,5 @@ def _verdict(record: dict[str, Any]) -> str:
     for name, p in record["p"].items():
         higher = record["results"][name]["auroc"]["difference"]["value"] > 0
         told["not told from" if p >= LEVEL else "above" if higher else "below"].append(name)
-    parts = [f"{where} the CNN: {', '.join(names)}" for where, names in told.items() if names]
+    parts = [f"{where} the CNN are {' and '.join(names)}" for where, names in told.items() if names]
     return "By AUROC on the test rows, " + "; ".join(parts) + "."

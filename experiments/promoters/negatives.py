@@ -98,7 +98,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             "between genes that point at each other; `intergenic`. The last four have the "
             "promoters' GC and keep 200 letters from every known start site. Test negatives of "
             f"some kinds cover few stretches of the genome ({loci}): intervals draw loci, windows "
-            "whose sites are within 200 letters of each other or that share a 16-mer. No test "
+            "whose sites are within 200 letters of each other. No test "
             "window overlaps or shares a 16-mer with a training one."
         ),
         Text(_verdict(record)),

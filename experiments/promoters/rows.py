@@ -49,7 +49,8 @@ def protocol_tables(protocol: str, genome: Path) -> tuple[SequenceTable, Sequenc
 def test_loci(study: Study) -> np.ndarray:
     """A number for each of the published test rows, the same for those of one locus, int64 [n].
 
-    Intervals draw loci: promoters within 200 letters of each other, or that share a 16-mer.
+    Intervals draw loci: promoters within 200 letters of each other; of rows that stand nowhere in
+    the genome, those that share a 16-mer.
     """
     return _test_loci(find_genome(study.genome))
 

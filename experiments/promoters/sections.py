@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import jax
@@ -21,9 +22,10 @@ from experiments.promoters import (
     stages,
     sweeps,
 )
-from experiments.promoters.genome_files import find_genome
+from experiments.promoters.genome_files import find_annotation, find_genome
 from experiments.promoters.lanes import Section, can_be_shared, run_in_lanes
 from experiments.promoters.page import Chapter, write_page
+from experiments.promoters.species import require_archive
 from experiments.promoters.study import Study, require_same_runs, result_of
 from experiments.promoters.summary import write_summary
 from ntjax.errors import UserError
@@ -60,9 +62,11 @@ def run(study: Study) -> None:
     """Run what is missing of the sections, then write the page of all that are there."""
     if unknown := [name for name in study.sections if name not in SECTIONS]:
         raise UserError(f"--sections {' '.join(unknown)}: there are {', '.join(SECTIONS)}")
-    require_same_runs(study, find_genome(study.genome))
+    genome = find_genome(study.genome)
+    require_same_runs(study, genome)
     lanes = [_missing(study, lane) for lane in _LANES]
     lanes = [lane for lane in lanes if lane]
+    _require_files({name for lane in lanes for name in lane}, genome)
     if len(lanes) > 1 and can_be_shared():
         run_in_lanes(study, lanes)
     else:
@@ -80,6 +84,14 @@ def run(study: Study) -> None:
         write_summary(study.out_folder, compared, claims)
     write_page(study.out_folder, "E. coli promoters", _INTRODUCTION, chapters)
     print(f"page: {study.out_folder / 'report.html'}")
+
+
+def _require_files(sections: set[str], genome: Path) -> None:
+    """Say what is missing before anything runs for half an hour."""
+    if sections & {negatives.NAME, scan.NAME} and not find_annotation(genome).exists():
+        raise UserError(f"{find_annotation(genome)}: not there: the genome's annotation, as GFF3")
+    if sections & {stages.NAME, other_species.NAME}:
+        require_archive()
 
 
 def _missing(study: Study, lane: Sequence[ModuleType]) -> dict[str, Section]:

@@ -88,14 +88,7 @@ def read_archive() -> Archive:
         UserError: `NTJAX_DATA_DIR` is not set or does not hold them, or a file is of a species
             that it should not be of.
     """
-    root = os.environ.get(DATA_FOLDER_VARIABLE)
-    folder = Path(root or ".") / FOLDER
-    if not root or not folder.is_dir():
-        raise UserError(
-            f"{folder}: not there: put `Benchmark Dataset/Train` and `/Test` of "
-            f"https://github.com/Jackie-Suv/iPro-MP there, and set {DATA_FOLDER_VARIABLE} to "
-            f"the folder that holds {FOLDER}"
-        )
+    folder = require_archive()
     found = {}
     for number in SPECIES:
         for part in PARTS:
@@ -104,6 +97,23 @@ def read_archive() -> Archive:
             if path is not None:
                 found[number, part] = _read(path, SPECIES[number])
     return found
+
+
+def require_archive() -> Path:
+    """The folder of the files.
+
+    Raises:
+        UserError: `NTJAX_DATA_DIR` is not set or does not hold it.
+    """
+    root = os.environ.get(DATA_FOLDER_VARIABLE)
+    folder = Path(root or ".") / FOLDER
+    if not root or not folder.is_dir():
+        raise UserError(
+            f"{folder}: not there: put `Benchmark Dataset/Train` and `/Test` of "
+            f"https://github.com/Jackie-Suv/iPro-MP there, and set {DATA_FOLDER_VARIABLE} to "
+            f"the folder that holds {FOLDER}"
+        )
+    return folder
 
 
 def _read(path: Path, species: Species) -> Windows:

@@ -306,8 +306,9 @@ def _table(record: dict[str, Any]) -> Table:
         f"seeds ± their standard deviation ({_one_seed(record)}) [95% interval over loci]. "
         "Differences and p: bootstrap of the same loci for both, of the means over these seeds, "
         f"corrected for three comparisons (with that of the two stages and {SPECIES_ONLY}). "
-        f"{CLEAN} and {LOCUS_CLEAN} leave promoters of all species "
-        f"out by the same rule: {_left_out(record)}.",
+        f"{CLEAN} and {LOCUS_CLEAN} leave promoters of all species out by the same rule, "
+        f"{LOCUS_CLEAN} also those of other genomes that share a {KMER_LENGTH}-mer with the "
+        f"{REACH} letters around a test promoter: {_left_out(record)}.",
     )
 
 

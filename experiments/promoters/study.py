@@ -17,10 +17,10 @@ from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
 from ntjax.models.pretrained import load_pretrained
 from ntjax.runs import read_json, write_json
-from ntjax.training.finetuning import CONFIG_FILE, RESULT_FILE
+from ntjax.training.finetuning import CONFIG_FILE
 from ntjax.training.prepare import LabelledParts, read_parts
-from ntjax.training.settings import Settings, complete
-from ntjax.training.swept_runs import SWEEP_FILE, TABLE_FILE
+from ntjax.training.settings import Settings, complete, refuse_differing
+from ntjax.training.swept_runs import SWEEP_FILE, TABLE_FILE, saved_sweep
 
 HERE = Path(__file__).parent
 _SMALL = 512  # dimensions: fewer than any published model has
@@ -41,11 +41,12 @@ class Study:
     share: float = 1.0
     """Share of the steps to train, to try the study out."""
     genome: Path | None = None
-    """FASTA of E. coli K-12 (NC_000913.3). Otherwise from NTJAX_DATA_DIR."""
+    """FASTA of E. coli K-12 (NC_000913.3), with its annotation (.gff.gz) beside it. Otherwise from
+    NTJAX_DATA_DIR."""
     runs: Path | None = None
     """Folder of the runs. Otherwise runs/promoters-MODEL-reduced (or -full)."""
     out: Path | None = None
-    """Folder of tables and figures. Otherwise reduced/ or full/ beside this file."""
+    """Folder of tables and figures. Otherwise report/ in the folder of the runs."""
     progress: bool = True
     """Show progress bars."""
 
@@ -89,7 +90,7 @@ class Study:
     @property
     def out_folder(self) -> Path:
         """Where tables and figures go, given or not."""
-        return self.out or HERE / self.size
+        return self.out or self.runs_folder / "report"
 
     def choose(self, reduced: Any, full: Any) -> Any:
         """What fits the study's size."""
@@ -149,11 +150,14 @@ def require_same(runs: Path, asked: dict[str, Any]) -> None:
 
 
 def trained(study: Study, rows: Rows, name: str, **settings: Any) -> Path:
-    """The folder of a finished run; trained, or gone on with, if it is not there."""
+    """The folder of a finished run; trained, or gone on with, if it is not there.
+
+    Raises:
+        UserError: there is one, with other settings.
+    """
     folder = study.runs_folder / rows.name / name
-    if not (folder / RESULT_FILE).exists():
-        resume = (folder / CONFIG_FILE).exists()
-        finetune(Options(_settings(study, rows, settings), folder, resume, study.progress))
+    resume = (folder / CONFIG_FILE).exists()
+    finetune(Options(_settings(study, rows, settings), folder, resume, study.progress))
     return folder
 
 
@@ -161,15 +165,20 @@ def swept(study: Study, rows: Rows, name: str, sweep: tuple[str, ...], **setting
     """The folder of a finished sweep, likewise.
 
     Raises:
-        UserError: a member failed.
+        UserError: a member failed, or there is one, with other settings.
     """
     folder = study.runs_folder / rows.name / name
     done = folder / "done.json"
-    if not done.exists():
+    chosen = _settings(study, rows, settings)
+    if done.exists():
+        own, values, _ = saved_sweep(folder)
+        refuse_differing(folder, chosen, own)
+        if values != list(sweep):
+            raise UserError(f"{folder}: it was swept over {values}, not {list(sweep)}")
+    else:
         resume = (folder / SWEEP_FILE).exists()
         # On a CPU, whose cores one member keeps busy, many at once need more memory for nothing.
         at_once = 1 if jax.default_backend() == "cpu" and not resume else 0
-        chosen = _settings(study, rows, settings)
         finetune(Options(chosen, folder, resume, study.progress, sweep, at_once))
         table = pd.read_csv(folder / TABLE_FILE)
         if table["failure"].notna().any():
