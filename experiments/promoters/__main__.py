@@ -15,7 +15,8 @@ from experiments.promoters.study import Study
 from ntjax import command_line
 from ntjax.errors import UserError
 
-_DRAWS_WITH = ("matplotlib", "logomaker", "pacmap")
+_DRAWS_WITH = ("matplotlib", "logomaker")
+_PROJECTS_WITH, _PROJECTING = "pacmap", "embeddings"
 
 
 def main() -> None:
@@ -25,7 +26,10 @@ def main() -> None:
 
 def _run() -> None:
     study = command_line.parse(Study, "experiments.promoters", __doc__ or "")
-    if missing := [name for name in _DRAWS_WITH if find_spec(name) is None]:
+    needed = list(_DRAWS_WITH)
+    if not study.sections or _PROJECTING in study.sections:
+        needed.append(_PROJECTS_WITH)
+    if missing := [name for name in needed if find_spec(name) is None]:
         raise UserError(f"not installed: {', '.join(missing)}; pip install '.[study]'")
     from experiments.promoters.sections import run  # its pictures need what was just looked for
 
