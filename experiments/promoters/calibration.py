@@ -54,7 +54,13 @@ def _run(study: Study) -> dict[str, Any]:
     folder, parts = main_run(study), parts_of(study, protocol_rows(study, CLEAN))
     labels = parts.labels["test"]
     logits, drawn = _logits(folder), _drawn(test_loci(study))
-    found = {name: measures(labels, values, drawn) for name, values in logits.items()}
+    found = {
+        protocol: {
+            name: measures(labels, values, drawn)
+            for name, values in _logits(main_run(study, protocol)).items()
+        }
+        for protocol in PROTOCOLS
+    }
     fitted_prior = float(parts.labels["calibration"].mean())
     return {
         "steps": study.main_steps,
@@ -65,13 +71,10 @@ def _run(study: Study) -> dict[str, Any]:
         "curves": read_json(folder / RELIABILITY_FILE),
         "histograms": {name: _histograms(labels, values) for name, values in logits.items()},
         "protocols": {
-            protocol: {
-                name: intervals(measures(labels, values, drawn))
-                for name, values in _logits(main_run(study, protocol)).items()
-            }
-            for protocol in PROTOCOLS
+            protocol: {name: intervals(values) for name, values in of.items()}
+            for protocol, of in found.items()
         },
-        "change": differences(found[PLATT], found[UNCALIBRATED]),
+        "change": differences(found[CLEAN][PLATT], found[CLEAN][UNCALIBRATED]),
         "fitted_prior": fitted_prior,
         "priors": {
             f"{prior:g}": _at_prior(labels, logits[PLATT], drawn, fitted_prior, prior)

@@ -13,16 +13,18 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import jax
 from tqdm import tqdm
 
 from experiments.promoters.study import Study
+from ntjax import command_line
 from ntjax.errors import UserError
 
 Section = Callable[[Study], object]
 _LOOK_EVERY = 0.5  # seconds
-_USER_ERROR, _OTHER_ERROR, _INTERRUPTED = 2, 1, 130
+_OTHER_ERROR = 1
 
 
 def can_be_shared() -> bool:
@@ -74,7 +76,7 @@ def _all_started(processes: Sequence[BaseProcess]) -> Iterator[None]:
 
 
 def _run_lane(
-    study: Study, sections: dict[str, Section], cores: list[int], log: Path, done: object
+    study: Study, sections: dict[str, Section], cores: list[int], log: Path, done: Any
 ) -> None:
     """In the new process: nothing has been computed here, so that JAX sees these cores alone."""
     if hasattr(os, "sched_setaffinity"):
@@ -82,18 +84,17 @@ def _run_lane(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
-            for name, run in sections.items():
-                print(f"== {name}", flush=True)
-                run(study)
-                done.put(name)
-        except UserError as error:
-            print(f"error: {error}")
-            raise SystemExit(_USER_ERROR) from None
-        except KeyboardInterrupt:
-            raise SystemExit(_INTERRUPTED) from None
+            command_line.run(lambda: _run_sections(study, sections, done))
         except Exception:
             traceback.print_exc()
             raise SystemExit(_OTHER_ERROR) from None
+
+
+def _run_sections(study: Study, sections: Mapping[str, Section], done: Any) -> None:
+    for name, run in sections.items():
+        print(f"== {name}", flush=True)
+        run(study)
+        done.put(name)
 
 
 def _end_with_parent() -> None:
@@ -111,4 +112,5 @@ def available_cores() -> list[int]:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text().replace("\r", "\n").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "a section failed")
+    last = next((line for line in reversed(lines) if line.strip()), "a section failed")
+    return last.removeprefix("error: ")  # which is said once more

@@ -131,11 +131,12 @@ def _emphasised(text: str) -> str:
 
 
 def _markdown_chapter(chapter: Chapter) -> str:
-    blocks = [_markdown_block(block) for block in chapter.blocks]
+    blocks = [as_markdown(block) for block in chapter.blocks]
     return "\n\n".join([f"## {chapter.title}", f"    {chapter.command}", *blocks])
 
 
-def _markdown_block(block: Block) -> str:
+def as_markdown(block: Block) -> str:
+    """A block as it stands in `report.md`."""
     if isinstance(block, Text):
         return block.text
     if isinstance(block, Figure):

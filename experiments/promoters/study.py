@@ -68,9 +68,13 @@ class Study:
 
     def lora(self, steps: int, model: str | None = None) -> dict[str, Any]:
         """Settings of a LoRA run that sections share."""
-        rate, head = self.lora_rate(model), self.head(model)
-        shared = {"steps": steps, "learning_rate": rate, "batch_size": 32, "head": head}
-        return {"adapter": "lora"} | shared
+        return {
+            "adapter": "lora",
+            "steps": steps,
+            "learning_rate": self.lora_rate(model),
+            "batch_size": 32,
+            "head": self.head(model),
+        }
 
     @property
     def main_steps(self) -> int:

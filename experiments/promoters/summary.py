@@ -1,48 +1,43 @@
 """What the study comes to, short enough to stand at the head of the project."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from experiments.promoters.cells import interval_cell
+from experiments.promoters.page import Table, as_markdown
 from experiments.promoters.rows import CLEAN, LOCUS_CLEAN, PUBLISHED
 from ntjax.checkpoints.atomic import written_atomically
 
 
 def write_summary(folder: Path, methods: dict[str, Any], ledger: dict[str, Any]) -> None:
     """`summary.md`: the methods side by side, and the verdicts of the ledger."""
-    lines = [
+    verdicts = tuple((line["claim"], line["verdict"]) for line in ledger["claims"])
+    blocks = [
         "# Promoters of *E. coli*, in short",
-        "",
         f"AUROC on the 1,865 published test rows [95% interval over loci], by the rows that were "
         f"trained on. Transformers: {methods['steps']:,} steps of 32 sequences "
         f"({methods['passes']:.1f} passes over the rows), the CNN {methods['epochs']} passes; "
         f"{methods['protocols'][CLEAN]['seeds']} seeds on the clean rows, else one. Seconds of "
         f"training: {methods['machine']}.",
-        "",
-        *_methods(methods),
-        "",
+        as_markdown(_methods(methods)),
         f"The report's claims, measured with {ledger['model']} (numbers: `report.md`):",
-        "",
-        "| the report says | verdict |",
-        "|---|---|",
-        *(f"| {line['claim']} | {line['verdict']} |" for line in ledger["claims"]),
+        as_markdown(Table(("the report says", "verdict"), verdicts)),
     ]
-    data = ("\n".join(lines) + "\n").encode()
+    data = ("\n\n".join(blocks) + "\n").encode()
     with written_atomically(folder / "summary.md", len(data)) as file:
         file.write(data)
 
 
-def _methods(record: dict[str, Any]) -> Iterator[str]:
+def _methods(record: dict[str, Any]) -> Table:
     protocols = {name: record["protocols"][name] for name in (CLEAN, LOCUS_CLEAN, PUBLISHED)}
     heads = (
         "method", "clean", "locus-clean", "test promoters in training", "trained numbers",
         "seconds",
     )  # fmt: skip
-    yield "| " + " | ".join(heads) + " |"
-    yield "|---" * len(heads) + "|"
+    rows = []
     for name in protocols[CLEAN]["results"]:
         cost = protocols[CLEAN]["costs"].get(name, {})
         cells = [interval_cell(of["results"][name]["auroc"]) for of in protocols.values()]
         cells += [f"{cost[key]:,.0f}" if key in cost else "–" for key in ("trained", "seconds")]
-        yield f"| {name} | " + " | ".join(cells) + " |"
+        rows.append((name, *cells))
+    return Table(heads, tuple(rows))

@@ -4,8 +4,9 @@ import os
 from importlib.util import find_spec
 
 import pytest
+from committed_study import copy_results
 
-from experiments.promoters.study import HERE, Study
+from experiments.promoters.study import Study
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,11 +23,7 @@ FIGURES = ["species", "models", "metrics", "dropout", "settings", "calibration",
 def test_the_page_is_redrawn_from_the_results(tmp_path, size):
     from experiments.promoters.sections import SECTIONS, run
 
-    committed = HERE / size
-    if not (committed / "report.md").exists():
-        pytest.skip(f"no results of the {size} study are committed")
-    for path in committed.glob("*.json"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    committed = copy_results(size, tmp_path)
     assert {path.stem for path in committed.glob("*.json")} == {*SECTIONS, "ledger"}
 
     run(Study(full=size == "full", out=tmp_path, runs=tmp_path / "runs"))

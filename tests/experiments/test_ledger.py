@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from committed_study import copy_results
 
 from experiments.promoters import ledger
 from experiments.promoters.claims import CLAIMS
-from experiments.promoters.study import HERE, Study, keep
+from experiments.promoters.study import Study, keep
 from experiments.promoters.verdicts import (
     FAILS,
     HOLDS,
@@ -104,11 +105,7 @@ def test_the_claim_on_convolutional_networks_follows_the_difference(tmp_path, di
 
 @pytest.mark.parametrize("size", ["reduced", "full"])
 def test_the_committed_ledger_is_what_the_committed_results_say(tmp_path, size):
-    committed = HERE / size
-    if not (committed / "ledger.json").exists():
-        pytest.skip(f"no results of the {size} study are committed")
-    for path in committed.glob("*.json"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    committed = copy_results(size, tmp_path)
     ledger.run(Study(full=size == "full", out=tmp_path))
     before, after = (json.loads((f / "ledger.json").read_text()) for f in (committed, tmp_path))
     assert after["result"] == before["result"]
