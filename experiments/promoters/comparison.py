@@ -22,7 +22,7 @@ def run(study: Study) -> dict[str, Any]:
 
 
 def _run(study: Study) -> dict[str, Any]:
-    steps = study.steps(300, 2000)
+    steps = study.steps(300, 1500)
     models = {Path(name).name: name for name in study.models}
     random = untrained(study.model, 0, study.runs_folder / "untrained" / "0")
     models |= {f"{Path(study.model).name}, untrained": str(random)}

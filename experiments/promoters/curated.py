@@ -131,7 +131,7 @@ def _training_sets(others: Placed, fold: int) -> dict[str, list[str]]:
 
 
 def _steps(study: Study) -> int:
-    return study.steps(80, 400)
+    return study.steps(80, 300)
 
 
 def _train(
@@ -144,7 +144,7 @@ def _train(
     train = write_table(folder / f"{stem}.csv", table)
     rows = Rows(NAME, train, write_table(folder / f"test-{fold}.csv", test))
     steps = _steps(study)
-    every = max(1, steps // study.choose(3, 10))
+    every = max(1, steps // study.choose(3, 4))
     settings = study.lora(steps) | {"schedule": "cosine", "evaluate_every": every}
     # Few rows: a twentieth of them would choose and calibrate by chance.
     settings |= {"validation_fraction": 0.15, "select": "accuracy"}

@@ -62,7 +62,7 @@ def _run(study: Study) -> dict[str, Any]:
 
 
 def _steps(study: Study) -> int:
-    return study.steps(300, 1500)
+    return study.steps(300, 1000)
 
 
 def _in_protocol(study: Study, protocol: str) -> dict[str, Any]:

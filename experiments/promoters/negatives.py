@@ -37,7 +37,7 @@ def _run(study: Study) -> dict[str, Any]:
     tests = {kind: read_table(own.test) for kind, own in rows.items()}
     genome = open_genome(find_genome(study.genome))
     loci = {kind: locus_groups(table.sequences, genome) for kind, table in tests.items()}
-    steps = study.steps(250, 1500)
+    steps = study.steps(250, 1000)
     model = Path(study.model).name
     matrix: dict[str, dict[str, dict[str, Any]]] = {f"{model}, lora": {}, BOOSTING: {}}
     for kind, own in rows.items():

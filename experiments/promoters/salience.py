@@ -89,7 +89,7 @@ def _planted(study: Study) -> dict[str, Any]:
         write_table(folder / "train.csv", train),
         write_table(folder / "test.csv", test),
     ]
-    steps = study.steps(900, 3000)
+    steps = study.steps(900, 2000)
     # All weights, so that the model learns the boxes: what is tested here is the maps.
     adapted = load_run(
         trained(study, Rows("simulated", *files), "full", adapter="full", steps=steps, head="mean")

@@ -79,7 +79,7 @@ class Study:
     @property
     def main_steps(self) -> int:
         """Of the runs that are looked at from several sides."""
-        return self.steps(600, 3000)
+        return self.steps(600, 2000)
 
     @property
     def size(self) -> str:

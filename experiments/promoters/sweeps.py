@@ -107,10 +107,10 @@ def _swept(
     study: Study, seeds: int, values: str, protocol: str = CLEAN, **changed: Any
 ) -> list[dict[str, Any]]:
     """The arms of one setting's `values`, all seeds of each; of one arm without a setting."""
-    steps = study.steps(60, 500)
+    steps = study.steps(60, 240)
     settings = {"lora_rank": RANK, "lora_alpha": ALPHA, "lora_dropout": DROPOUT} | changed
     settings |= study.lora(steps) | {"schedule": "cosine"}
-    settings |= {"evaluate_every": max(1, steps // study.choose(3, 10))}
+    settings |= {"evaluate_every": max(1, steps // study.choose(3, 4))}
     setting = values.partition("=")[0]
     sweep = (values,) * bool(values) + (f"seed=0:{seeds}",)
     name = "sweep-" + (setting or "-".join(f"{value:g}" for value in changed.values()))
