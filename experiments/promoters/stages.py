@@ -221,13 +221,13 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         Figure(
             fourth,
             "Figure 4, stages, clean rows. Validation accuracy while training: the report's own "
-            f"(500M-1000G, one run each), and measured here (seeds thin, their mean thick: "
-            f"{seeds}). The species have validation rows of their own, which is why the curve of two "
+            "(500M-1000G, one run each), and measured here (seeds thin, their mean thick: "
+            f"{seeds}). The species have validation rows of their own, so that the curve of two "
             "stages, dashed in its first, jumps: heights of different rows cannot be compared.",
         ),
         Figure(
             fifth,
-            f"Figure 5, stages, clean rows. Metrics on the published test rows: means over seeds "
+            "Figure 5, stages, clean rows. Metrics on the published test rows: means over seeds "
             f"({seeds}), error bars ± one standard deviation between them; and the report's own, "
             "one run each.",
         ),
