@@ -1,4 +1,4 @@
-"""Sections side by side: two rows of them that share no run, each on its own half of the cores.
+"""Sections side by side: groups that share no run, taken in turn by processes of some cores each.
 
 A step of a small model keeps one core busy and gains next to nothing from a second; two sections
 at once gain almost a factor of two.
@@ -23,35 +23,40 @@ from ntjax import command_line
 from ntjax.errors import UserError
 
 Section = Callable[[Study], object]
+Group = Mapping[str, Section]
+_MOST = 4  # lanes: each holds the model, and what they share is not parallel
 _LOOK_EVERY = 0.5  # seconds
 _OTHER_ERROR = 1
 
 
-def can_be_shared() -> bool:
-    """Whether sections gain from running side by side: on a CPU with two cores or more."""
-    return jax.default_backend() == "cpu" and len(available_cores()) > 1
+def lanes_for(groups: int) -> int:
+    """How many lanes are worth having: one but on a CPU with several cores and groups."""
+    if jax.default_backend() != "cpu":
+        return 1
+    return min(groups, len(available_cores()), _MOST)
 
 
-def run_in_lanes(study: Study, lanes: Sequence[Mapping[str, Section]]) -> None:
-    """Run each lane's sections in a process of its own; what they print goes to a file each.
+def run_in_lanes(study: Study, groups: Sequence[Group], count: int) -> None:
+    """Run groups of sections in `count` processes, each of which takes the next group when it has
+    finished one; what they print goes to a file each.
 
     Raises:
         UserError: a section failed; its file is named. The other lanes are stopped; what was
             finished is kept.
     """
     study.runs_folder.mkdir(parents=True, exist_ok=True)
-    logs = [study.runs_folder / f"lane-{number}.log" for number in range(1, len(lanes) + 1)]
-    print(f"{len(lanes)} rows of sections side by side: {', '.join(map(str, logs))}", flush=True)
+    logs = [study.runs_folder / f"lane-{number}.log" for number in range(1, count + 1)]
+    print(f"{count} sections side by side: {', '.join(map(str, logs))}", flush=True)
     context = multiprocessing.get_context("spawn")
-    done = context.Queue()
+    waiting, done = context.Queue(), context.Queue()
+    for group in (*map(dict, groups), *[None] * count):
+        waiting.put(group)
     cores = available_cores()
     processes = [
-        context.Process(
-            target=_run_lane, args=(study, dict(lane), cores[n :: len(lanes)], log, done)
-        )
-        for n, (lane, log) in enumerate(zip(lanes, logs, strict=True))
+        context.Process(target=_run_lane, args=(study, waiting, cores[n::count], log, done))
+        for n, log in enumerate(logs)
     ]
-    bar = tqdm(total=sum(map(len, lanes)), desc="sections", disable=not study.progress)
+    bar = tqdm(total=sum(map(len, groups)), desc="sections", disable=not study.progress)
     with _all_started(processes), bar:
         while any(process.is_alive() for process in processes) or not done.empty():
             for process, log in zip(processes, logs, strict=True):
@@ -75,26 +80,24 @@ def _all_started(processes: Sequence[BaseProcess]) -> Iterator[None]:
             process.join()
 
 
-def _run_lane(
-    study: Study, sections: dict[str, Section], cores: list[int], log: Path, done: Any
-) -> None:
+def _run_lane(study: Study, waiting: Any, cores: list[int], log: Path, done: Any) -> None:
     """In the new process: nothing has been computed here, so that JAX sees these cores alone."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
-            command_line.run(lambda: _run_sections(study, sections, done))
+            command_line.run(lambda: _run_groups(study, waiting, done))
         except Exception:
             traceback.print_exc()
             raise SystemExit(_OTHER_ERROR) from None
 
 
-def _run_sections(study: Study, sections: Mapping[str, Section], done: Any) -> None:
-    for name, run in sections.items():
-        print(f"== {name}", flush=True)
-        run(study)
-        done.put(name)
+def _run_groups(study: Study, waiting: Any, done: Any) -> None:
+    while (group := waiting.get()) is not None:
+        for name, run in group.items():
+            run(study)
+            done.put(name)
 
 
 def _end_with_parent() -> None:

@@ -23,7 +23,7 @@ from experiments.promoters import (
     sweeps,
 )
 from experiments.promoters.genome_files import find_annotation, find_genome
-from experiments.promoters.lanes import Section, can_be_shared, run_in_lanes
+from experiments.promoters.lanes import Group, lanes_for, run_in_lanes
 from experiments.promoters.page import Chapter, write_page
 from experiments.promoters.species import require_archive
 from experiments.promoters.study import Study, require_same_runs, result_of
@@ -44,10 +44,16 @@ _IN_ORDER = (
     salience,
     scan,
 )
-# Two rows of sections that share no run and take about as long.
-_LANES = (
-    (comparison, sweeps, stages, curated, other_species, scan),
-    (leakage, methods, negatives, calibration, embeddings, salience),
+# Sections that share runs stay together; what takes longest begins first.
+_GROUPS = (
+    (leakage, methods, calibration, embeddings, salience),
+    (stages,),
+    (sweeps,),
+    (scan,),
+    (other_species,),
+    (negatives,),
+    (comparison,),
+    (curated,),
 )
 _WORTH_KEEPING = 0.2  # seconds to compile
 SECTIONS = {section.NAME: section for section in _IN_ORDER}
@@ -64,14 +70,13 @@ def run(study: Study) -> None:
         raise UserError(f"--sections {' '.join(unknown)}: there are {', '.join(SECTIONS)}")
     genome = find_genome(study.genome)
     require_same_runs(study, genome)
-    lanes = [_missing(study, lane) for lane in _LANES]
-    lanes = [lane for lane in lanes if lane]
-    _require_files({name for lane in lanes for name in lane}, genome)
-    if len(lanes) > 1 and can_be_shared():
-        run_in_lanes(study, lanes)
+    groups = [group for sections in _GROUPS if (group := _missing(study, sections))]
+    _require_files({name for group in groups for name in group}, genome)
+    if (lanes := lanes_for(len(groups))) > 1:
+        run_in_lanes(study, groups, lanes)
     else:
-        for lane in lanes:
-            for run_section in lane.values():
+        for group in groups:
+            for run_section in group.values():
                 run_section(study)
     claims = ledger.run(study)
     chapters = []
@@ -94,11 +99,11 @@ def _require_files(sections: set[str], genome: Path) -> None:
         require_archive()
 
 
-def _missing(study: Study, lane: Sequence[ModuleType]) -> dict[str, Section]:
-    """Those of a row of sections that were asked for and are not there yet."""
+def _missing(study: Study, sections: Sequence[ModuleType]) -> Group:
+    """Those of some sections that were asked for and are not there yet."""
     return {
         section.NAME: partial(_run_section, section.NAME)
-        for section in lane
+        for section in sections
         if (not study.sections or section.NAME in study.sections)
         and result_of(study, section.NAME) is None
     }

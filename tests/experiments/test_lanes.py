@@ -1,6 +1,7 @@
 """Sections in processes of their own: what they do, what they say, and what becomes of errors."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,9 +15,19 @@ from experiments.promoters.study import Study
 from ntjax.errors import UserError
 
 
-def note(name, study):
+def note(name, study, after=None):
     print(f"{name} at work")
+    if after:
+        wait_for(study.runs_folder / f"{after}.txt")
     (study.runs_folder / f"{name}.txt").write_text(",".join(map(str, available_cores())))
+
+
+def wait_for(path):
+    for _ in range(600):
+        if path.exists() and path.read_text():
+            return
+        time.sleep(0.1)
+    raise TimeoutError(path)
 
 
 def fail(study):
@@ -37,12 +48,12 @@ def study(tmp_path):
     return Study(runs=tmp_path, progress=False)
 
 
-def test_lanes_run_in_order_on_cores_of_their_own(tmp_path, study):
-    first = {name: partial(note, name) for name in ("one", "two")}
-    run_in_lanes(study, [first, {"three": partial(note, "three")}])
-    assert (tmp_path / "lane-1.log").read_text().splitlines() == [
-        "== one", "one at work", "== two", "two at work",
-    ]  # fmt: skip
+def test_groups_run_in_order_on_cores_of_their_own(tmp_path, study):
+    """The last of the first group waits for the second, which waits for the first to begin."""
+    first = {"one": partial(note, "one"), "two": partial(note, "two", after="three")}
+    run_in_lanes(study, [first, {"three": partial(note, "three", after="one")}], 2)
+    logs = [(tmp_path / f"lane-{number}.log").read_text() for number in (1, 2)]
+    assert sorted(logs) == ["one at work\ntwo at work\n", "three at work\n"]
     cores = [
         set((tmp_path / f"{name}.txt").read_text().split(",")) for name in ("one", "two", "three")
     ]
@@ -51,14 +62,23 @@ def test_lanes_run_in_order_on_cores_of_their_own(tmp_path, study):
         assert not cores[0] & cores[2]
 
 
+def test_the_lane_that_is_done_takes_the_next_group(tmp_path, study):
+    """The long one ends when all others have: they ran in the other lane."""
+    groups = [{"long": partial(note, "long", after="c")}]
+    groups += [{name: partial(note, name)} for name in "abc"]
+    run_in_lanes(study, groups, 2)
+    logs = [(tmp_path / f"lane-{number}.log").read_text() for number in (1, 2)]
+    assert sorted(logs) == ["a at work\nb at work\nc at work\n", "long at work\n"]
+
+
 @pytest.mark.parametrize(
     ("section", "said"), [(fail, "rows.csv: row 3 has no label"), (crash, "one over none")]
 )
 def test_a_failure_is_said_and_stops_the_other_lane(tmp_path, study, section, said):
     began = time.monotonic()
     with pytest.raises(UserError, match=said) as caught:
-        run_in_lanes(study, [{"bad": section}, {"long": sleep}])
-    assert "lane-1.log" in str(caught.value)
+        run_in_lanes(study, [{"bad": section}, {"long": sleep}], 2)
+    assert re.search(r"lane-[12]\.log", str(caught.value))
     assert time.monotonic() - began < 120
     if (tmp_path / "asleep.txt").exists():
         with pytest.raises(ProcessLookupError):
@@ -68,16 +88,12 @@ def test_a_failure_is_said_and_stops_the_other_lane(tmp_path, study, section, sa
 def test_lanes_end_with_the_study_that_was_killed(tmp_path):
     code = (
         "from pathlib import Path; from test_lanes import *\n"
-        f"run_in_lanes(Study(runs=Path({str(tmp_path)!r}), progress=False), [{{'a': sleep}}])"
+        f"run_in_lanes(Study(runs=Path({str(tmp_path)!r}), progress=False), [{{'a': sleep}}], 1)"
     )
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     study = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path})
     asleep = tmp_path / "asleep.txt"
-    for _ in range(600):
-        if asleep.exists() and asleep.read_text():
-            break
-        assert study.poll() is None
-        time.sleep(0.1)
+    wait_for(asleep)
     study.kill()
     study.wait()
     lane = int(asleep.read_text())
