@@ -160,20 +160,20 @@ def _dropout(records: Records) -> Finding:
 
 
 def _more_steps(records: Records) -> Finding:
-    totals = records["stages"]["protocols"][CLEAN]["totals"]
+    clean = records["stages"]["protocols"][CLEAN]
     few, many = published.THOUSAND.accuracy, published.TEN_THOUSAND.accuracy
     theirs = f"its own: {few:.3f} to {many:.3f} test accuracy, one run each"
-    if len(totals) < 2:
+    if not (more := clean.get("more steps")):
         return Finding(
             f"{theirs}; measured in the full study",
             f"by its own numbers: {by_two_errors(many, few, _ROWS)}",
         )
-    ordered = sorted(totals, key=int)
-    fewer, more = (totals[key]["test"]["E. coli only"]["accuracy"] for key in ordered)
+    fewest, most = (f"{pick(map(int, clean['totals'])):,}" for pick in (min, max))
+    gain = more["E. coli only"]["accuracy"]
     return Finding(
-        f"{theirs}; here {interval_cell(fewer)} after {int(ordered[0]):,} steps, "
-        f"{interval_cell(more)} after {int(ordered[-1]):,}",
-        by_intervals(more, fewer),
+        f"{theirs}; here test accuracy after {most} steps minus after {fewest}: "
+        f"{signed_cell(gain)}",
+        by_difference(gain),
     )
 
 
