@@ -59,6 +59,21 @@ def test_the_second_stage_is_judged_by_what_it_adds(measured, added, p, expected
         assert verdict(records, "a second stage") == expected
 
 
+@pytest.mark.parametrize(("gain", "expected"), [(UP, HOLDS), (DOWN, FAILS), (NONE, OPEN)])
+def test_more_steps_are_judged_where_both_were_trained(measured, gain, expected):
+    stages = ("stages", *CLEAN)
+    low, high = gain
+    found = {"accuracy": {"value": (low + high) / 2, "low": low, "high": high}}
+    records = changed(
+        measured,
+        ((*stages, "totals"), {"1000": {}, "10000": {}}),
+        ((*stages, "more steps"), {"E. coli only": found}),
+    )
+    assert verdict(records, "10,000 steps") == expected
+    # The report's own numbers have no say then; where one length was trained, nothing else has.
+    assert verdict(measured, "10,000 steps") == f"by its own numbers: {HOLDS}"
+
+
 @pytest.mark.parametrize(
     ("difference", "expected"), [(UP, f"{HOLDS}: better"), (DOWN, FAILS), (NONE, OPEN)]
 )
