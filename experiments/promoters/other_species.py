@@ -62,7 +62,7 @@ def _run(study: Study) -> dict[str, Any]:
 
 
 def _steps(study: Study) -> int:
-    return study.steps(100, 300)
+    return study.steps(100, 200)
 
 
 def _most(study: Study) -> int:
