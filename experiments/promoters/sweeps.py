@@ -27,6 +27,7 @@ from ntjax.training.swept_runs import TABLE_FILE
 
 NAME, TITLE = "sweeps", "Which dropout, rank, alpha and learning rate?"
 RANK, ALPHA, DROPOUT = 8, 16.0, 0.1
+_DROPOUTS = "lora_dropout=0.1:0.9:0.1"
 LABELS = {
     "lora_dropout": "dropout",
     "lora_rank": "rank",
@@ -75,7 +76,7 @@ def _run(study: Study) -> dict[str, Any]:
 def _arms(study: Study, seeds: int) -> list[dict[str, Any]]:
     """Every setting: nine dropouts, then the others one at a time, all else as in the first."""
     rate = study.lora_rate()
-    found = _swept(study, seeds, "lora_dropout=0.1:0.9:0.1")
+    found = _swept(study, seeds, _DROPOUTS)
     for values in ("lora_rank=1,32", "lora_alpha=1,32", f"learning_rate={rate / 4:g},{rate * 4:g}"):
         found += _swept(study, seeds, values)
     if study.full:  # the report's own pairs: its notebook's, and that of its best run
@@ -92,7 +93,8 @@ def _base_and_chosen(
     the one that the clean rows' validation chose."""
     wanted = dict.fromkeys((DROPOUT, dropout))
     values = f"lora_dropout={','.join(f'{value:g}' for value in wanted)}"
-    # On the clean rows all dropouts are there already.
+    if protocol == CLEAN:  # where all of them are there already
+        values = _DROPOUTS
     arms = [a for a in _swept(study, seeds, values, protocol) if a["value"] in wanted]
     return seed_means(
         parts_of(study, protocol_rows(study, protocol)).labels["test"],
