@@ -27,7 +27,6 @@ from ntjax.training.swept_runs import TABLE_FILE
 
 NAME, TITLE = "sweeps", "Which dropout, rank, alpha and learning rate?"
 RANK, ALPHA, DROPOUT = 8, 16.0, 0.1
-_DROPOUTS = "lora_dropout=0.1:0.9:0.1"
 LABELS = {
     "lora_dropout": "dropout",
     "lora_rank": "rank",
@@ -47,18 +46,21 @@ def _run(study: Study) -> dict[str, Any]:
     parts = parts_of(study, protocol_rows(study, CLEAN))
     seeds = study.choose(2, 5)
     arms = _arms(study, seeds)
-    probabilities = {arm["name"]: test_probabilities(arm.pop("runs")) for arm in arms}
-    tested = seed_means(
-        parts.labels["test"],
-        probabilities,
-        _name("lora_dropout", DROPOUT),
-        metrics=METRICS,
-        groups=test_loci(study),
-    )
+    probabilities = _probabilities(arms)
+    tested = _tested(study, CLEAN, probabilities)
     for arm in arms:
         arm["test"] = tested[arm["name"]]
     sizes = {part: len(parts.tables[part]) for part in ("train", "validation")}
     choice = _choice([arm for arm in arms if arm["setting"] == "lora_dropout"], **sizes)
+    # The one that the others begin from, and the one that the clean rows' validation chose.
+    beside = dict.fromkeys((DROPOUT, choice["value"]))
+    found = {}
+    for protocol in PROTOCOLS:
+        if protocol != CLEAN:
+            values = f"lora_dropout={','.join(f'{value:g}' for value in beside)}"
+            probabilities = _probabilities(_swept(study, seeds, values, protocol))
+        names = [_name("lora_dropout", value) for value in beside]
+        found[protocol] = _tested(study, protocol, {name: probabilities[name] for name in names})
     return {
         "seeds": seeds,
         "steps": arms[0]["steps"][-1],
@@ -66,17 +68,32 @@ def _run(study: Study) -> dict[str, Any]:
         "rows": sizes,
         "arms": arms,
         "choice": choice,
-        "protocols": {
-            protocol: _base_and_chosen(study, seeds, choice["value"], protocol)
-            for protocol in PROTOCOLS
-        },
+        "protocols": found,
     }
+
+
+def _probabilities(arms: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Of the test rows, [seeds, rows], by arm; takes the folders out of the arms."""
+    return {arm["name"]: test_probabilities(arm.pop("runs")) for arm in arms}
+
+
+def _tested(
+    study: Study, protocol: str, probabilities: dict[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """Test metrics of arms, against the one that the others begin from."""
+    return seed_means(
+        parts_of(study, protocol_rows(study, protocol)).labels["test"],
+        probabilities,
+        _name("lora_dropout", DROPOUT),
+        metrics=METRICS,
+        groups=test_loci(study),
+    )
 
 
 def _arms(study: Study, seeds: int) -> list[dict[str, Any]]:
     """Every setting: nine dropouts, then the others one at a time, all else as in the first."""
     rate = study.lora_rate()
-    found = _swept(study, seeds, _DROPOUTS)
+    found = _swept(study, seeds, "lora_dropout=0.1:0.9:0.1")
     for values in ("lora_rank=1,32", "lora_alpha=1,32", f"learning_rate={rate / 4:g},{rate * 4:g}"):
         found += _swept(study, seeds, values)
     if study.full:  # the report's own pairs: its notebook's, and that of its best run
@@ -84,25 +101,6 @@ def _arms(study: Study, seeds: int) -> list[dict[str, Any]]:
             [arm] = _swept(study, seeds, "", lora_rank=rank, lora_alpha=alpha)
             found.append(arm | {"name": f"rank {rank}, α {alpha:g}"})
     return found
-
-
-def _base_and_chosen(
-    study: Study, seeds: int, dropout: float, protocol: str
-) -> dict[str, dict[str, Any]]:
-    """Test metrics of two dropouts on a protocol's rows: the one that the others begin from, and
-    the one that the clean rows' validation chose."""
-    wanted = dict.fromkeys((DROPOUT, dropout))
-    values = f"lora_dropout={','.join(f'{value:g}' for value in wanted)}"
-    if protocol == CLEAN:  # where all of them are there already
-        values = _DROPOUTS
-    arms = [a for a in _swept(study, seeds, values, protocol) if a["value"] in wanted]
-    return seed_means(
-        parts_of(study, protocol_rows(study, protocol)).labels["test"],
-        {arm["name"]: test_probabilities(arm["runs"]) for arm in arms},
-        _name("lora_dropout", DROPOUT),
-        metrics=METRICS,
-        groups=test_loci(study),
-    )
 
 
 def _swept(
