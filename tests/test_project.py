@@ -40,7 +40,7 @@ def test_options_in_the_readme_exist(module):
     "results",
     [
         "ntjax/models/mini.md",
-        "experiments/promoters/reduced/summary.md",
+        "experiments/promoters/full/summary.md",
         "scripts/benchmark_genomes.md",
         "scripts/benchmark.md",
         "scripts/benchmark_population.md",
