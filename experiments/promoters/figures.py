@@ -145,5 +145,7 @@ def draw_spreads(
     spreads: Sequence[float | None],
 ) -> None:
     """Error bars: values ± spreads; None (one seed has no spread) draws none."""
-    lengths = [spread or 0 for spread in spreads]
-    axes.errorbar(places, values, lengths, fmt="none", ecolor="black", elinewidth=1, capsize=2)
+    known = [one for one in zip(places, values, spreads, strict=True) if one[2] is not None]
+    if known:
+        style = {"ecolor": "black", "elinewidth": 1, "capsize": 2}
+        axes.errorbar(*zip(*known, strict=True), fmt="none", **style)
