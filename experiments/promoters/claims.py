@@ -319,12 +319,12 @@ def _curated(records: Records) -> Finding:
 
 def _other_species(records: Records) -> Finding:
     found = records["other_species"]["species"]
-    cells = [
-        f"{interval_cell(of['auroc']['others']['both'])} ({name})" for name, of in found.items()
-    ]
-    above = sum(of["auroc"]["others"]["both"]["low"] > 0.5 for of in found.values())
+    aurocs = {name: of["auroc"]["others"]["both"] for name, of in found.items()}
+    ends = [pick(aurocs, key=lambda name: aurocs[name]["value"]) for pick in (min, max)]
+    cells = [f"{interval_cell(aurocs[name])} ({name})" for name in ends]
+    above = sum(auroc["low"] > 0.5 for auroc in aurocs.values())
     return Finding(
-        f"AUROC on species that were left out: {'; '.join(cells)}",
+        f"AUROC on species that were left out: {' to '.join(cells)}",
         f"above chance for {above} of {len(found)}",
     )
 
