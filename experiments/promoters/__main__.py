@@ -1,12 +1,12 @@
 """The promoter study: every experiment and figure of the report, measured again.
 
 python -m experiments.promoters                     # reduced: about half an hour on two CPU cores
-python -m experiments.promoters --full              # hours
+python -m experiments.promoters --full              # hours: about 4.4 of a core with mini
 python -m experiments.promoters --sections comparison
 
 Tables, figures and one page with all of them go to runs/promoters-MODEL-reduced/report (or -full),
 beside the runs, which are kept and picked up where they stopped. Data are read from NTJAX_DATA_DIR.
-What stands beside this file in reduced/ was written with --out.
+What stands beside this file in reduced/ and full/ was written with --out.
 """
 
 from importlib.util import find_spec

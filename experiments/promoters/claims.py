@@ -170,10 +170,12 @@ def _more_steps(records: Records) -> Finding:
         )
     fewest, most = (f"{pick(map(int, clean['totals'])):,}" for pick in (min, max))
     gain = more["E. coli only"]["accuracy"]
+    sd = clean["totals"][max(clean["totals"], key=int)]["test"]["E. coli only"]["accuracy"]["sd"]
+    of_seeds = ", of one seed" * (sd is None)
     return Finding(
-        f"{theirs}; here test accuracy after {most} steps minus after {fewest}: "
+        f"{theirs}; here test accuracy after {most} steps{of_seeds}, minus after {fewest}: "
         f"{signed_cell(gain)}",
-        by_difference(gain),
+        f"{by_difference(gain)}{of_seeds}",
     )
 
 

@@ -30,7 +30,7 @@ _OTHER_ERROR = 1
 
 
 def lanes_for(groups: int) -> int:
-    """How many lanes are worth having: one but on a CPU with several cores and groups."""
+    """How many lanes are worth having: more than one on a CPU with several cores and groups."""
     if jax.default_backend() != "cpu":
         return 1
     return min(groups, len(available_cores()), _MOST)
@@ -46,7 +46,7 @@ def run_in_lanes(study: Study, groups: Sequence[Group], count: int) -> None:
     """
     study.runs_folder.mkdir(parents=True, exist_ok=True)
     logs = [study.runs_folder / f"lane-{number}.log" for number in range(1, count + 1)]
-    print(f"{count} sections side by side: {', '.join(map(str, logs))}", flush=True)
+    print(f"{count} lanes side by side: {', '.join(map(str, logs))}", flush=True)
     context = multiprocessing.get_context("spawn")
     waiting, done = context.Queue(), context.Queue()
     for group in (*map(dict, groups), *[None] * count):
@@ -59,12 +59,17 @@ def run_in_lanes(study: Study, groups: Sequence[Group], count: int) -> None:
     bar = tqdm(total=sum(map(len, groups)), desc="sections", disable=not study.progress)
     with _all_started(processes), bar:
         while any(process.is_alive() for process in processes) or not done.empty():
-            for process, log in zip(processes, logs, strict=True):
-                if process.exitcode:
-                    raise UserError(f"{_last_line(log)} (all that it said: {log})")
+            _require_none_failed(processes, logs)
             with contextlib.suppress(queue.Empty):
                 bar.write(f"done: {done.get(timeout=_LOOK_EVERY)}")
                 bar.update()
+        _require_none_failed(processes, logs)  # the last of them, while its word was waited for
+
+
+def _require_none_failed(processes: Sequence[BaseProcess], logs: Sequence[Path]) -> None:
+    for process, log in zip(processes, logs, strict=True):
+        if process.exitcode:
+            raise UserError(f"{_last_line(log)} (all that it said: {log})")
 
 
 @contextlib.contextmanager

@@ -54,13 +54,12 @@ def _run(study: Study) -> dict[str, Any]:
     choice = _choice([arm for arm in arms if arm["setting"] == "lora_dropout"], **sizes)
     # The one that the others begin from, and the one that the clean rows' validation chose.
     beside = dict.fromkeys((DROPOUT, choice["value"]))
-    found = {}
+    names = [_name("lora_dropout", value) for value in beside]
+    of_protocol = {CLEAN: {name: probabilities[name] for name in names}}
     for protocol in PROTOCOLS:
         if protocol != CLEAN:
             values = f"lora_dropout={','.join(f'{value:g}' for value in beside)}"
-            probabilities = _probabilities(_swept(study, seeds, values, protocol))
-        names = [_name("lora_dropout", value) for value in beside]
-        found[protocol] = _tested(study, protocol, {name: probabilities[name] for name in names})
+            of_protocol[protocol] = _probabilities(_swept(study, seeds, values, protocol))
     return {
         "seeds": seeds,
         "steps": arms[0]["steps"][-1],
@@ -68,7 +67,9 @@ def _run(study: Study) -> dict[str, Any]:
         "rows": sizes,
         "arms": arms,
         "choice": choice,
-        "protocols": found,
+        "protocols": {
+            protocol: _tested(study, protocol, of_protocol[protocol]) for protocol in PROTOCOLS
+        },
     }
 
 

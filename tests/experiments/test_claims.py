@@ -59,14 +59,26 @@ def test_the_second_stage_is_judged_by_what_it_adds(measured, added, p, expected
         assert verdict(records, "a second stage") == expected
 
 
-@pytest.mark.parametrize(("gain", "expected"), [(UP, HOLDS), (DOWN, FAILS), (NONE, OPEN)])
-def test_more_steps_are_judged_where_both_were_trained(measured, gain, expected):
+@pytest.mark.parametrize(
+    ("gain", "sd", "expected"),
+    [
+        (UP, 0.01, HOLDS),
+        (DOWN, 0.01, FAILS),
+        (NONE, 0.01, OPEN),
+        (UP, None, f"{HOLDS}, of one seed"),
+    ],
+)
+def test_more_steps_are_judged_where_both_were_trained(measured, gain, sd, expected):
     stages = ("stages", *CLEAN)
     low, high = gain
     found = {"accuracy": {"value": (low + high) / 2, "low": low, "high": high}}
+    spread = {"sd": sd}
     records = changed(
         measured,
-        ((*stages, "totals"), {"1000": {}, "10000": {}}),
+        (
+            (*stages, "totals"),
+            {"1000": {}, "10000": {"test": {"E. coli only": {"accuracy": spread}}}},
+        ),
         ((*stages, "more steps"), {"E. coli only": found}),
     )
     assert verdict(records, "10,000 steps") == expected

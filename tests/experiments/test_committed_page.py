@@ -1,5 +1,6 @@
 """The committed page and pictures are those that the code makes of the committed results."""
 
+import json
 import os
 from importlib.util import find_spec
 
@@ -38,3 +39,17 @@ def test_the_page_is_redrawn_from_the_results(tmp_path, size):
     assert sum(name.startswith("figure_8_") for name in drawn) == 5
     page = (committed / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(drawn)
+
+
+@pytest.mark.parametrize("size", ["reduced", "full"])
+def test_the_sweeps_have_one_number_for_the_clean_rows(tmp_path, size):
+    """They stand in two tables: with all settings, and beside the other protocols."""
+    copy_results(size, tmp_path)
+    record = json.loads((tmp_path / "sweeps.json").read_text())["result"]
+    of_arms = {arm["name"]: arm["test"] for arm in record["arms"]}
+    clean, published = (record["protocols"][name] for name in ("clean", "published"))
+    assert {record["choice"]["chosen"], "dropout 0.1"} == set(clean)
+    for name, tested in clean.items():
+        for metric in ("accuracy", "mcc"):
+            assert tested[metric]["value"] == of_arms[name][metric]["value"]
+            assert tested[metric]["value"] != published[name][metric]["value"]

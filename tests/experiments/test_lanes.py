@@ -85,6 +85,12 @@ def test_a_failure_is_said_and_stops_the_other_lane(tmp_path, study, section, sa
             os.kill(int((tmp_path / "asleep.txt").read_text()), 0)
 
 
+def test_a_failure_of_the_last_lane_is_said(study):
+    """All others are done: nobody is left to be stopped, and the study does not go on."""
+    with pytest.raises(UserError, match=r"row 3 has no label"):
+        run_in_lanes(study, [{"bad": fail}], 1)
+
+
 def test_lanes_end_with_the_study_that_was_killed(tmp_path):
     code = (
         "from pathlib import Path; from test_lanes import *\n"
