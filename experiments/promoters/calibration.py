@@ -51,15 +51,14 @@ def run(study: Study) -> dict[str, Any]:
 
 
 def _run(study: Study) -> dict[str, Any]:
-    folder, parts = main_run(study), parts_of(study, protocol_rows(study, CLEAN))
-    labels = parts.labels["test"]
-    logits, drawn = _logits(folder), _drawn(test_loci(study))
+    folders = {protocol: main_run(study, protocol) for protocol in PROTOCOLS}
+    folder, parts = folders[CLEAN], parts_of(study, protocol_rows(study, CLEAN))
+    labels, drawn = parts.labels["test"], _drawn(test_loci(study))
+    by_protocol = {protocol: _logits(of) for protocol, of in folders.items()}
+    logits = by_protocol[CLEAN]
     found = {
-        protocol: {
-            name: measures(labels, values, drawn)
-            for name, values in _logits(main_run(study, protocol)).items()
-        }
-        for protocol in PROTOCOLS
+        protocol: {name: measures(labels, values, drawn) for name, values in of.items()}
+        for protocol, of in by_protocol.items()
     }
     fitted_prior = float(parts.labels["calibration"].mean())
     return {

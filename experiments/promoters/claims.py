@@ -168,12 +168,13 @@ def _more_steps(records: Records) -> Finding:
             f"{theirs}; measured in the full study",
             f"by its own numbers: {by_two_errors(many, few, _ROWS)}",
         )
-    fewest, most = (f"{pick(map(int, clean['totals'])):,}" for pick in (min, max))
-    gain = more["E. coli only"]["accuracy"]
-    sd = clean["totals"][max(clean["totals"], key=int)]["test"]["E. coli only"]["accuracy"]["sd"]
-    of_seeds = ", of one seed" * (sd is None)
+    totals, arm = clean["totals"], "E. coli only"
+    fewest, most = (pick(totals, key=int) for pick in (min, max))
+    gain = more[arm]["accuracy"]
+    of_seeds = ", of one seed" * (totals[most]["test"][arm]["accuracy"]["sd"] is None)
     return Finding(
-        f"{theirs}; here test accuracy after {most} steps{of_seeds}, minus after {fewest}: "
+        f"{theirs}; here test accuracy after {int(most):,} steps{of_seeds}, minus after "
+        f"{int(fewest):,}: "
         f"{signed_cell(gain)}",
         f"{by_difference(gain)}{of_seeds}",
     )

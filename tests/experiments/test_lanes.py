@@ -100,6 +100,7 @@ def test_lanes_end_with_the_study_that_was_killed(tmp_path):
     study = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path})
     asleep = tmp_path / "asleep.txt"
     wait_for(asleep)
+    assert study.poll() is None
     study.kill()
     study.wait()
     lane = int(asleep.read_text())
