@@ -2,7 +2,7 @@
 
 from ntjax.adapters import Adapter
 from ntjax.errors import UserError
-from ntjax.models.pretrained import PretrainedModel, load_pretrained
-from ntjax.runs import Run, load_run
+from ntjax.inference.pretrained import PretrainedModel, load_pretrained
+from ntjax.runs.run import Run, load_run
 
 __all__ = ["Adapter", "PretrainedModel", "Run", "UserError", "load_pretrained", "load_run"]

@@ -13,17 +13,18 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
-from ntjax import command_line
-from ntjax.audit_tables import findings, print_audit
-from ntjax.data.clusters import describe_clusters
-from ntjax.data.composition import describe_composition
-from ntjax.data.datasets import DATASETS, load_dataset
-from ntjax.data.genomes import open_genome
-from ntjax.data.labels import classes_of
-from ntjax.data.leakage import KMER_LENGTH
-from ntjax.data.loci import REACH, Loci, find_loci, groups_of_loci, rows_near
-from ntjax.data.near_identical import IDENTITY, seed_for
-from ntjax.data.overlap import (
+from ntjax.datasets.registry import DATASETS, load_dataset
+from ntjax.errors import UserError
+from ntjax.genomes.indexing import open_genome
+from ntjax.io.labels import classes_of
+from ntjax.io.table_output import write_columns, write_table
+from ntjax.io.tables import SequenceTable, read_table
+from ntjax.leakage.clusters import describe_clusters
+from ntjax.leakage.composition import describe_composition
+from ntjax.leakage.kmer_groups import KMER_LENGTH
+from ntjax.leakage.loci import REACH, Loci, find_loci, groups_of_loci, rows_near
+from ntjax.leakage.near_identical import IDENTITY, seed_for
+from ntjax.leakage.overlap import (
     by_label,
     chance_of_sharing,
     conflicting_copies,
@@ -32,11 +33,10 @@ from ntjax.data.overlap import (
     overlap_counts,
     sharing_by_label,
 )
-from ntjax.data.sequences import Ambiguous
-from ntjax.data.table_output import write_columns, write_table
-from ntjax.data.tables import SequenceTable, read_table
-from ntjax.errors import UserError
-from ntjax.runs import write_json
+from ntjax.reports import command_line
+from ntjax.reports.audit import findings, print_audit
+from ntjax.runs.run import write_json
+from ntjax.sequences.alphabet import Ambiguous
 from ntjax.training.finetuning import refuse_occupied
 
 REPORT_FILE, LOCI_FILE = "audit.json", "test_loci.csv"

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from ntjax import command_line
 from ntjax.baselines.comparison import score_baselines
 from ntjax.errors import UserError
 from ntjax.models.config import parameter_shapes
-from ntjax.result_tables import print_results, print_sweep
-from ntjax.runs import read_json, write_json
+from ntjax.reports import command_line
+from ntjax.reports.console import print_results, print_sweep
+from ntjax.runs.run import read_json, write_json
 from ntjax.training import swept_runs
 from ntjax.training.finetuning import (
     CONFIG_FILE,

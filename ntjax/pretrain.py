@@ -12,17 +12,12 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from ntjax import command_line
 from ntjax.errors import UserError
-from ntjax.result_tables import print_held_out
-from ntjax.runs import read_json, write_json
+from ntjax.reports import command_line
+from ntjax.reports.console import print_held_out
+from ntjax.runs.run import read_json, write_json
 from ntjax.training import pretraining
-from ntjax.training.finetuning import (
-    CONFIG_FILE,
-    open_folder,
-    recorded_revision,
-    refuse_occupied,
-)
+from ntjax.training.finetuning import CONFIG_FILE, open_folder, recorded_revision, refuse_occupied
 from ntjax.training.pretrain_settings import PretrainSettings, complete, from_saved
 from ntjax.training.settings import option, refuse_differing
 

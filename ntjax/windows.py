@@ -15,24 +15,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ntjax import command_line
 from ntjax.checkpoints.cache import sha256
-from ntjax.data.annotation import read_annotation
-from ntjax.data.genomes import open_genome
-from ntjax.data.labelled_windows import (
+from ntjax.datasets.negatives import Kind
+from ntjax.datasets.promoters import (
     LabelledSites,
     NegativeOptions,
     PromoterWindows,
     labelled_windows,
 )
-from ntjax.data.negatives import Kind
-from ntjax.data.promoter_windows import WindowShape
-from ntjax.data.sequences import gc_content
-from ntjax.data.site_files import read_sites
-from ntjax.data.table_output import write_table
-from ntjax.data.tables import SequenceTable
 from ntjax.errors import UserError
-from ntjax.runs import write_json
+from ntjax.genomes.annotation import read_annotation
+from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.promoter_windows import WindowShape
+from ntjax.genomes.sites import read_sites
+from ntjax.io.table_output import write_table
+from ntjax.io.tables import SequenceTable
+from ntjax.reports import command_line
+from ntjax.runs.run import write_json
+from ntjax.sequences.alphabet import gc_content
 
 RECORD_FILE = "windows.json"
 _INPUTS = ("genome", "sites", "annotation")

@@ -39,13 +39,13 @@ def test_options_in_the_readme_exist(module):
 @pytest.mark.parametrize(
     "results",
     [
-        "ntjax/models/mini.md",
+        "ntjax/checkpoints/mini.md",
         "experiments/promoters/full/summary.md",
-        "scripts/benchmark_genomes.md",
-        "scripts/benchmark.md",
-        "scripts/benchmark_population.md",
-        "scripts/compile_for_tpu.md",
-        "scripts/real_size.md",
+        "scripts/benchmarks/benchmark_genomes.md",
+        "scripts/benchmarks/benchmark.md",
+        "scripts/benchmarks/benchmark_population.md",
+        "scripts/tpu/compile_for_tpu.md",
+        "scripts/benchmarks/real_size.md",
     ],
 )
 def test_tables_in_the_readme_come_from_committed_results(results):
@@ -74,7 +74,9 @@ def _readme() -> str:
 
 
 def test_the_pre_training_table_in_the_readme_is_that_of_its_results():
-    results = json.loads((ROOT / "experiments/promoters/pretraining.json").read_text())["results"]
+    results = json.loads((ROOT / "experiments/promoters/pretraining/pretraining.json").read_text())[
+        "results"
+    ]
     for method in results["genomic"]["methods"]:
         cells = [
             "{value:.3f} ({low:.3f} to {high:.3f})".format(

@@ -12,8 +12,8 @@ What stands beside this file in reduced/ and full/ was written with --out.
 from importlib.util import find_spec
 
 from experiments.promoters.study import Study
-from ntjax import command_line
 from ntjax.errors import UserError
+from ntjax.reports import command_line
 
 _DRAWS_WITH = ("matplotlib", "logomaker")
 _PROJECTS_WITH, _PROJECTING = "pacmap", "embeddings"
@@ -31,7 +31,9 @@ def _run() -> None:
         needed.append(_PROJECTS_WITH)
     if missing := [name for name in needed if find_spec(name) is None]:
         raise UserError(f"not installed: {', '.join(missing)}; pip install '.[study]'")
-    from experiments.promoters.sections import run  # its pictures need what was just looked for
+    from experiments.promoters.sections.registry import (
+        run,  # its pictures need what was just looked for,
+    )
 
     run(study)
 

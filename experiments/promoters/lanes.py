@@ -19,8 +19,8 @@ import jax
 from tqdm import tqdm
 
 from experiments.promoters.study import Study
-from ntjax import command_line
 from ntjax.errors import UserError
+from ntjax.reports import command_line
 
 Section = Callable[[Study], object]
 Group = Mapping[str, Section]

@@ -18,7 +18,7 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from ntjax.baselines.labelled_rows import LabelledRows, check_labelled_rows
-from ntjax.baselines.one_hot import one_hot
+from ntjax.sequences.one_hot import one_hot
 from ntjax.training.step import LOSSES
 
 

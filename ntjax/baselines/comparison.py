@@ -8,8 +8,8 @@ from ntjax.baselines.gradient_boosting import (
     fit_boosted_values,
     fit_gradient_boosting,
 )
-from ntjax.scoring import calibrate, score_outputs
-from ntjax.training.prepare import LabelledParts
+from ntjax.datasets.prepare import LabelledParts
+from ntjax.runs.predictions import calibrate, score_outputs
 
 _FIT_BOOSTING = {
     "classification": fit_gradient_boosting,

@@ -13,7 +13,7 @@ from scipy.special import logsumexp, softmax
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from ntjax.baselines.labelled_rows import LabelledRows, check_labelled_rows
-from ntjax.baselines.one_hot import ALPHABET, OTHER, letter_codes, one_hot
+from ntjax.sequences.one_hot import ALPHABET, OTHER, letter_codes, one_hot
 
 MAXIMUM_ROUNDS = 300
 """Boosting rounds that are fitted; validation rows choose how many of them are used."""

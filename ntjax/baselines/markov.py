@@ -12,9 +12,9 @@ from typing import Self
 import numpy as np
 from scipy.special import log_softmax
 
-from ntjax.data.genome_pieces import stretch_pieces
-from ntjax.data.genome_windows import Region, read_windows, reverse_complement
-from ntjax.data.kmers import kmer_codes, whole_windows
+from ntjax.genomes.genome_pieces import stretch_pieces
+from ntjax.genomes.windows import Region, read_windows, reverse_complement
+from ntjax.sequences.kmers import kmer_codes, whole_windows
 
 SMOOTHING = (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 """What `choose_order` tries: how many occurrences the order below is worth."""

@@ -17,10 +17,10 @@ from functools import reduce
 import numpy as np
 from scipy.special import softmax
 
-from ntjax.data.genome_store import NUCLEOTIDES, UNKNOWN
-from ntjax.data.genome_windows import reverse_complement
-from ntjax.data.promoter_windows import BEFORE, coded_sequences
 from ntjax.errors import UserError
+from ntjax.genomes.promoter_windows import BEFORE, coded_sequences
+from ntjax.genomes.store import NUCLEOTIDES, UNKNOWN
+from ntjax.genomes.windows import reverse_complement
 
 CONSENSUS = ("TTGACA", "TATAAT")
 """What the −35 and the −10 box are like before anything is learned."""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ntjax.checkpoints import safetensors
-from ntjax.checkpoints.atomic import written_atomically
 from ntjax.checkpoints.safetensors import LazyTensor
+from ntjax.io.atomic import written_atomically
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from joblib.compressor import BinaryZlibFile
 
-from ntjax.checkpoints.atomic import format_bytes
 from ntjax.errors import UserError
+from ntjax.io.atomic import format_bytes
 
 _CHUNK = 1 << 24
 

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from joblib.numpy_pickle import NumpyPickler
 
-from ntjax.checkpoints.atomic import format_bytes, written_atomically
 from ntjax.checkpoints.joblib_file import joblib_bytes
-from ntjax.checkpoints.mapped_memory import release
 from ntjax.checkpoints.pickled_arrays import RefusedFileError, printable
 from ntjax.checkpoints.safetensors import LazyTensor
 from ntjax.checkpoints.unpickler import ArrayUnpickler
 from ntjax.errors import UserError
+from ntjax.io.atomic import format_bytes, written_atomically
+from ntjax.io.mapped_memory import release
 
 Tree = dict[str, dict[str, np.ndarray]]
 Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]

@@ -16,9 +16,9 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from ntjax.checkpoints.atomic import written_atomically
 from ntjax.checkpoints.pickled_arrays import printable
 from ntjax.errors import UserError
+from ntjax.io.atomic import written_atomically
 
 _ALIGNMENT = 64
 

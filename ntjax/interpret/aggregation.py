@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ntjax.baselines.one_hot import one_hot
 from ntjax.errors import UserError
+from ntjax.sequences.one_hot import one_hot
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntjax.adapters import Adapter
-from ntjax.data.tokenizer import Tokenizer
+from ntjax.adapters.apply import forward
 from ntjax.errors import UserError
-from ntjax.interpret.backbones import Backbone, backbone_of, encoded, in_batches, over_devices
+from ntjax.inference.backbones import Backbone, backbone_of, encoded, in_batches, over_devices
+from ntjax.inference.predict import EVALUATION_TOKENS
+from ntjax.inference.pretrained import PretrainedModel
 from ntjax.interpret.letters import letter_places
 from ntjax.models.config import TransformerConfig
-from ntjax.models.forward import forward
-from ntjax.models.pretrained import PretrainedModel
-from ntjax.runs import Run
-from ntjax.training.prediction import EVALUATION_TOKENS
+from ntjax.runs.run import Run
+from ntjax.sequences.tokenizer import Tokenizer
 
 PSEUDO_COUNT = 1e-6
 

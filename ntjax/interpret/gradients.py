@@ -24,11 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntjax import adapters
-from ntjax.interpret.backbones import encoded, in_batches, over_devices
+from ntjax.inference.backbones import encoded, in_batches, over_devices
 from ntjax.interpret.letters import LetterPlaces, letter_places, substitutions
 from ntjax.interpret.scores import score_weights
 from ntjax.models.config import ROOT
-from ntjax.runs import Run
+from ntjax.runs.run import Run
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.step import StepConfig, Trainable, head_outputs
 

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ntjax.baselines.one_hot import ALPHABET, OTHER, letter_codes
-from ntjax.data.tokenizer import Tokenizer
+from ntjax.sequences.one_hot import ALPHABET, OTHER, letter_codes
+from ntjax.sequences.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from ntjax.data.batching import choose_buckets
-from ntjax.data.tokenizer import Tokenizer
-from ntjax.interpret.backbones import encoded
+from ntjax.datasets.batching import choose_buckets
+from ntjax.inference.backbones import encoded
+from ntjax.inference.predict import EVALUATION_TOKENS
 from ntjax.interpret.letters import LetterPlaces, letter_places, substitutions
 from ntjax.interpret.scores import score_weights
-from ntjax.runs import Run
+from ntjax.runs.run import Run
+from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.prediction import EVALUATION_TOKENS
 from ntjax.training.step import StepConfig, compile_predict
 
 _OTHERS = 3

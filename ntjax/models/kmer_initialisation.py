@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ntjax.data.genomes import NUCLEOTIDES
-from ntjax.data.tokenizer import Tokenizer
+from ntjax.genomes.indexing import NUCLEOTIDES
 from ntjax.models.config import ROOT
+from ntjax.sequences.tokenizer import Tokenizer
 
 _OWN_SHARE = 0.1
 _LETTERS = len(NUCLEOTIDES)

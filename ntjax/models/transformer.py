@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntjax.data.tokenizer import Tokenizer
 from ntjax.models.attention import attend, attention_context, precision_of
 from ntjax.models.config import ROOT, TransformerConfig, ffn_width
 from ntjax.models.recomputation import recomputed
+from ntjax.sequences.tokenizer import Tokenizer
 
 PAD_ID, MASK_ID = Tokenizer.pad_id, Tokenizer.mask_id
 

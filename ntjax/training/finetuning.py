@@ -14,20 +14,21 @@ import numpy as np
 from ntjax import adapters
 from ntjax.adapters import Adapter, FullConfig, LoRAConfig, full
 from ntjax.adapters.lora import check_rank
+from ntjax.checkpoints import mini
 from ntjax.checkpoints.cache import sha256
-from ntjax.data.batching import TokenisedSet, TrainingBatches
+from ntjax.checkpoints.published import PUBLISHED, unknown_model
+from ntjax.datasets.batching import TokenisedSet, TrainingBatches
+from ntjax.datasets.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
 from ntjax.errors import UserError
-from ntjax.models import heads, mini
+from ntjax.inference.devices import new_member, replicated_sharding
+from ntjax.inference.predict import predict, validation_scores
+from ntjax.inference.pretrained import PretrainedModel, load_pretrained
+from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
-from ntjax.models.pretrained import PretrainedModel, load_pretrained
-from ntjax.models.published import PUBLISHED, unknown_model
-from ntjax.runs import ADAPTER_FILE, Run, read_json, save_run, start_of, write_json
-from ntjax.scoring import calibrate, reliability, score_outputs, write_predictions
+from ntjax.runs.predictions import calibrate, reliability, score_outputs, write_predictions
+from ntjax.runs.run import ADAPTER_FILE, Run, read_json, save_run, start_of, write_json
 from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer, batch_slots
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.placement import new_member, replicated_sharding
-from ntjax.training.prediction import predict, validation_scores
-from ntjax.training.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
 from ntjax.training.settings import NOT_OF_DATA, Settings, check
 from ntjax.training.step import Hyperparameters, StepConfig, Trainable, compile_predict
 

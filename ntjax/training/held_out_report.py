@@ -6,18 +6,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ntjax.baselines.markov import MarkovModel, UnigramModel, choose_order
-from ntjax.data.genome_windows import Region
-from ntjax.data.shared_sequence import SHARED_LETTERS, windows_seen_in_training
-from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
-from ntjax.masked_evaluation import (
+from ntjax.evaluation.masked_likelihood import (
     EvaluationSet,
     baseline_scores,
     cut_windows,
     masked_metrics,
     masked_windows,
 )
-from ntjax.training.prediction import masked_losses
+from ntjax.genomes.windows import Region
+from ntjax.inference.predict import masked_losses
+from ntjax.leakage.shared_sequence import SHARED_LETTERS, windows_seen_in_training
+from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.training.step import StepConfig, Trainable
 
 Guesses = tuple[np.ndarray, np.ndarray]

@@ -11,24 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from ntjax.data.batching import Batch
+from ntjax.datasets.batching import Batch
 from ntjax.errors import UserError
-from ntjax.tasks import HIGHER_IS_BETTER, SELECTABLE
+from ntjax.inference.devices import replaced, spread_population, stack, take
+from ntjax.tasks.base import HIGHER_IS_BETTER, SELECTABLE
 from ntjax.training.interruption import Interrupted, Interruption
-from ntjax.training.placement import (
-    replaced,
-    spread_population,
-    stack,
-    take,
-)
 from ntjax.training.state import Checkpoints, MetricsLog
-from ntjax.training.step import (
-    Hyperparameters,
-    Member,
-    StepConfig,
-    Trainable,
-    compile_train_step,
-)
+from ntjax.training.step import Hyperparameters, Member, StepConfig, Trainable, compile_train_step
 
 Scores = dict[str, float | None]
 

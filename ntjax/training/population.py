@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntjax.data.batching import make_batch
+from ntjax.datasets.batching import make_batch
+from ntjax.inference.devices import replicated_sharding, spread_population
 from ntjax.training.finetuning import Job, hyperparameters, initial_trainable
 from ntjax.training.loop import batch_slots
 from ntjax.training.optimizers import make_optimizer
-from ntjax.training.placement import replicated_sharding, spread_population
 from ntjax.training.step import DeviceBatch, Member, compile_train_step
 
 # Kept free for what is not the step's: evaluation, and whatever else runs on the machine.

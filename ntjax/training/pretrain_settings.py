@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from ntjax.checkpoints import mini
 from ntjax.errors import UserError
-from ntjax.models import mini
 from ntjax.training.settings import LARGEST_SEED, described, is_a, option
 
 RECIPES: dict[str, dict[str, Any]] = {

@@ -10,33 +10,29 @@ import jax
 import numpy as np
 
 from ntjax.adapters import Adapter, full
+from ntjax.adapters.apply import random_parameters
 from ntjax.adapters.full import FullConfig
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.cache import read_hyperparameters, sha256
 from ntjax.checkpoints.official import write_pytree
-from ntjax.data.genome_windows import WindowSampler
-from ntjax.data.masking import MaskedBatches, Masking
-from ntjax.data.tokenizer import Tokenizer
+from ntjax.datasets.masking import MaskedBatches, Masking
+from ntjax.datasets.pretraining import TEST_BLOCKS, PretrainData, read_data
 from ntjax.errors import UserError
-from ntjax.masked_evaluation import EvaluationSet, least_tokens
+from ntjax.evaluation.masked_likelihood import EvaluationSet, least_tokens
+from ntjax.genomes.windows import WindowSampler
+from ntjax.inference.devices import new_member, replicated_sharding
+from ntjax.inference.predict import masked_losses
+from ntjax.inference.pretrained import PretrainedModel, check_length
 from ntjax.models.config import config_from_hyperparams
-from ntjax.models.forward import random_parameters
 from ntjax.models.heads import HeadConfig
 from ntjax.models.kmer_initialisation import with_composed_kmers
-from ntjax.models.pretrained import PretrainedModel, check_length
+from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.training import held_out_report
 from ntjax.training.finetuning import environment, load_model
 from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Scores, Trainer, batch_slots
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.placement import new_member, replicated_sharding
-from ntjax.training.prediction import masked_losses
-from ntjax.training.pretrain_data import TEST_BLOCKS, PretrainData, read_data
 from ntjax.training.pretrain_settings import PretrainSettings, begins_anew
-from ntjax.training.step import (
-    Hyperparameters,
-    StepConfig,
-    Trainable,
-)
+from ntjax.training.step import Hyperparameters, StepConfig, Trainable
 
 WEIGHTS_FILE = "weights.safetensors"
 REPORT_FILE = "held_out.json"

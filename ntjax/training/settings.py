@@ -9,9 +9,9 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ntjax.adapters import AdapterConfig, adapter_config
+from ntjax.checkpoints import mini
 from ntjax.errors import UserError
-from ntjax.models import mini
-from ntjax.tasks import TASKS, check_select
+from ntjax.tasks.base import TASKS, check_select
 
 # Learning rate and batch size that suit each adapter. IA³: the Nucleotide Transformer paper's;
 # LoRA: the promoter report's; the others are customary for encoders of this kind.

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from ntjax.checkpoints.atomic import written_atomically
 from ntjax.errors import UserError
+from ntjax.io.atomic import written_atomically
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

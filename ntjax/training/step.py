@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import optax
 
 from ntjax.adapters import Adapter, Dropout
+from ntjax.adapters.apply import forward
 from ntjax.models import heads
 from ntjax.models.config import TransformerConfig
-from ntjax.models.forward import forward
 from ntjax.models.heads import HeadConfig
 from ntjax.training.optimizers import OptimizerConfig, make_optimizer, schedule_factor
 

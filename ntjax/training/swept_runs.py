@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from ntjax.checkpoints.atomic import written_atomically
 from ntjax.errors import UserError
-from ntjax.runs import DESCRIPTION_FILE, read_json, write_json
+from ntjax.io.atomic import written_atomically
+from ntjax.runs.run import DESCRIPTION_FILE, read_json, write_json
 from ntjax.training.finetuning import (
     CONFIG_FILE,
     RESULT_FILE,

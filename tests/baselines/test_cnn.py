@@ -7,8 +7,8 @@ from planted_motif import planted_rows
 from scipy.special import expit
 
 from ntjax.baselines.cnn import CNNConfig, fit_cnn
-from ntjax.baselines.one_hot import one_hot
 from ntjax.errors import UserError
+from ntjax.sequences.one_hot import one_hot
 
 SMALL = CNNConfig(filters=(16, 16, 8), batch_size=50, epochs=6, learning_rate=3e-3)
 

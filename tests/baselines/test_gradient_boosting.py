@@ -13,8 +13,8 @@ from ntjax.baselines.gradient_boosting import (
     fit_gradient_boosting,
     sequence_features,
 )
-from ntjax.baselines.one_hot import one_hot
 from ntjax.errors import UserError
+from ntjax.sequences.one_hot import one_hot
 
 
 @pytest.fixture(scope="module", autouse=True)

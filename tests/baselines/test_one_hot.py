@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ntjax.baselines.one_hot import letter_codes, one_hot
+from ntjax.sequences.one_hot import letter_codes, one_hot
 
 SEQUENCES = ["ACGT", "NNACGTTTGA", "", "acgtnR", "TTTTTTTT"]
 

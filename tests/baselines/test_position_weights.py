@@ -18,8 +18,7 @@ from ntjax.baselines.position_weights import (
     PositionWeights,
     fit_position_weights,
 )
-from ntjax.data.leakage import rows_sharing_kmers
-from ntjax.data.simulated import (
+from ntjax.datasets.simulated import (
     BACKGROUND_PROBABILITY,
     CONSENSUS_PROBABILITY,
     SPACER_PROBABILITY,
@@ -28,6 +27,7 @@ from ntjax.data.simulated import (
     simulated_task,
 )
 from ntjax.errors import UserError
+from ntjax.leakage.kmer_groups import rows_sharing_kmers
 
 needs_data = pytest.mark.skipif(
     "NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no public data here"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ntjax.checkpoints.atomic import format_bytes, written_atomically
 from ntjax.errors import UserError
+from ntjax.io.atomic import format_bytes, written_atomically
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path):

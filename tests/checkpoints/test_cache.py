@@ -140,7 +140,7 @@ LOAD = """
 import sys
 from ntjax.checkpoints.cache import load_stacked
 sys.path.insert(0, sys.argv[2])
-from conftest import expected_shapes
+from checkpoint_shapes import expected_shapes
 print("ready", flush=True)
 sys.stdin.readline()
 tree = load_stacked(sys.argv[1], expected_shapes).parameters
@@ -149,7 +149,8 @@ print(float(sum(leaf.sum() for leaves in tree.values() for leaf in leaves.values
 
 
 def test_processes_that_convert_at_once_all_succeed(small, cache, shapes_for):
-    arguments = [sys.executable, "-c", LOAD, str(small.folder), str(Path(__file__).parent)]
+    helpers = Path(__file__).parents[1] / "helpers"
+    arguments = [sys.executable, "-c", LOAD, str(small.folder), str(helpers)]
     processes = [
         subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(2)

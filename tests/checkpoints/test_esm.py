@@ -26,16 +26,16 @@ import ntjax
 from ntjax import adapters
 from ntjax.adapters import Adapter, IA3Config, LoRAConfig
 from ntjax.checkpoints import safetensors
-from ntjax.data.tokenizer import Tokenizer
+from ntjax.checkpoints.esm_model import read_esm, write_esm
 from ntjax.errors import UserError
-from ntjax.export import export_esm
+from ntjax.inference.pretrained import PretrainedModel
 from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
-from ntjax.models.esm import read_esm, write_esm
 from ntjax.models.heads import HeadConfig
-from ntjax.models.pretrained import PretrainedModel
-from ntjax.runs import Run
-from ntjax.tasks import Classification, MultiLabel, Regression
+from ntjax.runs.export import export_esm
+from ntjax.runs.run import Run
+from ntjax.sequences.tokenizer import Tokenizer
+from ntjax.tasks.base import Classification, MultiLabel, Regression
 from ntjax.training.step import Trainable
 
 IDS = token_ids()

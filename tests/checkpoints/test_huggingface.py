@@ -20,7 +20,7 @@ FILES = {
 # Runs in a process of its own, because the Hub's client reads its variables when it is imported.
 CLIENT = """
 import json, sys, time
-from ntjax.checkpoints.huggingface import download
+from ntjax.checkpoints.hub import download
 from ntjax.errors import UserError
 import huggingface_hub
 for repository, revision in json.loads(sys.argv[1]):

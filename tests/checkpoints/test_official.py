@@ -8,12 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from ntjax.checkpoints.official import (
-    read_pytree,
-    stack_parameters,
-    vocabulary_size,
-    write_pytree,
-)
+from ntjax.checkpoints.official import read_pytree, stack_parameters, vocabulary_size, write_pytree
 from ntjax.errors import UserError
 
 PLACES = {

@@ -6,9 +6,9 @@ from functools import reduce
 
 import pytest
 
-from experiments.promoters.claims import CLAIMS, PRETRAINING
+from experiments.promoters.claims.claims import CLAIMS, PRETRAINING
+from experiments.promoters.claims.verdicts import FAILS, HOLDS, OPEN
 from experiments.promoters.study import HERE
-from experiments.promoters.verdicts import FAILS, HOLDS, OPEN
 
 RESULTS = HERE / "reduced"
 pytestmark = pytest.mark.skipif(

@@ -22,7 +22,7 @@ FIGURES = ["species", "models", "metrics", "dropout", "settings", "calibration",
 
 @pytest.mark.parametrize("size", ["reduced", "full"])
 def test_the_page_is_redrawn_from_the_results(tmp_path, size):
-    from experiments.promoters.sections import SECTIONS, run
+    from experiments.promoters.sections.registry import SECTIONS, run
 
     committed = copy_results(size, tmp_path)
     assert {path.stem for path in committed.glob("*.json")} == {*SECTIONS, "ledger"}

@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-from experiments.promoters.figures import draw_spreads, new_picture
+from ntjax.reports.figures import draw_spreads, new_picture
 
 
 @pytest.mark.parametrize(("spreads", "drawn"), [([None, 0.1, 0.0], [1, 2]), ([None] * 3, [])])

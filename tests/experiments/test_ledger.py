@@ -5,10 +5,9 @@ import json
 import pytest
 from committed_study import copy_results
 
-from experiments.promoters import ledger
-from experiments.promoters.claims import CLAIMS
-from experiments.promoters.study import Study, keep
-from experiments.promoters.verdicts import (
+from experiments.promoters.claims import ledger
+from experiments.promoters.claims.claims import CLAIMS
+from experiments.promoters.claims.verdicts import (
     FAILS,
     HOLDS,
     OPEN,
@@ -17,6 +16,7 @@ from experiments.promoters.verdicts import (
     by_intervals,
     by_two_errors,
 )
+from experiments.promoters.study import Study, keep
 
 
 def metric(low, high):

@@ -1,6 +1,6 @@
 """The page of the promoter study."""
 
-from experiments.promoters.page import Chapter, Figure, Table, Text, write_page
+from ntjax.reports.page import Chapter, Figure, Table, Text, write_page
 
 PIXEL = b"\x89PNG not a real one"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.promoters.rows import (
+from experiments.promoters.data.rows import (
     CLEAN,
     LOCUS_CLEAN,
     PROTOCOLS,
@@ -19,7 +19,7 @@ from experiments.promoters.rows import (
     test_loci,
 )
 from experiments.promoters.study import Study
-from ntjax.data.tables import read_table
+from ntjax.io.tables import read_table
 
 DATA = os.environ.get("NTJAX_DATA_DIR")
 pytestmark = pytest.mark.skipif(not DATA, reason="NTJAX_DATA_DIR is not set: no genome to look in")

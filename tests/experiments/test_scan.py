@@ -5,21 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.promoters.scan_hits import expected_hits, sums_near
-from experiments.promoters.scan_locus import locus
-from experiments.promoters.scan_methods import (
+from experiments.promoters.sections.scan_hits import expected_hits, sums_near
+from experiments.promoters.sections.scan_locus import locus
+from experiments.promoters.sections.scan_methods import (
     OPTIONS,
     Scanned,
     kept_scan,
     share_near,
     some_blocks,
 )
-from ntjax.data.genome_store import Contig, Genome
-from ntjax.data.genome_windows import Region
-from ntjax.data.promoter_windows import Sites
-from ntjax.genome_scan import candidates, scan
-from ntjax.scaling import PlattScaling
-from ntjax.scored_sites import ScoredSites
+from ntjax.calibration.scaling import PlattScaling
+from ntjax.evaluation.genome_scan import candidates, scan
+from ntjax.genomes.promoter_windows import Sites
+from ntjax.genomes.scored_sites import ScoredSites
+from ntjax.genomes.store import Contig, Genome
+from ntjax.genomes.windows import Region
 
 LETTERS = 30_000
 GENOME = Genome(

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.promoters.curated import BLOCK_LETTERS, REACH, folds_of, near
-from experiments.promoters.species import (
+from experiments.promoters.data.species import (
     KINDS,
     SPECIES,
     at_most,
@@ -14,7 +13,8 @@ from experiments.promoters.species import (
     relatives_of,
     sorted_by_kind,
 )
-from ntjax.data.sequences import gc_content
+from experiments.promoters.sections.curated import BLOCK_LETTERS, REACH, folds_of, near
+from ntjax.sequences.alphabet import gc_content
 
 
 def test_kinds_from_headers():

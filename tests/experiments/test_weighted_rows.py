@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss
 
-from experiments.promoters.weighted_rows import (
+from experiments.promoters.data.weighted_rows import (
     FEWEST,
     at_share,
     differences,
@@ -13,7 +13,7 @@ from experiments.promoters.weighted_rows import (
     measures,
     reliability,
 )
-from ntjax.metrics import expected_calibration_error
+from ntjax.metrics.classification import expected_calibration_error
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=200) * 2

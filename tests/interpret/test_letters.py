@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from small_runs import SEQUENCES
 
-from ntjax.data.tokenizer import Tokenizer
 from ntjax.errors import UserError
 from ntjax.interpret.letters import letter_places, substitutions
 from ntjax.interpret.scores import score_weights
-from ntjax.tasks import Classification, MultiLabel, Regression
+from ntjax.sequences.tokenizer import Tokenizer
+from ntjax.tasks.base import Classification, MultiLabel, Regression
 
 TOKENIZERS = [(4105, 6), (4107, 6), (75, 3)]
 

@@ -10,8 +10,8 @@ from reference_transformer import random_parameters as draw_parameters
 from reference_transformer import reference_forward
 from scipy.special import ndtr
 
+from ntjax.adapters.apply import forward, random_parameters
 from ntjax.models.config import TransformerConfig, parameter_shapes
-from ntjax.models.forward import forward, random_parameters
 from ntjax.models.transformer import _ACTIVATIONS as ACTIVATIONS
 from ntjax.models.transformer import attend, rotate
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parent / "on_devices.py"
+SCRIPT = Path(__file__).parents[1] / "helpers" / "on_devices.py"
 DEVICES = (1, 2, 8)
 
 

@@ -11,14 +11,14 @@ from scipy.special import log_softmax
 from sklearn.metrics import log_loss, matthews_corrcoef
 from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
 
-from ntjax.data.batching import TokenisedSet, TrainingBatches
+from ntjax.datasets.batching import TokenisedSet, TrainingBatches
 from ntjax.errors import UserError
-from ntjax.tasks import evaluate
-from ntjax.training import prediction
+from ntjax.inference import predict as prediction
+from ntjax.inference.devices import new_member
+from ntjax.inference.predict import predict
+from ntjax.tasks.base import evaluate
 from ntjax.training.interruption import Interruption
 from ntjax.training.loop import LoopConfig, Trainer
-from ntjax.training.placement import new_member
-from ntjax.training.prediction import predict
 from ntjax.training.step import compile_predict, compile_train_step, head_outputs
 
 CONFIG = step_config()

@@ -11,26 +11,21 @@ import numpy as np
 import pytest
 from tiny import (
     MODEL,
+    batch_of,
     hyperparameters,
     named,
-    padded_batch,
     parameters,
     problem,
     step_config,
     trainable,
 )
 
+from ntjax.inference.devices import new_member, replicated_sharding
 from ntjax.models.config import parameter_shapes
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.placement import new_member, replicated_sharding, spread
 from ntjax.training.step import compile_train_step
 
 DECAYING = OptimizerConfig(200, weight_decay=0.1)
-
-
-def batch_of(data, step, rows=8):
-    slots = -(-rows // jax.local_device_count()) * jax.local_device_count()
-    return spread(padded_batch(data, rows, step, slots), accumulation=1)
 
 
 class TestFrozen:
@@ -124,9 +119,8 @@ class TestCost:
 
 DEVICES_PROGRAM = """
 import jax, numpy as np
-from tiny import hyperparameters, parameters, step_config, trainable, problem
-from test_memory_and_cost import batch_of
-from ntjax.training.placement import new_member, replicated_sharding
+from tiny import batch_of, hyperparameters, parameters, step_config, trainable, problem
+from ntjax.inference.devices import new_member, replicated_sharding
 from ntjax.training.step import compile_train_step
 
 params, config = parameters(), step_config()
@@ -157,7 +151,7 @@ def test_nothing_is_copied_between_devices_at_a_step():
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", DEVICES_PROGRAM],
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1] / "helpers",
         capture_output=True,
         text=True,
         check=False,

@@ -1,20 +1,20 @@
 """AdamW, its schedules and what it decays, against NumPy and against trees written out."""
 
-import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy_adamw import HEAD_DECAYS, IA3_DECAYS, LORA_DECAYS, NumpyAdamW, expected_factor
 from tiny import ADAPTERS, MODEL, named, parameters, trainable
 
 from ntjax import adapters
 from ntjax.adapters import Adapter, LoRAConfig
+from ntjax.adapters.apply import random_parameters
 from ntjax.adapters.lora import PROJECTIONS
 from ntjax.errors import UserError
 from ntjax.models.config import TransformerConfig
-from ntjax.models.forward import random_parameters
 from ntjax.training.optimizers import (
     SCHEDULES,
     OptimizerConfig,
@@ -23,17 +23,6 @@ from ntjax.training.optimizers import (
     schedule_factor,
 )
 from ntjax.training.step import Trainable
-
-
-def expected_factor(schedule, step, steps, warmup):
-    if step < warmup:
-        return step / warmup
-    done = (step - warmup) / (steps - warmup)
-    if schedule == "linear":
-        return 1 - done
-    if schedule == "cosine":
-        return (1 + math.cos(math.pi * done)) / 2
-    return 1.0 if step == 0 else math.sqrt(max(warmup, 1) / step)
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 6])
@@ -73,30 +62,6 @@ def test_refused(options, message):
         OptimizerConfig(**options)
 
 
-class NumpyAdamW:
-    """Loshchilov and Hutter 2019, algorithm 2, with the gradient's global norm bounded."""
-
-    def __init__(self, weights, decays, weight_decay, clip):
-        self.weights = {name: w.astype(np.float64) for name, w in weights.items()}
-        self.first = {name: np.zeros(w.shape) for name, w in weights.items()}
-        self.second = {name: np.zeros(w.shape) for name, w in weights.items()}
-        self.decays, self.weight_decay, self.clip, self.count = decays, weight_decay, clip, 0
-
-    def step(self, gradients, rate):
-        self.count += 1
-        norm = math.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values()))
-        shrink = min(1.0, self.clip / norm) if self.clip else 1.0
-        for name, gradient in gradients.items():
-            g = gradient.astype(np.float64) * shrink
-            self.first[name] = 0.9 * self.first[name] + 0.1 * g
-            self.second[name] = 0.999 * self.second[name] + 0.001 * g**2
-            m = self.first[name] / (1 - 0.9**self.count)
-            v = self.second[name] / (1 - 0.999**self.count)
-            decay = self.weight_decay * self.weights[name] if self.decays[name] else 0.0
-            self.weights[name] -= rate * (m / (np.sqrt(v) + 1e-8) + decay)
-        return norm
-
-
 @pytest.mark.parametrize("clip", [0.0, 1.0])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_five_steps_of_adamw(weight_decay, clip):
@@ -116,20 +81,6 @@ def test_five_steps_of_adamw(weight_decay, clip):
     assert named(weights).keys() == expected.weights.keys()
     for name, leaf in named(weights).items():
         np.testing.assert_allclose(leaf, expected.weights[name], rtol=0, atol=2e-6, err_msg=name)
-
-
-HEAD_DECAYS = {
-    ".head['dense']['b']": False,
-    ".head['dense']['w']": True,
-    ".head['output']['b']": False,
-    ".head['output']['w']": True,
-}
-IA3_DECAYS = HEAD_DECAYS | {f".adapter.parameters['l_{name}']": False for name in ("k", "v", "ff")}
-LORA_DECAYS = HEAD_DECAYS | {
-    f".adapter.parameters['{target}']['{factor}']": True
-    for target in ("query", "value")
-    for factor in ("a", "b")
-}
 
 
 def decays_of(tree):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
 
+from ntjax.inference.devices import new_member, spread_population, stack, take
 from ntjax.training.loop import DivergedError, LoopConfig, Trainer
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.placement import new_member, spread_population, stack, take
 
 STEPS = 10
 CONFIG = step_config(optimizer=OptimizerConfig(STEPS), use_dropout=True)
@@ -220,8 +220,8 @@ def test_devices_change_nothing(tmp_path):
 def _environment():
     import os
 
-    here = Path(__file__).parent
-    return os.environ | {"PYTHONPATH": f"{here}:{here.parent}"}
+    helpers = Path(__file__).parents[1] / "helpers"
+    return os.environ | {"PYTHONPATH": str(helpers)}
 
 
 def main(path):

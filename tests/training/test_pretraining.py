@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 import ntjax
 from ntjax.checkpoints import safetensors
-from ntjax.data.masking import MaskedBatches
+from ntjax.datasets.masking import MaskedBatches
 from ntjax.errors import UserError
 from ntjax.models.kmer_initialisation import with_composed_kmers
 from ntjax.pretrain import Options, pretrain

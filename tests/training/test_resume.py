@@ -13,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-SCRIPT = Path(__file__).parent / "run_to_the_end.py"
+SCRIPT = Path(__file__).parents[1] / "helpers" / "run_to_the_end.py"
 STEPS = 60
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
+from ntjax.checkpoints.published import PUBLISHED
 from ntjax.errors import UserError
-from ntjax.models.published import PUBLISHED
 from ntjax.training.settings import Settings, check, complete, differing, from_saved, option
 
 PEAK = {"ia3": 3e-3, "lora": 5e-4, "full": 5e-5, "head": 1e-3}

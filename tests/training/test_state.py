@@ -14,7 +14,7 @@ from tiny import MODEL, parameters, step_config, trainable
 from ntjax import adapters
 from ntjax.adapters import Adapter, LoRAConfig
 from ntjax.errors import UserError
-from ntjax.training.placement import new_member, replicated_sharding
+from ntjax.inference.devices import new_member, replicated_sharding
 from ntjax.training.state import Checkpoints, MetricsLog, named_leaves
 from ntjax.training.step import Trainable
 

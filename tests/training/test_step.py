@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_optimizers import LORA_DECAYS, NumpyAdamW, expected_factor
+from numpy_adamw import LORA_DECAYS, NumpyAdamW, expected_factor
 from tiny import (
     hyperparameters,
     named,
@@ -17,9 +17,9 @@ from tiny import (
     trainable,
 )
 
-from ntjax.models.forward import forward
+from ntjax.adapters.apply import forward
+from ntjax.inference.devices import new_member, replicated_sharding, spread
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.placement import new_member, replicated_sharding, spread
 from ntjax.training.step import (
     DEVICES,
     DeviceBatch,

@@ -1,0 +1,1 @@
+"""The rows, negatives and baselines that the promoter study's sections share."""

@@ -1,0 +1,95 @@
+"""The rows of the pre-training study: two tasks, their phase-shifted copies, and more context.
+
+`ecoli_promoters`: promoters against random letters, as published, cleaned. `genomic`: promoters of
+K-12 against windows of the same genome with as many G and C, none near a known start site, split
+by blocks of the genome. `genomic, 281 letters`: the same with 100 letters more at each side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.promoters.data.rows import promoters_of, write_table
+from ntjax.datasets.promoters import NegativeOptions, against_genomic_windows
+from ntjax.datasets.registry import load_dataset
+from ntjax.genomes.held_out import split_blocks
+from ntjax.genomes.indexing import Genome, open_genome
+from ntjax.genomes.promoter_windows import Located, locate, window_letters
+from ntjax.genomes.windows import Region
+from ntjax.io.tables import SequenceTable, read_table
+
+CONTEXT = 100
+FRAMES = 6
+PROMOTERS, GENOMIC = "ecoli_promoters", "genomic"
+WITH_CONTEXT = f"genomic, {window_letters(CONTEXT)} letters"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows to learn: what `ntjax.finetune` calls train, validation and test."""
+
+    name: str
+    train: str
+    validation: str | None = None
+    test: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def known_promoters(genome: Path) -> Located:
+    """Where all promoters of the published files lie in the genome."""
+    splits = load_dataset(PROMOTERS, "published")
+    both = (*promoters_of(splits.train), *promoters_of(splits.test))
+    return locate(open_genome(genome), list(dict.fromkeys(both)))
+
+
+def tasks(folder: Path, genome: Path) -> dict[str, Task]:
+    """The tasks by name; files that are not there yet are written to `folder`."""
+    known = known_promoters(genome)
+    options = NegativeOptions(room=CONTEXT, redraw=False)
+    found = against_genomic_windows(known.unique, known.start_sites, options)
+    notes = (f"{known.described()}; promoters of unique sequence are used", *found.notes)
+    made = {PROMOTERS: Task(PROMOTERS, PROMOTERS)}
+    for name, context in ((GENOMIC, 0), (WITH_CONTEXT, CONTEXT)):
+        files = [folder / name / f"{part}.csv" for part in ("train", "validation", "test")]
+        for path in files:
+            write_table(path, found.parts[path.stem].table(context))
+        made[name] = Task(name, *map(str, files), notes)
+    return made
+
+
+def parts_of_genome(genome: Genome) -> dict[str, Region]:
+    """The blocks that the rows of the genomic tasks lie in: train, validation and test."""
+    options = NegativeOptions(room=CONTEXT)
+    shares = {"validation": options.validation, "test": options.test}
+    return split_blocks(genome, shares, options.block_letters, options.seed)
+
+
+def in_six_frames(task: Task, folder: Path) -> Task:
+    """The task with each training row six times, without its first 0 to 5 letters."""
+    if task.train == PROMOTERS:
+        splits = load_dataset(PROMOTERS)
+        train, test = splits.train, str(folder / "test.csv")
+        write_table(Path(test), splits.test)
+    else:
+        train, test = read_table(task.train), task.test
+    path = folder / "train.csv"
+    copies = [row for row in range(len(train)) for _ in range(FRAMES)]
+    repeated = train.take(copies)
+    write_table(
+        path,
+        SequenceTable(
+            names=repeated.names,
+            sequences=tuple(
+                text[number % FRAMES :] for number, text in enumerate(repeated.sequences)
+            ),
+            labels=repeated.labels,
+            source=repeated.source,
+            rows=repeated.rows,
+        ),
+    )
+    return Task(task.name, str(path), task.validation, test)
+
+
+def frames(sequences: Sequence[str]) -> list[list[str]]:
+    """The sequences without their first 0, 1, ... 5 letters."""
+    return [[text[drop:] for text in sequences] for drop in range(FRAMES)]

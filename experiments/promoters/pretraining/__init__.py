@@ -1,0 +1,1 @@
+"""Does pre-training pay? `python -m experiments.promoters.pretraining`."""

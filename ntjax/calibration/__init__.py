@@ -1,0 +1,1 @@
+"""Calibrate outputs on held-out rows: scaling, conformal sets, prior shift. No JAX."""

@@ -1,0 +1,142 @@
+"""ESM models of Hugging Face transformers: read and written as ours.
+
+    model = read_esm("FOLDER")          # EsmForMaskedLM or EsmForSequenceClassification
+    write_esm("FOLDER", nt.config, nt.params)
+
+`ntjax.load_pretrained("FOLDER")` uses what is here; `ntjax.runs.export` writes a trained run.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ntjax.checkpoints import esm
+from ntjax.checkpoints.cache import through_cache
+from ntjax.checkpoints.esm_config import config_from_esm, esm_from_config
+from ntjax.checkpoints.esm_folder import EsmFolder
+from ntjax.checkpoints.pickled_arrays import printable
+from ntjax.errors import UserError
+from ntjax.models.config import TransformerConfig, parameter_shapes
+
+Tree = dict[str, dict[str, np.ndarray]]
+
+
+class EsmModel(NamedTuple):
+    """What a folder of transformers holds.
+
+    Attributes:
+        config: hyper-parameters.
+        params: weights, float32, layers stacked (the tree of `parameter_shapes`); read-only
+            views of a memory-mapped file. A classifier's language-model head, which transformers
+            does not have, is zeros.
+        head: of a classifier, the parameters of our head with pooling 'cls'; else None.
+        classes: the names of its outputs; empty without a head.
+        sha256: of the files of weights, one after the other.
+    """
+
+    config: TransformerConfig
+    params: Tree
+    head: Tree | None
+    classes: tuple[str, ...]
+    sha256: str
+
+
+def read_esm(folder: str | Path) -> EsmModel:
+    """Read a folder written by transformers' `save_pretrained`, or by `write_esm`.
+
+    The weights are turned and stacked once and lie in the cache from then on, like official ones.
+
+    Arguments:
+        folder: holds `config.json` and `model.safetensors` (or the index of several).
+
+    Raises:
+        UserError: a file is missing or damaged, it is not an `EsmForMaskedLM` or
+            `EsmForSequenceClassification`, ntjax cannot compute its architecture, or its
+            vocabulary is not the Nucleotide Transformer's.
+    """
+    opened = EsmFolder.open(Path(folder))
+    config = config_from_esm(opened.config, str(opened.folder / esm.CONFIG_FILE))
+    shapes = parameter_shapes(config)
+    loaded = through_cache(
+        opened.files,
+        config.to_hyperparams() | {"vocabulary_size": config.vocabulary_size},
+        lambda *_: shapes,
+        lambda: opened.parameters(shapes, config.key_dim),
+    )
+    head = opened.head() if opened.has_classifier else None
+    classes = _classes(opened) if head else ()
+    return EsmModel(config, loaded.parameters, head, classes, loaded.sha256)
+
+
+def _classes(opened: EsmFolder) -> tuple[str, ...]:
+    """The names in `id2label`, in the order of the outputs; `LABEL_0` ... where it has none."""
+    names = opened.config.get("id2label")
+    if names is None:
+        names = {}
+    if not isinstance(names, dict):
+        raise UserError(
+            f"{opened.folder / esm.CONFIG_FILE}: id2label={printable(repr(names))} should be an "
+            'object with a name for each output ({"0": "...", "1": "..."}); correct it or leave it '
+            "out"
+        )
+    outputs = range(opened.classes)
+    return tuple(str(names.get(str(number), f"LABEL_{number}")) for number in outputs)
+
+
+def write_esm(
+    folder: str | Path,
+    config: TransformerConfig,
+    params: Mapping[str, Mapping[str, Any]],
+    head: Mapping[str, Mapping[str, Any]] | None = None,
+    classes: Sequence[str] = (),
+    problem_type: str = "single_label_classification",
+) -> None:
+    """Write a model for transformers' `EsmForMaskedLM.from_pretrained`, float32.
+
+    Arguments:
+        folder: made if there is none; its `config.json` and `model.safetensors` are replaced.
+        config: hyper-parameters.
+        params: weights, the tree of `parameter_shapes`; held one layer at a time.
+        head: the parameters of a classifier's head with pooling 'cls' (`dense`, `output`). The
+            folder is then for `EsmForSequenceClassification`, which has no language-model head:
+            ours is left out.
+        classes: names of the head's outputs.
+        problem_type: transformers' name for what the outputs mean; the other two are
+            'multi_label_classification' and 'regression'.
+
+    Raises:
+        UserError: ESM has no such architecture, the names are not as many as the head's outputs,
+            the disk is full, or `folder` is a file or cannot be written.
+    """
+    _refuse_file(Path(folder))
+    content = esm_from_config(config)
+    if head is None:
+        content |= {"architectures": ["EsmForMaskedLM"]}
+    else:
+        outputs = head["output"]["b"].shape[0]
+        content |= _classification(classes, outputs) | {"problem_type": problem_type}
+    esm.write(Path(folder), content, params, config.embed_scale, head)
+
+
+def _refuse_file(folder: Path) -> None:
+    """Refuse a folder that cannot be made because it, or one it lies in, is a file."""
+    present = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not present.is_dir():
+        raise UserError(f"{present}: is not a folder; name a folder to write the model to")
+
+
+def _classification(classes: Sequence[str], outputs: int) -> dict[str, Any]:
+    """What `config.json` says of a classifier."""
+    if len(set(classes)) != outputs:
+        raise UserError(
+            f"the head has {outputs} outputs and {len(set(classes))} different class names; name "
+            "each output"
+        )
+    return {
+        "architectures": ["EsmForSequenceClassification"],
+        "id2label": {str(number): name for number, name in enumerate(classes)},
+        "label2id": {name: number for number, name in enumerate(classes)},
+    }

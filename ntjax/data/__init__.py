@@ -1,1 +1,0 @@
-"""Sequences, labels and tokens: reading, splitting, batching."""

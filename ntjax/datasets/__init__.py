@@ -1,0 +1,1 @@
+"""Labelled rows for training and evaluation: splits, batches, masking, the data-set registry."""

@@ -1,0 +1,299 @@
+"""Labelled sequences, split so that training, validation, calibration and test stay apart."""
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntjax.calibration.scaling import MINIMUM_ISOTONIC_ROWS, MINIMUM_ROWS
+from ntjax.datasets.batching import TokenisedSet
+from ntjax.datasets.registry import DATASETS, load_dataset
+from ntjax.datasets.splits import grouped_split
+from ntjax.errors import UserError
+from ntjax.inference.pretrained import check_length
+from ntjax.io.labels import UNKNOWN, require_similar_values
+from ntjax.io.tables import SequenceTable, read_table
+from ntjax.leakage.kmer_groups import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
+from ntjax.models.config import TransformerConfig
+from ntjax.sequences.tokenizer import Tokenizer
+from ntjax.tasks.base import TASKS, Classification, Regression, Task
+from ntjax.training.settings import Settings
+
+PARTS = ("train", "validation", "calibration", "test")
+
+# More classes than this, or than half of the rows, are measurements, not classes.
+_MOST_CLASSES = 1000
+# Fewer rows than this tell checkpoints apart, or calibrate, by chance.
+_FEW_ROWS = 50
+_FEW_GROUPS = 20
+_ALL_ALIKE = {
+    "classification": ("are all of one class", "of at least two classes"),
+    "multilabel": ("hold no label both as 1 and as 0", "of both kinds"),
+    "regression": ("all have one value", "with different values"),
+}
+
+
+@dataclass(frozen=True)
+class LabelledParts:
+    """The four parts of a task.
+
+    Attributes:
+        tables: by name of the part.
+        labels: of each part, as the task encodes them, [rows] or [rows, labels].
+        task: what the labels mean.
+        test_groups: int [test rows]; rows that share a k-mer, directly or through others, have the
+            same number.
+        notes: what a reader of the result has to know about the data.
+    """
+
+    tables: dict[str, SequenceTable]
+    labels: dict[str, np.ndarray]
+    task: Task
+    test_groups: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    def targets(self, part: str) -> np.ndarray:
+        """What the loss compares the outputs of a part with, [rows] or [rows, labels]."""
+        return self.task.targets(self.labels[part])
+
+
+def read_parts(settings: Settings) -> LabelledParts:
+    """Read and split the data that `settings` name.
+
+    Validation rows choose the checkpoint, calibration rows fit the calibration, test rows are
+    only ever scored. What is not given is set aside from the training rows, in groups that share
+    no k-mer with each other (k = 16, longer where so many rows share 16-mers by chance).
+
+    Raises:
+        UserError: unreadable or unsuitable data, one line that names file and row.
+    """
+    tables, notes = _given_tables(settings)
+    whole = tables["train"]
+    task = TASKS[settings.task].of(whole, settings.label_columns())
+    if isinstance(task, Classification):
+        _refuse_measurements(task.outputs, whole, settings.label_column)
+        if settings.calibration == "platt" and len(task.outputs) > 2:
+            raise UserError(
+                f"--calibration platt is for two classes, and {whole.source} has "
+                f"{len(task.outputs)}: use temperature or isotonic"
+            )
+    k = kmer_length_for([seq for table in tables.values() for seq in table.sequences])
+    tables = _set_aside(tables, task, settings, k)
+    labels = {part: task.encode(table) for part, table in tables.items()}
+    task = task.fitted(labels["train"], whole.source)
+    if isinstance(task, Regression):
+        for part, table in tables.items():
+            require_similar_values(labels[part], labels["train"], table.source, table.rows)
+    if not task.varies(labels["validation"]):
+        raise UserError(
+            f"{tables['validation'].source}: the validation rows {_ALL_ALIKE[task.kind][0]}, so "
+            f"they cannot choose a checkpoint; give rows {_ALL_ALIKE[task.kind][1]}"
+        )
+    notes += _notes_on_calibration(task, labels["calibration"], settings.calibration)
+    notes += _notes_on_few_rows(tables, task, settings) + _notes_on_overlap(tables, k)
+    groups, note = _test_groups(tables["test"], k)
+    return LabelledParts(tables, labels, task, groups, (*notes, *note))
+
+
+def _test_groups(test: SequenceTable, k: int) -> tuple[np.ndarray, list[str]]:
+    """Groups that the bootstrap draws whole, and what a reader has to know about them."""
+    groups = shared_kmer_groups(test.sequences, k)
+    sizes = np.bincount(groups)
+    if len(sizes) == len(test):
+        return groups, []
+    related = (
+        f"the {len(test):,} test rows form {len(sizes):,} groups of sequences that share a {k}-mer "
+        f"(the largest has {sizes.max():,})"
+    )
+    if len(sizes) < _FEW_GROUPS or 2 * sizes.max() > len(test):
+        # Too few groups to resample: the interval would be anything, or empty.
+        return np.arange(len(test)), [f"{related}: intervals draw single rows and are too narrow"]
+    return groups, [f"{related}: intervals draw whole groups"]
+
+
+def _notes_on_overlap(tables: dict[str, SequenceTable], k: int) -> list[str]:
+    """Test rows related to a row that trained, chose or calibrated the model."""
+    test, notes = tables["test"].sequences, []
+    for part, name in (
+        ("train", "training"),
+        ("validation", "validation"),
+        ("calibration", "calibration"),
+    ):
+        shared = rows_sharing_kmers(test, tables[part].sequences, k)
+        if shared.any():
+            notes.append(
+                f"{int(shared.sum()):,} of {len(test):,} test rows share a {k}-mer with a {name} "
+                f"row, on either strand (in random DNA about "
+                f"{_rows_sharing_by_chance(test, tables[part].sequences, k):,.0f} would)"
+            )
+    return notes
+
+
+def _rows_sharing_by_chance(queries: Sequence[str], references: Sequence[str], k: int) -> float:
+    """Expected number of queries that share a k-mer, on either strand, were all letters random."""
+    words = sum(max(len(sequence) - k + 1, 0) for sequence in references)
+    own = np.array([max(len(sequence) - k + 1, 0) for sequence in queries])
+    return float((1 - np.exp(-own * words * 2.0 / 4.0**k)).sum())
+
+
+def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: str) -> None:
+    if len(classes) <= min(_MOST_CLASSES, max(len(table) // 2, 2)):
+        return
+    raise UserError(
+        f"{table.source}: the {len(table):,} rows have {len(classes):,} different labels, such as "
+        f"{', '.join(classes[:3])}: these look like measurements, not classes: learn them with "
+        f"--task regression, choose another --label-column than {column!r}, or turn them into a "
+        "few classes"
+    )
+
+
+def _notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[str]:
+    """Where another method is used than the one asked for, or none."""
+    if not task.has_probabilities:
+        try:
+            task.calibration(np.zeros((len(labels), 1)), labels)
+        except UserError as error:
+            return [f"no interval around the predictions: {error}"]
+        return []
+    several = labels.ndim == 2
+    names, columns = (task.outputs, labels.T) if several else ([""], [labels])
+    other = "temperature" if not several and len(task.outputs) > 2 else "Platt"
+    notes = []
+    for name, column in zip(names, columns, strict=True):
+        known = column[column != UNKNOWN]
+        if len(known) < MINIMUM_ROWS or len(np.unique(known)) < 2:
+            notes.append(
+                f"{repr(name) if name else 'the model'} is not calibrated: its {len(known)} "
+                "calibration rows are too few or all alike; its probabilities stay as they are"
+            )
+        elif method == "isotonic" and len(known) < MINIMUM_ISOTONIC_ROWS:
+            notes.append(
+                f"isotonic scaling{f' of {name!r}' if name else ''} needs {MINIMUM_ISOTONIC_ROWS} "
+                f"calibration rows and has {len(known)}: {other} scaling is used instead"
+            )
+    return notes
+
+
+def _notes_on_few_rows(
+    tables: dict[str, SequenceTable], task: Task, settings: Settings
+) -> list[str]:
+    uses = {
+        "validation": "the choice of the checkpoint",
+        "calibration": (
+            "the calibrated probabilities"
+            if task.has_probabilities
+            else "the width of the interval around a prediction"
+        ),
+    }
+    given = {"validation"} if settings.validation else set()
+    return [
+        f"only {len(tables[part])} {part} rows: {use} may rest on chance"
+        + ("" if part in given else f"; a higher --{part}-fraction sets more aside")
+        for part, use in uses.items()
+        if len(tables[part]) < _FEW_ROWS
+    ]
+
+
+def _given_tables(settings: Settings) -> tuple[dict[str, SequenceTable], list[str]]:
+    def read(path: str) -> SequenceTable:
+        return read_table(
+            path,
+            sequence_column=settings.sequence_column,
+            label_column=(
+                settings.label_columns() if settings.task == "multilabel" else settings.label_column
+            ),
+            name_column=settings.name_column,
+            ambiguous=settings.ambiguous,
+        )
+
+    tables, notes = {}, []
+    if settings.train in DATASETS:
+        if settings.task != "classification":
+            raise UserError(
+                f"--task {settings.task} needs --train FILE: the data set {settings.train} is of "
+                "classes"
+            )
+        dataset = load_dataset(settings.train, protocol=settings.protocol)
+        tables, notes = {"train": dataset.train, "test": dataset.test}, list(dataset.notes)
+    elif Path(settings.train).exists() or Path(settings.train).suffix:
+        tables["train"] = read(settings.train)
+    else:
+        raise _no_such_data(settings.train)
+    for part in ("validation", "test"):
+        if path := getattr(settings, part):
+            tables[part] = read(path)
+    return tables, notes
+
+
+def _no_such_data(name: str) -> UserError:
+    near = difflib.get_close_matches(name, DATASETS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(DATASETS)}"
+    return UserError(f"--train {name}: there is no such file or data set; {hint}")
+
+
+def _set_aside(
+    tables: dict[str, SequenceTable], task: Task, settings: Settings, k: int
+) -> dict[str, SequenceTable]:
+    wanted = {
+        "validation": settings.validation_fraction,
+        "calibration": settings.calibration_fraction,
+        "test": settings.test_fraction,
+    }
+    fractions = {part: share for part, share in wanted.items() if part not in tables}
+    if not all(0 < share < 1 for share in fractions.values()) or sum(fractions.values()) >= 1:
+        raise UserError(
+            "the fractions set aside for "
+            + ", ".join(f"{part} ({share:g})" for part, share in fractions.items())
+            + " must be above 0 and leave rows to train on"
+        )
+    whole = tables["train"]
+    fractions = {"train": 1 - sum(fractions.values()), **fractions}
+    parts = grouped_split(
+        whole.sequences,
+        task.strata(task.encode(whole)),
+        fractions,
+        seed=settings.seed,
+        k=k,
+        every_class=isinstance(task, Classification),
+    )
+    split = {part: whole.take(indices) for part, indices in parts.items()}
+    return {
+        part: (split | {k: v for k, v in tables.items() if k != "train"})[part] for part in PARTS
+    }
+
+
+def tokenise(
+    table: SequenceTable, targets: np.ndarray, tokenizer: Tokenizer, config: TransformerConfig
+) -> TokenisedSet:
+    """Token ids of a table, and what the loss compares the outputs with.
+
+    Raises:
+        UserError: a sequence is longer than the model's positions; file and row are named.
+    """
+    counts = tokenizer.count_tokens(table.sequences)
+    longest = int(np.argmax(counts))
+    try:
+        check_length(config, int(counts[longest]))
+    except UserError as error:
+        raise UserError(
+            f"{table.source}, row {table.rows[longest]}: the sequence is too long: {error}"
+        ) from None
+    return TokenisedSet.create(tokenizer.encode(table.sequences), targets)
+
+
+def fingerprint(table: SequenceTable) -> str:
+    """SHA-256 of names, sequences and labels, in order."""
+    digest = hashlib.sha256()
+    for column in (table.names, table.sequences, table.labels or ()):
+        digest.update("\n".join(column).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def describe_rows(table: SequenceTable, indices: np.ndarray, most: int = 20) -> str:
+    """`rows 3, 17, 20 of train.csv`, for an error message."""
+    rows = sorted({table.rows[index] for index in indices})
+    listed = ", ".join(map(str, rows[:most])) + (", …" if len(rows) > most else "")
+    return f"rows {listed} of {table.source}"

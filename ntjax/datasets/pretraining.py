@@ -1,0 +1,111 @@
+"""What a pre-training run learns from: sources of windows, and the parts that are held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ntjax.errors import UserError
+from ntjax.genomes.collections import GenomeTable, parse_class_weights, read_genome_table
+from ntjax.genomes.haplotypes import Haplotypes, open_haplotypes
+from ntjax.genomes.held_out import intersection, split_blocks
+from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.reference_windows import open_reference_windows
+from ntjax.genomes.regions import whole_genome
+from ntjax.genomes.store import Genome
+from ntjax.genomes.windows import Region, WindowSource
+from ntjax.training.pretrain_settings import PretrainSettings
+
+TEST_BLOCKS = "test blocks"
+
+_TABLE_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
+
+@dataclass(frozen=True)
+class PretrainData:
+    """Genomes in parts.
+
+    Attributes:
+        parts: 'train', 'validation' and 'test', each a region of every genome.
+        sources: what windows are drawn from.
+        shares: probability of each source; None for in proportion to its windows.
+        held_out: whole genomes to report with.
+        notes: what a reader of the result has to know.
+    """
+
+    parts: dict[str, list[Region]]
+    sources: Sequence[WindowSource]
+    shares: np.ndarray | None
+    held_out: list[Region]
+    notes: tuple[str, ...] = ()
+
+
+def read_data(settings: PretrainSettings) -> PretrainData:
+    """Index what the settings name and split it in blocks.
+
+    Raises:
+        UserError: a file is unusable, or options do not go together.
+    """
+    genomes, table = _genomes(settings)
+    fractions = {"validation": settings.validation_fraction, "test": settings.test_fraction}
+    if settings.validation_genomes:
+        del fractions["validation"]
+    parts: dict[str, list[Region]] = {"train": [], "validation": [], "test": []}
+    for genome in genomes:
+        split = split_blocks(genome, fractions, settings.block_letters, settings.seed)
+        for part, region in split.items():
+            parts[part].append(region)
+    shares = None
+    if table is not None:
+        letters = [region.letters for region in parts["train"]]
+        shares = table.shares(letters, parse_class_weights(settings.class_weights))
+    parts["validation"] += [whole_genome(_open(path)) for path in settings.validation_genomes]
+    held_out = [whole_genome(_open(path)) for path in settings.held_out_genomes]
+    _refuse_equal_names(held_out)
+    if settings.variants is None:
+        return PretrainData(parts, parts["train"], shares, held_out)
+    haplotypes = _haplotypes(settings.variants, genomes)
+    # What is reported, and what baselines are fitted to, is what is learnt from: the contigs that
+    # the variants are on.
+    parts = {part: [_covered(r, haplotypes) for r in regions] for part, regions in parts.items()}
+    source = replace(haplotypes, stretches=parts["train"][0].stretches)
+    return PretrainData(parts, [source], shares, held_out, haplotypes.notes)
+
+
+def _genomes(settings: PretrainSettings) -> tuple[list[Genome], GenomeTable | None]:
+    if bool(settings.genomes) == bool(settings.genome_table):
+        raise UserError(
+            "give either --genomes with one or more FASTA files to train on, or --genome-table"
+        )
+    if settings.genome_table is None:
+        if settings.class_weights or settings.exclude_classes:
+            raise UserError("--class-weights and --exclude-classes go with --genome-table")
+        return [_open(path) for path in settings.genomes], None
+    table = read_genome_table(settings.genome_table, settings.exclude_classes)
+    return list(table.genomes), table
+
+
+def _open(path: str) -> Genome:
+    is_table = path.lower().endswith(_TABLE_ENDINGS)
+    return open_reference_windows(path) if is_table else open_genome(path)
+
+
+def _refuse_equal_names(held_out: Sequence[Region]) -> None:
+    names = [region.name for region in held_out]
+    for name in names:
+        if names.count(name) > 1 or name == TEST_BLOCKS:
+            raise UserError(
+                f"--held-out-genomes: more than one result would be called {name!r}: rename a file"
+            )
+
+
+def _haplotypes(path: str, genomes: Sequence[Genome]) -> Haplotypes:
+    if len(genomes) != 1:
+        raise UserError("--variants goes with one reference: give a single file as --genomes")
+    return open_haplotypes(genomes[0], path)
+
+
+def _covered(region: Region, haplotypes: Haplotypes) -> Region:
+    if region.genome is not haplotypes.genome:
+        return region
+    return replace(region, stretches=intersection(region.stretches, haplotypes.stretches))

@@ -1,0 +1,1 @@
+"""Evaluate models beyond a test set: probing, masked likelihood, genome scans."""

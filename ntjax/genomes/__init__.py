@@ -1,0 +1,1 @@
+"""Whole genomes: the indexed store, intervals, windows, annotation, sites and variants."""

@@ -1,0 +1,176 @@
+"""Promoters in their genome: where they lie, and the windows around their start sites.
+
+A window reaches from some letters before a transcription start site (TSS) to some behind it, read
+in the direction of transcription: `WindowShape`, by default −60 to +20.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ntjax.errors import UserError
+from ntjax.genomes.indexing import NUCLEOTIDES, UNKNOWN, Genome
+from ntjax.genomes.search import occurrences
+from ntjax.genomes.windows import read_windows, reverse_complement
+
+BEFORE, AFTER = 60, 20
+_LETTERS = np.frombuffer(NUCLEOTIDES.encode(), np.uint8)
+
+_CODE_OF_BYTE = np.full(256, UNKNOWN, np.uint8)
+_CODE_OF_BYTE[_LETTERS] = np.arange(len(NUCLEOTIDES))
+
+
+@dataclass(frozen=True)
+class WindowShape:
+    """Letters of a window before the TSS and behind it; the TSS itself is one more."""
+
+    before: int = BEFORE
+    after: int = AFTER
+
+    def letters(self, context: int = 0) -> int:
+        """Letters of a window with so many letters more at each side."""
+        return self.before + 1 + self.after + 2 * context
+
+    def lead(self, reverse: np.ndarray) -> np.ndarray:
+        """Letters of the genome's first strand before the TSS, by strand, int64 [sites]."""
+        return np.where(reverse, self.after, self.before)
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Places on the strands of a genome.
+
+    Attributes:
+        genome: the store.
+        places: int64 [sites], of the TSS, or of what is in its place in a negative.
+        reverse: bool [sites], whether it is read from the other strand.
+        shape: of their windows.
+    """
+
+    genome: Genome
+    places: np.ndarray
+    reverse: np.ndarray
+    shape: WindowShape = WindowShape()
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def take(self, rows: np.ndarray) -> "Sites":
+        """Those of the given rows."""
+        return replace(self, places=self.places[rows], reverse=self.reverse[rows])
+
+    def replaced(self, rows: np.ndarray, others: "Sites") -> "Sites":
+        """With other sites in the given rows."""
+        places, reverse = self.places.copy(), self.reverse.copy()
+        places[rows], reverse[rows] = others.places, others.reverse
+        return replace(self, places=places, reverse=reverse)
+
+    def starts(self, context: int = 0) -> np.ndarray:
+        """First place of the windows with so many letters more at each side, int64 [sites]."""
+        return self.places - context - self.shape.lead(self.reverse)
+
+    def windows(self, context: int = 0) -> np.ndarray:
+        """Letters in the direction of transcription, uint8 [sites, letters]."""
+        windows = read_windows(self.genome, self.starts(context), self.shape.letters(context))
+        windows[self.reverse] = reverse_complement(windows[self.reverse])
+        return windows
+
+    def sequences(self, context: int = 0) -> list[str]:
+        """The windows as text."""
+        return as_text(self.windows(context))
+
+    def names(self) -> list[str]:
+        """Such as `NC_000913.3:12345:+`: contig, place in it counted from 1, strand."""
+        contigs = self.genome.contigs
+        starts = np.array([contig.start for contig in contigs])
+        of = np.searchsorted(starts, self.places, side="right") - 1
+        return [
+            f"{contigs[c].name}:{place - contigs[c].start + 1}:{'-' if reverse else '+'}"
+            for c, place, reverse in zip(
+                of.tolist(), self.places.tolist(), self.reverse.tolist(), strict=True
+            )
+        ]
+
+
+def window_letters(context: int = 0) -> int:
+    """Letters of a window of the default shape, with so many letters more at each side."""
+    return WindowShape().letters(context)
+
+
+def as_text(windows: np.ndarray) -> list[str]:
+    """Windows, uint8 [windows, letters] of A, T, C and G, as text."""
+    return [row.tobytes().decode() for row in _LETTERS[windows]]
+
+
+class Located(NamedTuple):
+    """Where sequences occur in a genome.
+
+    Attributes:
+        sites: of every occurrence of every sequence, on either strand.
+        rows: int64 [occurrences], which sequence it is of.
+        counts: int64 [sequences], occurrences of each.
+    """
+
+    sites: Sites
+    rows: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def start_sites(self) -> Sites:
+        """Every TSS once, by place and strand."""
+        return distinct(self.sites)
+
+    @property
+    def unique(self) -> Sites:
+        """Every TSS once, of the sequences that occur only once."""
+        return distinct(self.sites.take(self.counts[self.rows] == 1))
+
+    def described(self) -> str:
+        """How many sequences were found."""
+        once, several = (self.counts == 1).sum(), (self.counts > 1).sum()
+        return (
+            f"of {len(self.counts):,} sequences {once + several:,} occur in "
+            f"{self.sites.genome.name} ({several:,} of them more than once) and "
+            f"{len(self.counts) - once - several:,} do not; {len(self.start_sites):,} start sites"
+        )
+
+
+def distinct(sites: Sites) -> Sites:
+    """Every site once, in the order of their places."""
+    _, rows = np.unique(2 * sites.places + sites.reverse, return_index=True)
+    return sites.take(rows)
+
+
+def locate(genome: Genome, promoters: Sequence[str], shape: WindowShape = WindowShape()) -> Located:
+    """Every exact occurrence of promoters on either strand of a genome.
+
+    Arguments:
+        promoters: upper-case windows around a TSS.
+        shape: of these windows.
+
+    Raises:
+        UserError: a sequence has another length.
+    """
+    letters = shape.letters()
+    for number, promoter in enumerate(promoters, 1):
+        if len(promoter) != letters:
+            raise UserError(
+                f"promoter {number} has {len(promoter)} letters, not {letters} "
+                f"(−{shape.before} to +{shape.after} about the start site): cut it to these"
+            )
+    patterns = coded_sequences(promoters) if promoters else np.empty((0, letters), np.uint8)
+    known = np.flatnonzero((patterns < UNKNOWN).all(axis=1))
+    both = np.concatenate([patterns[known], reverse_complement(patterns[known])])
+    starts, found = occurrences(genome, both)
+    reverse = found >= len(known)
+    rows = known[found % len(known)] if len(known) else found
+    sites = Sites(genome, starts + shape.lead(reverse), reverse, shape)
+    return Located(sites, rows, np.bincount(rows, minlength=len(promoters)))
+
+
+def coded_sequences(sequences: Sequence[str]) -> np.ndarray:
+    """Sequences of equal length as a store keeps them, uint8 [sequences, letters]."""
+    text = np.frombuffer("".join(sequences).encode(), np.uint8)
+    return _CODE_OF_BYTE[text].reshape(len(sequences), -1)

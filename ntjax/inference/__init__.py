@@ -1,0 +1,1 @@
+"""A pre-trained model on devices: load it, predict with it, embed sequences."""

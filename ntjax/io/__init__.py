@@ -1,0 +1,1 @@
+"""Read and write files: tables, labels, FASTA, BED, GFF and VCF as plain records."""

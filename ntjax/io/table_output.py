@@ -1,0 +1,30 @@
+"""Tables of sequences as CSV, written beside and renamed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ntjax.io.atomic import written_atomically
+from ntjax.io.tables import SequenceTable
+
+
+def write_table(path: Path, table: SequenceTable) -> None:
+    """Write `name,sequence,label` (no `label` without labels); `read_table` reads it back.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    columns = {"name": table.names, "sequence": table.sequences}
+    write_columns(path, columns if table.labels is None else columns | {"label": table.labels})
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence]) -> None:
+    """Write columns of equal length under their names.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    data = pd.DataFrame(dict(columns)).to_csv(index=False, lineterminator="\n").encode()
+    with written_atomically(path, len(data)) as file:
+        file.write(data)

@@ -1,0 +1,219 @@
+"""How good predicted values are, with bootstrap intervals: correlations, R² and errors.
+
+As in `ntjax.metrics.classification`, every value is a function of sums over rows, so a bootstrap
+resample is a vector of multiplicities and a thousand resamples are a few matrix products.
+Spearman's ranks are taken anew in every resample: the average rank of a run of equal values
+follows from the cumulative multiplicities.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ntjax.errors import UserError
+from ntjax.metrics.bootstrap import multiplicities, percentile_interval, resampling_units
+from ntjax.metrics.classification import require_finite
+from ntjax.metrics.ranking import ratio
+
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "pearson": True,
+    "spearman": True,
+    "r2": True,
+    "rmse": False,
+    "mae": False,
+}
+
+# Of the values' own spread: what is left of a constant after rounding is not a variance.
+_ROUNDING = 1e-12
+
+
+def evaluate(
+    targets: ArrayLike,
+    predictions: ArrayLike,
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> dict[str, dict[str, float | None] | int]:
+    """Every metric of a regression, with percentile bootstrap intervals (Efron 1979).
+
+    `pearson` is the linear correlation; `spearman` that of the ranks, equal values sharing their
+    average rank; `r2` the coefficient of determination 1 - Σ(y - ŷ)² / Σ(y - ȳ)², which is below 0
+    for predictions worse than the mean of these rows; `rmse` and `mae` are the root of the mean
+    squared and the mean absolute error, in the targets' units.
+
+    A correlation with constant values and the R² of constant targets are not defined: None. A
+    resample on which a metric is undefined is left out of its interval, and where that is more
+    than half of them, or where there are fewer than two rows (or groups) to draw, the interval is
+    None.
+
+    Arguments:
+        targets: `[n]`, measured values.
+        predictions: `[n]`, in the same units.
+        bootstrap: number of resamples; 0 leaves the intervals None.
+        seed: of the resampling.
+        groups: `[n]` of any sortable kind; rows that share a value are drawn together.
+        confidence: coverage of the intervals.
+
+    Returns:
+        `{"pearson": {"value": …, "low": …, "high": …}, …, "n": rows}`, ready for JSON.
+
+    Raises:
+        UserError: no rows, or predictions that are not finite.
+        ValueError: shapes or targets that break the contract above.
+    """
+    if bootstrap < 0 or not 0 < confidence < 1:
+        raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
+    rows = _Rows.of(*_checked(targets, predictions))
+    membership, units = resampling_units(rows.count, groups)
+    resamples = bootstrap if units > 1 else 0
+    generator = np.random.default_rng(seed)
+    chunks = [rows.values(w) for w in multiplicities(membership, units, resamples, generator)]
+
+    result: dict[str, dict[str, float | None] | int] = {}
+    for name, values in rows.values(np.ones((1, rows.count))).items():
+        resampled = np.concatenate([chunk[name] for chunk in chunks]) if chunks else np.empty(0)
+        low, high = percentile_interval(resampled, confidence)
+        value = None if np.isnan(values[0]) else float(values[0])
+        result[name] = {"value": value, "low": low, "high": high}
+    result["n"] = rows.count
+    return result
+
+
+def share(
+    inside: NDArray[np.bool_],
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> dict[str, float | None]:
+    """The share of rows `[n]` that are true, with an interval as of `evaluate`."""
+    membership, units = resampling_units(len(inside), groups)
+    generator = np.random.default_rng(seed)
+    drawn = multiplicities(membership, units, bootstrap if units > 1 else 0, generator)
+    shares = [weights @ inside / weights.sum(axis=1) for weights in drawn]
+    low, high = percentile_interval(np.concatenate([np.empty(0), *shares]), confidence)
+    return {"value": float(np.mean(inside)), "low": low, "high": high}
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What the metrics need of each row.
+
+    Attributes:
+        unit: what the targets x of `contributions` were divided by.
+        contributions: `[n, 7]`: x, y, x², y², xy of targets x and predictions y, both centred and
+            scaled, then the square and the size of the error in `unit`.
+        ranked: how to rank targets and predictions under weights.
+    """
+
+    unit: float
+    contributions: NDArray[np.float64]
+    ranked: tuple["_Ranks", "_Ranks"]
+
+    @classmethod
+    def of(cls, targets: NDArray[np.float64], predictions: NDArray[np.float64]) -> Self:
+        # Sums of squares of numbers far from 0 lose the digits in which they differ.
+        (x, unit), (y, _) = _centred(targets), _centred(predictions)
+        error = (targets - predictions) / unit
+        columns = [x, y, x * x, y * y, x * y, error**2, np.abs(error)]
+        ranked = _Ranks.of(targets), _Ranks.of(predictions)
+        return cls(unit, np.stack(columns, axis=1), ranked)
+
+    @property
+    def count(self) -> int:
+        return len(self.contributions)
+
+    def values(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """All metrics `[resamples]` under weights `[resamples, n]`; NaN where undefined."""
+        total = weights.sum(axis=1)
+        x, y, xx, yy, xy, squared, absolute = (weights @ self.contributions).T / total
+        residual = ratio(squared, _variance(x, xx))
+        return {
+            "pearson": _correlation(x, y, xx, yy, xy),
+            "spearman": self._spearman(weights, total),
+            "r2": 1 - residual,
+            "rmse": self.unit * np.sqrt(squared),
+            "mae": self.unit * absolute,
+        }
+
+    def _spearman(
+        self, weights: NDArray[np.float64], total: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        # Centred and in units of their number: as above.
+        x, y = (ranks.under(weights) / total[:, None] - 0.5 for ranks in self.ranked)
+        products = (x, y, x * x, y * y, x * y)
+        return _correlation(*(np.einsum("rn,rn->r", weights, p) / total for p in products))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranks:
+    """Rows in the order of rising values, to rank them under any weights.
+
+    Attributes:
+        order: row numbers `[n]`, lowest value first.
+        place: the row's place in that order, `[n]`.
+        run: number of the run of equal values each place is in, `[n]`.
+        run_ends: last place of each run, `[runs]`.
+    """
+
+    order: NDArray[np.int64]
+    place: NDArray[np.int64]
+    run: NDArray[np.int64]
+    run_ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Self:
+        order = np.argsort(values, kind="stable")
+        differs = np.diff(values[order]) != 0
+        run = np.concatenate([[0], np.cumsum(differs)])
+        return cls(order, np.argsort(order), run, np.append(np.flatnonzero(differs), len(run) - 1))
+
+    def under(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Average ranks `[resamples, n]`, from 1, if row i stood there `weights[:, i]` times."""
+        up_to = np.cumsum(np.take(weights, self.order, axis=1), axis=1)[:, self.run_ends]
+        before = np.concatenate([np.zeros((len(weights), 1)), up_to[:, :-1]], axis=1)
+        average = (before + up_to + 1) / 2
+        return np.take(average, self.run[self.place], axis=1)
+
+
+def _centred(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Values `[n]` less their mean, in units of the largest, and that unit."""
+    centred = values - values.mean()
+    unit = float(np.abs(centred).max()) or 1.0
+    return centred / unit, unit
+
+
+def _variance(mean: NDArray[np.float64], mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
+    variance = mean_square - mean**2
+    return np.where(variance > _ROUNDING * np.maximum(mean_square, 1e-300), variance, 0.0)
+
+
+def _correlation(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    xx: NDArray[np.float64],
+    yy: NDArray[np.float64],
+    xy: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Correlation `[resamples]` from means of two variables, their squares and their product."""
+    spread = np.sqrt(_variance(x, xx)) * np.sqrt(_variance(y, yy))
+    return np.clip(ratio(xy - x * y, spread), -1, 1)
+
+
+def _checked(
+    targets: ArrayLike, predictions: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    targets, predictions = np.asarray(targets, np.float64), np.asarray(predictions, np.float64)
+    if targets.size == 0:
+        raise UserError("there are no rows to evaluate: give a file with at least one labelled row")
+    if targets.ndim != 1 or targets.shape != predictions.shape:
+        raise ValueError(f"targets are {targets.shape} and predictions {predictions.shape}")
+    if not np.isfinite(targets).all():
+        raise ValueError("targets must be finite")
+    require_finite(predictions)
+    return targets, predictions

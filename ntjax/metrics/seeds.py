@@ -1,0 +1,100 @@
+"""What several seeds of a method reach together, and how far two methods are apart.
+
+Two things vary: the seed (initial values, order and split of the training rows) and the test rows.
+The standard deviation between seeds shows the first, the bootstrap the second: it draws the test
+rows anew, the same ones for every seed and every method, and takes the mean over seeds each time.
+So the interval of a difference is that of paired rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ntjax.metrics.bootstrap import (
+    bootstrap_p_value,
+    multiplicities,
+    percentile_interval,
+    resampling_units,
+)
+from ntjax.metrics.classification import Rows
+
+METRICS = ("accuracy", "mcc", "auroc")
+_CONFIDENCE = 0.95
+
+
+def seed_means(
+    labels: ArrayLike,
+    probabilities: Mapping[str, np.ndarray],
+    against: str,
+    *,
+    metrics: Sequence[str] = METRICS,
+    groups: ArrayLike | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Metrics of two-class methods as means over their seeds.
+
+    Arguments:
+        labels: 0 or 1, [n].
+        probabilities: of class 1 by method, [seeds, n]; methods may differ in seeds.
+        against: the method that the others are compared with.
+        metrics: names of `ntjax.metrics.classification.HIGHER_IS_BETTER`.
+        groups: [n], rows that share a value are drawn together.
+        bootstrap: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        By method and metric: `value`, the mean over seeds; `sd`, the standard deviation between
+        them (None of one seed); `low` and `high`, the 95% interval of the mean when the test rows
+        are drawn anew; `difference`, the same three of the mean minus that of `against`, with `p`,
+        the two-sided p-value of no difference between them.
+    """
+    labels = np.asarray(labels).astype(np.int64)
+    rows = {
+        name: [Rows.of(labels, np.stack([1 - p, p], axis=1)) for p in np.asarray(seeds, float)]
+        for name, seeds in probabilities.items()
+    }
+    every_row_once = np.ones((1, len(labels)))
+    membership, units = resampling_units(len(labels), groups)
+    generator = np.random.default_rng(seed)
+    chunks = [
+        {name: _values(seeds, weights, metrics).mean(axis=1) for name, seeds in rows.items()}
+        for weights in multiplicities(membership, units, bootstrap, generator)
+    ]
+    whole = {name: _values(seeds, every_row_once, metrics)[..., 0] for name, seeds in rows.items()}
+    drawn = {name: np.concatenate([c[name] for c in chunks], axis=1) for name in rows}
+    return {
+        name: {
+            metric: _summary(whole[name][k], drawn[name][k])
+            | {
+                "difference": _difference(
+                    whole[name][k].mean() - whole[against][k].mean(),
+                    drawn[name][k] - drawn[against][k],
+                )
+            }
+            for k, metric in enumerate(metrics)
+        }
+        for name in rows
+    }
+
+
+def _values(seeds: list[Rows], weights: np.ndarray, metrics: Sequence[str]) -> np.ndarray:
+    """[metrics, seeds, resamples]."""
+    values = [rows.values(weights) for rows in seeds]
+    return np.array([[of_seed[metric] for of_seed in values] for metric in metrics])
+
+
+def _summary(of_seeds: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
+    sd = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
+    return _interval(of_seeds.mean(), drawn) | {"sd": sd}
+
+
+def _difference(value: float, drawn: np.ndarray) -> dict[str, Any]:
+    return _interval(value, drawn) | {"p": bootstrap_p_value(drawn)}
+
+
+def _interval(value: float, drawn: np.ndarray) -> dict[str, Any]:
+    low, high = percentile_interval(drawn, _CONFIDENCE)
+    return {"value": float(value), "low": low, "high": high}

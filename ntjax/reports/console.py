@@ -1,0 +1,170 @@
+"""What a command prints at its end: one line per model, or per member of a sweep."""
+
+from typing import Any
+
+import pandas as pd
+
+from ntjax.tasks.base import HIGHER_IS_BETTER, Task
+
+
+def print_results(rows: dict[str, dict[str, Any]], task: Task) -> None:
+    """A line per model: value and 95% interval, on the test rows."""
+    width = max(len(name) for name in rows) + 14
+    count = next(iter(rows.values()))["n"]
+    title = f"{count:,} test rows [95% interval]"
+    width = max(width, len(title))
+    print(f"\n{title:<{width}}" + "".join(f"{metric:>24}" for metric in task.shown))
+    for name, result in rows.items():
+        print(f"{name:<{width}}" + "".join(f"  {_cell(result[m], m):>22}" for m in task.shown))
+        if result["calibrated"]:
+            cells = "".join(f"  {_cell(result['calibrated'][m], m):>22}" for m in task.shown)
+            print(f"{name + ', calibrated':<{width}}{cells}")
+        elif "interval" in result:
+            interval = result["interval"]
+            print(
+                f"{name}: ± {_number(interval['half_width'], True)} should hold "
+                f"{interval['expected']:.0%} of the values and holds {_cell(interval['coverage'])}"
+            )
+        elif task.has_probabilities:
+            print(f"{name}: not calibrated, too few rows (or only one class) were set aside for it")
+    print()
+
+
+def _cell(numbers: dict[str, float | None], metric: str = "") -> str:
+    if numbers["value"] is None:
+        return "–"
+    in_units = metric in ("rmse", "mae")
+    value = _number(numbers["value"], in_units)
+    if numbers["low"] is None:
+        return value
+    return f"{value} [{_number(numbers['low'], in_units)}, {_number(numbers['high'], in_units)}]"
+
+
+def _number(value: float, in_units: bool = False) -> str:
+    """Three decimals; of an error in the user's units, whatever they are, three digits."""
+    return f"{value:.3g}" if in_units else f"{value:.3f}"
+
+
+def print_sweep(
+    table: pd.DataFrame, select: str, task: Task, baselines: dict[str, dict[str, Any]]
+) -> None:
+    """A line per member and per baseline, the means over seeds, and the best by validation.
+
+    Arguments:
+        table: as `ntjax.training.swept_runs.table` makes it.
+        select: validation metric that chose the checkpoints, and chooses here.
+        task: what the metrics are of.
+        baselines: test metrics by name, trained on the first member's rows.
+    """
+    width = max(len(name) for name in (*table["member"], *baselines, "member")) + 2
+    notes = ["test metrics with their 95% intervals"]
+    if "seed" in table:
+        notes.append("rows set aside for the test differ between seeds")
+    if baselines:
+        notes.append("baselines learn from the first member's rows")
+    print("\n" + "; ".join(notes))
+    heads = ("best step", f"validation {select}")
+    print(
+        f"{'member':<{width}}"
+        + "".join(f"{head:>{len(head) + 2}}" for head in heads)
+        + "".join(f"{'test ' + metric:>24}" for metric in task.shown)
+    )
+    for line in table.to_dict("records"):
+        print(f"{line['member']:<{width}}{_sweep_cells(line, select, task)}")
+    blank = "".join(" " * (len(head) + 2) for head in heads)
+    for name, result in baselines.items():
+        print(
+            f"{name:<{width}}{blank}" + "".join(f"  {_cell(result[m], m):>22}" for m in task.shown)
+        )
+    print()
+    _print_best(table, select)
+
+
+def _sweep_cells(line: dict[str, Any], select: str, task: Task) -> str:
+    if line["failure"]:
+        return f"  failed: {line['failure']}"
+    value = line[f"validation_{select}"]
+    step = line["best_step"]
+    cells = f"{'–' if pd.isna(step) else int(step):>11}"
+    cells += f"{'–' if pd.isna(value) else _number(value):>{len(select) + 13}}"
+    for metric in task.shown:
+        ends = {"value": "", "low": "_low", "high": "_high"}
+        numbers = {name: line[f"test_{metric}{end}"] for name, end in ends.items()}
+        numbers = {name: None if pd.isna(x) else x for name, x in numbers.items()}
+        cells += f"  {_cell(numbers, metric):>22}"
+    return cells
+
+
+def _print_best(table: pd.DataFrame, select: str) -> None:
+    if f"validation_{select}" not in table:
+        return  # every member has failed
+    summary = means_over_seeds(table, select)
+    if summary["members"].max() > 1:
+        print(f"mean validation {select} over seeds ± its standard error")
+        for line in summary.to_dict("records"):
+            print(f"  {line['setting'] or 'all members'}: {_mean_cell(line)}")
+    whole = summary[summary["seeds"] == summary["members"]]
+    if len(summary) < 2 or whole.empty:
+        return
+    order = whole["mean"].sort_values(ascending=not HIGHER_IS_BETTER[select])
+    print(
+        f"best by validation {select}: {whole.loc[order.index[0], 'setting']}. Report the test "
+        "figures of the setting that validation chose:\nthe best of the test column is chosen by "
+        "the test rows, and too good."
+    )
+
+
+def _mean_cell(line: dict[str, Any]) -> str:
+    seeds = f"{line['seeds']} seed{'' if line['seeds'] == 1 else 's'}"
+    if line["seeds"] < line["members"]:
+        seeds = f"{line['seeds']} of {line['members']} seeds, the others failed or undefined"
+    if not line["seeds"]:
+        return f"– ({seeds})"
+    error = "" if pd.isna(line["error"]) else f" ± {_number(line['error'])}"
+    return f"{_number(line['mean'])}{error} ({seeds})"
+
+
+def means_over_seeds(table: pd.DataFrame, select: str) -> pd.DataFrame:
+    """Per setting, whatever its seed, in the order of the table.
+
+    Returns:
+        `setting`, `mean` of the validation metric, `error` (the mean's standard error), `seeds`
+        that the mean is of, and `members`: with those that failed, or whose metric is undefined.
+    """
+    column = f"validation_{select}"
+    settings = [
+        ",".join(part for part in name.split(",") if not part.startswith("seed="))
+        for name in table["member"]
+    ]
+    # A member that failed has no value: its cells are empty.
+    groups = table.assign(setting=settings).groupby("setting", sort=False)[column]
+    columns = {
+        "mean": groups.mean(),
+        "error": groups.sem(),
+        "seeds": groups.count(),
+        "members": groups.size(),
+    }
+    return pd.DataFrame(columns).reset_index()
+
+
+_HELD_OUT_METRICS = ("loss", "perplexity", "accuracy", "bits_per_nucleotide")
+
+
+def print_held_out(results: dict[str, dict[str, Any] | None]) -> None:
+    """A table per set of held-out windows, as `ntjax.training.pretraining.report` makes them."""
+    for name, result in results.items():
+        if result is None:
+            print(f"\n{name}: no window is long enough and new to the model: nothing to report")
+            continue
+        title = f"{name}: {result['windows']:,} windows"
+        width = max(len(title), *map(len, result["metrics"])) + 2
+        print(f"\n{title:<{width}}" + "".join(f"{metric:>24}" for metric in _HELD_OUT_METRICS))
+        for model, metrics in result["metrics"].items():
+            cells = "".join(f"  {_cell(metrics[metric]):>22}" for metric in _HELD_OUT_METRICS)
+            print(f"{model:<{width}}{cells}")
+        if result["left_out_as_seen"]:
+            print(
+                f"{result['left_out_as_seen']:,} of {result['candidates']:,} windows share 31 "
+                "letters or more with the training genomes and were left out"
+            )
+    print()

@@ -1,0 +1,1 @@
+"""Bases, their codes, k-mers and tokens. NumPy only."""

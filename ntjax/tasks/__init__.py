@@ -1,0 +1,1 @@
+"""Tasks: how labels are encoded, trained, scored and calibrated."""

@@ -1,0 +1,133 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_genes import written_gff
+from made_genomes import drawn_promoters, opened, two_contigs
+
+from ntjax.errors import UserError
+from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.promoter_windows import WindowShape
+from ntjax.genomes.sites import read_sites
+
+needs_data = pytest.mark.skipif(
+    "NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no public data here"
+)
+SHAPE = WindowShape(3, 2)
+
+
+@pytest.fixture
+def genome(tmp_path):
+    return opened(tmp_path, {"one": "AACCGGTTACGTCCAAGG", "two": "TTTTTTGACATTTTTTNNNN"})
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_five_prime_ends_of_bed(genome, tmp_path):
+    """By hand: a site is its contig's letter, counted from 1."""
+    bed = "one\t5\t9\ta\t0\t+\none\t5\t9\tb\t0\t-\ntwo\t6\t7\tc\t0\t+\none\t5\t10\td\t0\t+\n"
+    found = read_sites(genome, written(tmp_path / "a.bed", bed), SHAPE)
+    assert found.promoters.names() == ["one:6:+", "one:9:-", "two:7:+"]  # the fourth is the first
+    # Of AACCGGTTACGTCCAAGG and TTTTTTGACATTTTTT, from 3 letters before to 2 behind.
+    assert found.promoters.sequences() == ["CCGGTT", "ACGTAA", "TTTGAC"]
+    assert found.notes == ("4 intervals with 3 start sites in made",)
+
+
+def test_the_other_strand_is_read_backwards(genome, tmp_path):
+    found = read_sites(genome, written(tmp_path / "a.bed", "one\t5\t9\tb\t0\t-\n"), SHAPE)
+    # AACCGG[TTACGT]CCAAGG, on the other strand GG[ACGTAA]CC.
+    assert found.promoters.starts().tolist() == [6]
+    assert found.promoters.sequences() == ["ACGTAA"]
+    assert found.promoters.sequences(context=2) == ["GGACGTAACC"]
+
+
+def test_gff_finds_the_same(genome, tmp_path):
+    rows = [("one", "TSS", 5, 9, "+"), ("one", "TSS", 5, 9, "-"), ("one", "gene", 1, 4, ".")]
+    found = read_sites(genome, written_gff(tmp_path / "a.gff3", rows), SHAPE)
+    assert found.promoters.names() == ["one:6:+", "one:9:-"]
+    genes = [("one", "gene", 5, 9, "+")]
+    path = written_gff(tmp_path / "genes", genes)  # told by its first line
+    with pytest.raises(UserError, match=r"'TSS': its types are 'gene' \(1\); .*--feature-type"):
+        read_sites(genome, path, SHAPE)
+    assert read_sites(genome, path, SHAPE, "gene").known.names() == ["one:6:+"]
+
+
+def test_windows_that_do_not_fit(genome, tmp_path):
+    bed = "one\t2\t3\ta\t0\t+\none\t2\t3\ta\t0\t-\none\t14\t15\ta\t0\t+\ntwo\t14\t15\ta\t0\t+\n"
+    bed += "two\t3\t4\ta\t0\t+\n"
+    found = read_sites(genome, written(tmp_path / "a.bed", bed), SHAPE)
+    assert len(found.known) == 5
+    assert found.promoters.names() == ["one:3:-", "one:15:+", "two:4:+"]
+    assert found.notes[1].startswith("2 of 5 windows reach beyond a contig's end or hold an N")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("one\t5\t9\ta\t0\t.", "line 1: a start site needs a strand, . or -, not '.'"),
+        ("chr1\t5\t9\ta\t0\t+", "line 1: there is no contig 'chr1' in .*made.fna, which has 'one'"),
+        ("one\t5\t19\ta\t0\t+", "line 1: one:6-19 reaches beyond the contig's 18 letters"),
+        ("one\t9\t9\ta\t0\t+", "line 1: start 9 and end 9 are no interval"),
+    ],
+)
+def test_bad_sites(genome, tmp_path, line, message):
+    with pytest.raises(UserError, match=message) as error:
+        read_sites(genome, written(tmp_path / "a.bed", line + "\n"), SHAPE)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def larger(tmp_path):
+    contigs = two_contigs()
+    return opened(tmp_path, contigs), drawn_promoters(contigs, 20, 4)
+
+
+def test_promoters_are_looked_up(larger, tmp_path):
+    genome, promoters = larger
+    rows = "".join(f"{text},1\n" for text in promoters.values()) + "A" * 30 + ",0\n"
+    path = written(tmp_path / "a.csv", "sequence,label\n" + rows)
+    found = read_sites(genome, path, WindowShape())
+    assert sorted(found.promoters.names()) == sorted(promoters)
+    by_name = dict(zip(found.promoters.names(), found.promoters.sequences(), strict=True))
+    assert by_name == promoters
+    assert "of 20 sequences 20 occur in made" in found.notes[0]
+    fasta = "".join(f">p\n{text}\n" for text in promoters.values())
+    plain = read_sites(genome, written(tmp_path / "a.fa", fasta), WindowShape())
+    assert plain.promoters.names() == found.promoters.names()
+
+
+def test_promoters_of_other_lengths(larger, tmp_path):
+    """40 letters with the TSS at 30 lie where the 81 with it at 60 do; windows are as wanted."""
+    genome, promoters = larger
+    fasta = "".join(f">p\n{text[30:70]}\n" for text in promoters.values())
+    path = written(tmp_path / "a.fa", fasta)
+    found = read_sites(genome, path, WindowShape(60, 20), tss_index=30)
+    by_name = dict(zip(found.promoters.names(), found.promoters.sequences(), strict=True))
+    assert by_name == promoters
+    with pytest.raises(UserError, match="row 1: the promoter has 40 letters, none at index 60"):
+        read_sites(genome, path, WindowShape())
+    path = written(tmp_path / "b.fa", fasta + ">last\nACGT\n")
+    with pytest.raises(UserError, match="row 41: the promoter has 4 letters, others 40"):
+        read_sites(genome, path, WindowShape(), tss_index=30)
+
+
+def test_promoters_of_elsewhere(larger, tmp_path):
+    elsewhere = written(tmp_path / "a.fa", ">p\n" + "AC" * 40 + "A\n")
+    with pytest.raises(UserError, match=r"none of its 1 promoters occurs in .*made\.fna"):
+        read_sites(larger[0], elsewhere, WindowShape())
+    with pytest.raises(UserError, match="has labels, but no row of label 1"):
+        read_sites(larger[0], written(tmp_path / "a.fa", ">p|0\nACGT\n"), WindowShape())
+
+
+@needs_data
+def test_promoters_of_k12():
+    folder = Path(os.environ["NTJAX_DATA_DIR"])
+    genome = open_genome(folder / "genomes/ecoli_k12_mg1655.fna.gz")
+    found = read_sites(genome, folder / "promoters/prokprompred/train_coli.csv", WindowShape())
+    assert found.notes[0].startswith("of 8,616 sequences 8,615 occur in ecoli_k12_mg1655 (77 of")
+    assert (len(found.known), len(found.promoters)) == (8_576, 8_398)
+    assert np.isin(found.promoters.places, found.known.places).all()

@@ -1,0 +1,31 @@
+"""Train the tiny LoRA in a folder, from its newest checkpoint; how often it starts is no matter.
+
+python run_to_the_end.py FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
+
+from ntjax.inference.devices import new_member
+from ntjax.reports import command_line
+from ntjax.training.loop import LoopConfig, Trainer
+
+STEPS = 60
+LOOP = LoopConfig(STEPS, batch_size=7, accumulation=2, evaluate_every=5, log_every=1, select="loss")
+
+
+def main():
+    folder = Path(sys.argv[1])
+    config, params = step_config(use_dropout=True), parameters()
+    member = new_member(config, trainable("lora", params))
+    rows, unseen = problem(), problem(16, seed=1)
+    one = labelled_run(config, LOOP, params, member, hyperparameters(), rows, unseen, folder)
+    [fitted] = Trainer(config, LOOP, params, [one], folder).fit(progress=False)
+    np.savez(folder / "best.npz", step=fitted.step, **named(fitted.trainable))
+
+
+if __name__ == "__main__":
+    command_line.run(main)
