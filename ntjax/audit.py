@@ -16,6 +16,7 @@ import tyro
 from ntjax.datasets.registry import DATASETS, load_dataset
 from ntjax.errors import UserError
 from ntjax.genomes.indexing import open_genome
+from ntjax.io.json import write_json
 from ntjax.io.labels import classes_of
 from ntjax.io.table_output import write_columns, write_table
 from ntjax.io.tables import SequenceTable, read_table
@@ -35,7 +36,6 @@ from ntjax.leakage.overlap import (
 )
 from ntjax.reports import command_line
 from ntjax.reports.audit import findings, print_audit
-from ntjax.runs.run import write_json
 from ntjax.sequences.alphabet import Ambiguous
 from ntjax.training.finetuning import refuse_occupied
 

@@ -3,43 +3,49 @@
 python -m ntjax.finetune                                # the embedded default, offline
 python -m ntjax.finetune --model 2B5_multi_species      # E. coli promoters, IA³
 python -m ntjax.finetune --model 500M_1000G --adapter lora --train mine.csv
+
+In Python: `ntjax.fine_tune`.
 """
 
 import math
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from types import ModuleType
+from typing import Annotated, Any, NoReturn
 
 import jax
 import tyro
 
 from ntjax.baselines.comparison import score_baselines
 from ntjax.errors import UserError
+from ntjax.io.json import read_json, write_json
+from ntjax.io.settings_file import read_settings
 from ntjax.models.config import parameter_shapes
 from ntjax.reports import command_line
 from ntjax.reports.console import print_results, print_sweep
-from ntjax.runs.run import read_json, write_json
-from ntjax.training import swept_runs
-from ntjax.training.finetuning import (
-    CONFIG_FILE,
+from ntjax.runs.folder import (
+    BASELINES_FILE,
     RESULT_FILE,
     SWEEP_FILE,
-    Job,
-    finish,
-    initial_trainable,
-    open_folder,
-    prepare,
-    record,
     recorded_revision,
     refuse_occupied,
-    train,
 )
-from ntjax.training.settings import Settings, complete, from_saved, option, refuse_differing
+from ntjax.runs.run import Run
+from ntjax.training import swept_runs
+from ntjax.training.finetune import resumed_settings, run_job, with_baselines
+from ntjax.training.job import Job, initial_trainable, notes, prepare
+from ntjax.training.settings import (
+    Settings,
+    complete,
+    explicit,
+    from_saved,
+    option,
+    refuse_differing,
+)
 from ntjax.training.sweep import swept_names
-from ntjax.training.swept_runs import Sweep
-
-BASELINES_FILE = "baselines.json"
+from ntjax.training.swept_runs import FailedRun, Sweep
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,36 @@ class Options:
     members_at_once: int = 0
     """Most members of a --sweep to train at once, decided when it is begun; 0 for as many as the
     memory holds."""
+    config: Path | None = None
+    """JSON or YAML file of settings, such as a run's config.json; options given beside it win."""
+    typed: Annotated[tuple[str, ...] | None, tyro.conf.Suppress] = None
+    """Names of the settings that were given; None for those that differ from their defaults."""
 
 
 def main() -> None:
-    """The command."""
-    command_line.run(lambda: finetune(command_line.parse(Options, "ntjax.finetune", __doc__)))
+    """Run the command."""
+    command_line.run(lambda: finetune(_parse()))
+
+
+def _parse() -> Options:
+    options = command_line.parse(Options, "ntjax.finetune", __doc__ or "")
+    options = replace(options, typed=command_line.typed_options())
+    return options if options.config is None else _with_config(options, options.config)
+
+
+def _with_config(options: Options, path: Path) -> Options:
+    """Read settings from a file; what was typed beside it wins."""
+    saved = read_settings(path)
+    # A run's config.json holds its settings beside what is known of the data.
+    settings = saved.get("settings", saved) if isinstance(saved, dict) else saved
+    try:
+        base = from_saved(settings, partial=True)
+    except UserError as error:
+        raise UserError(f"--config {path}: {error}") from None
+    typed = options.typed or ()
+    own = explicit(options.settings, typed)
+    given = (*typed, *(name for name in settings if getattr(base, name) is not None))
+    return replace(options, settings=replace(base, **own), typed=tuple(dict.fromkeys(given)))
 
 
 def finetune(options: Options) -> dict[str, Any]:
@@ -86,27 +117,23 @@ def finetune(options: Options) -> dict[str, Any]:
         return read_json(folder / RESULT_FILE)
     _print_chosen(chosen)
     [job] = prepare([settings], recorded_revision(folder) if options.resume else None)
-    open_folder(folder, record(job), options.resume)
     _print_job(job, folder)
     began = time.perf_counter()
-    [(fitted, scored)] = train([job], [folder], folder, options.progress)
-    name = f"{Path(settings.model).name} {settings.adapter}"
-    rows = {name: finish(job, folder, fitted, scored, options.progress)}
-    value = "never defined: lowest loss" if fitted.value is None else f"{fitted.value:.3f}"
+    run = run_job(job, folder, resume=options.resume, progress=options.progress)
+    best = run.training[settings.select]
+    value = "never defined: lowest loss" if best is None else f"{best:.3f}"
     print(
-        f"trained and scored in {time.perf_counter() - began:.0f} s; best step {fitted.step} "
-        f"(validation {settings.select} {value})",
+        f"trained and scored in {time.perf_counter() - began:.0f} s; best step "
+        f"{run.training['best_step']} (validation {settings.select} {value})",
         flush=True,
     )
+    rows = {f"{Path(settings.model).name} {settings.adapter}": run.metrics}
     if settings.baselines:
-        baselines = score_baselines(
-            job.parts, settings.seed, options.progress, settings.calibration
-        )
-        write_json(folder / BASELINES_FILE, baselines)
-        rows |= baselines
+        run = with_baselines(job, run, folder, options.progress)
+        rows |= run.record.baselines
     print_results(rows, job.parts.task)
     print(f"results: {folder}")
-    return next(iter(rows.values()))
+    return run.metrics
 
 
 def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
@@ -121,18 +148,8 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
             f"{options.out} is a member of the sweep in {whole}, which keeps its checkpoints: "
             f"resume that, with --resume --out {whole}"
         )
-    path = options.out / CONFIG_FILE
-    saved = read_json(path)
-    try:
-        settings, _ = complete(
-            from_saved(saved.get("settings") if isinstance(saved, dict) else None)
-        )
-    except UserError as error:
-        raise UserError(
-            f"{path}: {error}; restore the file, or begin anew in another --out"
-        ) from None
-    refuse_differing(options.out, options.settings, settings)
-    return options.out, settings, {}
+    given = explicit(options.settings, options.typed)
+    return options.out, resumed_settings(options.out, given), {}
 
 
 def _finetune_sweep(options: Options) -> dict[str, Any]:
@@ -140,32 +157,39 @@ def _finetune_sweep(options: Options) -> dict[str, Any]:
     job = next(iter(sweep.jobs.values()))
     _print_job(job, sweep.folder)
     began = time.perf_counter()
-    swept_runs.run(sweep, options.progress)
-    results = swept_runs.results(sweep)
+
+    def announce(number: int, names: list[str]) -> None:
+        print(
+            f"population {number} of {len(sweep.populations)}: {len(names)} "
+            f"member{'s' if len(names) > 1 else ''}: {'  '.join(names)}",
+            flush=True,
+        )
+
+    done = swept_runs.run(sweep, options.progress, announce)
+    by_name = {member.name: one for member, one in zip(sweep.members, done, strict=True)}
+    results = {name: one.metrics for name, one in by_name.items() if isinstance(one, Run)}
     print(
         f"{len(results)} of {len(sweep.jobs)} members trained and scored, "
         f"{time.perf_counter() - began:.0f} s",
         flush=True,
     )
     if not results:
-        raise UserError(
-            f"{sweep.folder}: every member failed, the first because of this: "
-            f"{swept_runs.table(sweep)['failure'].iloc[0]}"
-        )
-    baselines = {}
-    if job.settings.baselines:
-        path = sweep.folder / BASELINES_FILE
-        if not path.exists():
-            write_json(
-                path,
-                score_baselines(
-                    job.parts, job.settings.seed, options.progress, job.settings.calibration
-                ),
-            )
-        baselines = read_json(path)
-    print_sweep(swept_runs.table(sweep), job.settings.select, job.parts.task, baselines)
+        [first, *_] = [one.failure for one in done if isinstance(one, FailedRun)]
+        raise UserError(f"{sweep.folder}: every member failed, the first because of this: {first}")
+    baselines = _baselines_of(sweep, job, options.progress) if job.settings.baselines else {}
+    table = swept_runs.table(sweep.members, by_name)
+    print_sweep(table, job.settings.select, job.parts.task, baselines)
     print(f"results: {sweep.folder}")
     return results
+
+
+def _baselines_of(sweep: Sweep, job: Job, progress: bool) -> dict[str, Any]:
+    path = sweep.folder / BASELINES_FILE
+    if not path.exists():
+        settings = job.settings
+        scores = score_baselines(job.parts, settings.seed, progress, settings.calibration)
+        write_json(path, scores)
+    return read_json(path)
 
 
 def _new_sweep(options: Options) -> Sweep:
@@ -180,7 +204,7 @@ def _new_sweep(options: Options) -> Sweep:
 
 def _resumed_sweep(options: Options) -> Sweep:
     settings, texts, _ = swept_runs.saved_sweep(options.out)
-    refuse_differing(options.out, options.settings, settings)
+    refuse_differing(options.out, explicit(options.settings, options.typed), settings)
     if options.sweep and list(options.sweep) != texts:
         raise UserError(
             f"{options.out}: cannot resume with --sweep {' '.join(options.sweep)}: it was begun "
@@ -222,10 +246,19 @@ def _print_job(job: Job, folder: Path) -> None:
     counts = ", ".join(f"{len(table):,} {part}" for part, table in job.parts.tables.items())
     print(f"rows: {counts}; {job.parts.task.described()}")
     print(f"devices: {jax.local_device_count()} × {jax.devices()[0].device_kind}")
-    for note in (*job.parts.notes, *([job.model.notice] if job.model.notice else [])):
+    for note in notes(job):
         print(f"note: {note}")
     print(f"folder: {folder}", flush=True)
 
+
+class _Command(ModuleType):
+    """A module that names the function one may have meant to call."""
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("ntjax.finetune is the command's module: call ntjax.fine_tune(...)")
+
+
+sys.modules[__name__].__class__ = _Command
 
 if __name__ == "__main__":
     main()

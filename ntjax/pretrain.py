@@ -5,7 +5,7 @@ python -m ntjax.pretrain --genomes a.fna.gz b.fna.gz --model hyperparams.json   
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +13,16 @@ import jax
 import tyro
 
 from ntjax.errors import UserError
+from ntjax.evaluation.masked_likelihood import held_out_report
+from ntjax.io.json import read_json, write_json
 from ntjax.reports import command_line
 from ntjax.reports.console import print_held_out
-from ntjax.runs.run import read_json, write_json
+from ntjax.runs.folder import CONFIG_FILE, open_folder, recorded_revision, refuse_occupied
 from ntjax.training import pretraining
-from ntjax.training.finetuning import CONFIG_FILE, open_folder, recorded_revision, refuse_occupied
+from ntjax.training.callbacks import ProgressBar
+from ntjax.training.finetune import on_disk
 from ntjax.training.pretrain_settings import PretrainSettings, complete, from_saved
-from ntjax.training.settings import option, refuse_differing
+from ntjax.training.settings import explicit, option, refuse_differing
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,18 @@ class Options:
     """Go on with the run in --out, with the settings it was begun with."""
     progress: bool = True
     """Show progress bars."""
+    typed: Annotated[tuple[str, ...] | None, tyro.conf.Suppress] = None
+    """Names of the options that were given; None for those that differ from their defaults."""
 
 
 def main() -> None:
     """The command."""
-    command_line.run(lambda: pretrain(command_line.parse(Options, "ntjax.pretrain", __doc__)))
+    command_line.run(lambda: pretrain(_parse()))
+
+
+def _parse() -> Options:
+    options = command_line.parse(Options, "ntjax.pretrain", __doc__ or "")
+    return replace(options, typed=command_line.typed_options())
 
 
 def pretrain(options: Options) -> dict[str, Any]:
@@ -58,14 +68,15 @@ def pretrain(options: Options) -> dict[str, Any]:
     open_folder(options.out, pretraining.record(job), options.resume)
     _print_job(job)
     began = time.perf_counter()
-    fitted = pretraining.train(job, options.out, options.progress)
+    bar = [ProgressBar()] if options.progress else []
+    fitted = pretraining.train(job, [*bar, *on_disk(options.out, [options.out])])
     print(
         f"trained in {time.perf_counter() - began:.0f} s; best step {fitted.step} (validation loss "
         f"{fitted.value:.3f} nats a token)",
         flush=True,
     )
     pretraining.save(job, fitted.trainable, options.out)
-    result = pretraining.report(job, fitted.trainable)
+    result = held_out_report(job, fitted.trainable)
     write_json(options.out / pretraining.REPORT_FILE, result)
     print_held_out(result)
     print(f"weights: {options.out}")
@@ -82,7 +93,7 @@ def _settings(options: Options) -> tuple[PretrainSettings, dict[str, Any]]:
         own = complete(from_saved(saved.get("settings") if isinstance(saved, dict) else None))[0]
     except UserError as error:
         raise UserError(f"{path}: {error}; restore the file, or begin in another --out") from None
-    refuse_differing(options.out, options.settings, own)
+    refuse_differing(options.out, explicit(options.settings, options.typed), own)
     return own, {}
 
 

@@ -28,10 +28,10 @@ from ntjax.genomes.annotation import read_annotation
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.promoter_windows import WindowShape
 from ntjax.genomes.sites import read_sites
+from ntjax.io.json import write_json
 from ntjax.io.table_output import write_table
 from ntjax.io.tables import SequenceTable
 from ntjax.reports import command_line
-from ntjax.runs.run import write_json
 from ntjax.sequences.alphabet import gc_content
 
 RECORD_FILE = "windows.json"

@@ -17,7 +17,7 @@ from ntjax.datasets.prepare import LabelledParts, read_parts
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
 from ntjax.inference.pretrained import load_pretrained
-from ntjax.runs.run import read_json, write_json
+from ntjax.io.json import read_json, write_json
 from ntjax.training.finetuning import CONFIG_FILE
 from ntjax.training.settings import Settings, complete, refuse_differing
 from ntjax.training.swept_runs import SWEEP_FILE, TABLE_FILE, saved_sweep

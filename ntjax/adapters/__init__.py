@@ -2,32 +2,94 @@
 
 An adapter is a frozen configuration and a tree of float32 parameters. `init` makes the tree,
 `bind` turns it into what the transformer understands (a hook around its linear layers and the
-parameters that hook needs in each layer), `merge` folds it into the weights.
+parameters that the hook needs in each layer), `merge` folds it into the weights.
+
+To add an adapter, write a subclass of `AdapterConfig` in a file of its own and add it to
+`ADAPTERS`; options that a user may choose become settings called KIND_OPTION.
 """
 
-from ntjax.adapters.adapter import (
-    Adapter,
-    AdapterConfig,
-    Dropout,
-    adapter_config,
-    bind,
-    init,
-    merge,
-)
-from ntjax.adapters.full import FullConfig, HeadOnlyConfig
-from ntjax.adapters.ia3 import IA3Config
-from ntjax.adapters.lora import LoRAConfig
+from dataclasses import fields
+from typing import Any
+
+import jax
+
+from ntjax.adapters.base import Adapter, AdapterConfig, Binding, Dropout
+from ntjax.adapters.full import Full, HeadOnly, master_copies
+from ntjax.adapters.ia3 import IA3
+from ntjax.adapters.lora import LoRA
+from ntjax.errors import UserError
+from ntjax.models.config import TransformerConfig
 
 __all__ = [
+    "ADAPTERS",
+    "IA3",
     "Adapter",
     "AdapterConfig",
+    "Binding",
     "Dropout",
-    "FullConfig",
-    "HeadOnlyConfig",
-    "IA3Config",
-    "LoRAConfig",
+    "Full",
+    "HeadOnly",
+    "LoRA",
     "adapter_config",
     "bind",
     "init",
+    "master_copies",
     "merge",
+    "options_of",
 ]
+
+ADAPTERS: dict[str, type[AdapterConfig]] = {
+    "ia3": IA3,
+    "lora": LoRA,
+    "full": Full,
+    "head": HeadOnly,
+}
+
+
+def adapter_config(kind: str, **options: Any) -> AdapterConfig:
+    """Return the configuration of a kind of adapter, such as 'ia3' or 'lora'.
+
+    >>> adapter_config("lora", rank=4).rank
+    4
+
+    Raises:
+        UserError: unknown kind, or an option that this kind does not have.
+    """
+    if kind not in ADAPTERS:
+        raise UserError(f"unknown adapter '{kind}'; known: {', '.join(ADAPTERS)}")
+    try:
+        return ADAPTERS[kind](**options)
+    except TypeError:
+        raise UserError(
+            f"the adapter '{kind}' does not know all of: {', '.join(options)}"
+        ) from None
+
+
+def options_of(kind: str) -> tuple[str, ...]:
+    """Names of what can be chosen for a kind of adapter.
+
+    >>> options_of("lora")
+    ('rank', 'alpha', 'dropout', 'targets')
+    """
+    return tuple(field.name for field in fields(ADAPTERS[kind]) if field.init)
+
+
+def init(
+    config: AdapterConfig, model: TransformerConfig, params: dict[str, Any], key: jax.Array
+) -> Adapter:
+    """Return an adapter that leaves the model's output unchanged."""
+    return Adapter(config, config.init(model, params, key))
+
+
+def bind(
+    adapter: Adapter | None, params: dict[str, Any], dropout: Dropout | None = None
+) -> Binding:
+    """Return what the transformer needs to run with an adapter, or without one."""
+    if adapter is None:
+        return Binding(params)
+    return adapter.config.bind(adapter.parameters, params, dropout)
+
+
+def merge(adapter: Adapter, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the backbone's weights with the adapter folded in; nothing is lost but rounding."""
+    return adapter.config.merge(adapter.parameters, params)

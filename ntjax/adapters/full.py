@@ -1,12 +1,13 @@
 """The two ends of the scale: train nothing but the head, or the whole backbone."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ntjax.models.config import ROOT
+from ntjax.adapters.base import AdapterConfig, Binding, Dropout
+from ntjax.models.config import ROOT, TransformerConfig
 
 # A classification head reads the last embeddings: the language-model head stays as it was, and
 # the optimiser holds no state for it.
@@ -16,20 +17,55 @@ LANGUAGE_MODEL_HEAD = tuple(
 
 
 @dataclass(frozen=True)
-class HeadOnlyConfig:
+class HeadOnly(AdapterConfig):
     """Nothing but the classification head is trained."""
 
-    kind: str = field(default="head", init=False)
+    kind: str = field(default="head", init=False, repr=False)
+    learning_rate: ClassVar[float] = 1e-3
+    learning_rate_for_mini: ClassVar[float] = 3e-3
+    batch_size: ClassVar[int] = 32
+
+    def init(self, model: TransformerConfig, params: dict[str, Any], key: jax.Array) -> Any:
+        """Return no parameters."""
+        del model, params, key
+        return {}
 
 
 @dataclass(frozen=True)
-class FullConfig:
-    """All weights of the backbone are trained, as float32 master copies."""
+class Full(AdapterConfig):
+    """All weights of the backbone are trained, as float32 master copies.
 
-    kind: str = field(default="full", init=False)
+    Of a trained model that was saved whole the parameters are `{}`: its weights are the backbone.
+    """
+
+    kind: str = field(default="full", init=False, repr=False)
+    learning_rate: ClassVar[float] = 5e-5
+    learning_rate_for_mini: ClassVar[float] = 5e-4
+    batch_size: ClassVar[int] = 16
+    trains_backbone: ClassVar[bool] = True
+
+    def init(self, model: TransformerConfig, params: dict[str, Any], key: jax.Array) -> Any:
+        """Float32 copies of every weight but the language-model head's."""
+        del model, key
+        return master_copies(params)
+
+    def bind(
+        self, parameters: Any, params: dict[str, Any], dropout: Dropout | None = None
+    ) -> Binding:
+        """Use the trained weights in place of the backbone's."""
+        del dropout
+        return Binding(params | parameters)
+
+    def merge(self, parameters: Any, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the trained weights, and the backbone's where none were trained."""
+        return params | parameters
+
+    def decays(self, path: tuple[str, ...]) -> bool:
+        """Matrices decay; biases and norms do not."""
+        return path[-1] in ("w", "embeddings")
 
 
-def init(
+def master_copies(
     params: dict[str, Any], left_out: tuple[str, ...] = LANGUAGE_MODEL_HEAD
 ) -> dict[str, dict[str, jax.Array]]:
     """Float32 copies of every weight but those of some modules."""

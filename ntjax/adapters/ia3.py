@@ -11,26 +11,50 @@ product), before fc2. Everything starts at one, so that the model is unchanged.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from ntjax.adapters.base import AdapterConfig, Binding, Dropout
 from ntjax.models.config import ROOT, TransformerConfig
 
 
 @dataclass(frozen=True)
-class IA3Config:
-    """IA³ has nothing to choose."""
+class IA3(AdapterConfig):
+    """IA³ has nothing to choose. Learning rate and batch size are the paper's."""
 
-    kind: str = field(default="ia3", init=False)
+    kind: str = field(default="ia3", init=False, repr=False)
+    learning_rate: ClassVar[float] = 3e-3
+    learning_rate_for_mini: ClassVar[float] = 1e-2
+    batch_size: ClassVar[int] = 8
 
+    def init(
+        self, model: TransformerConfig, params: dict[str, Any], key: jax.Array
+    ) -> dict[str, jax.Array]:
+        """`l_k`, `l_v` [layers, heads * key_dim] and `l_ff` [layers, ffn_embed_dim], all ones."""
+        del params, key
+        inner = model.attention_heads * model.key_dim
+        sizes = {"l_k": inner, "l_v": inner, "l_ff": model.ffn_embed_dim}
+        return {name: jnp.ones((model.num_layers, size)) for name, size in sizes.items()}
 
-def init(model: TransformerConfig) -> dict[str, jax.Array]:
-    """`l_k`, `l_v` [layers, heads * key_dim] and `l_ff` [layers, ffn_embed_dim], all ones."""
-    inner = model.attention_heads * model.key_dim
-    sizes = {"l_k": inner, "l_v": inner, "l_ff": model.ffn_embed_dim}
-    return {name: jnp.ones((model.num_layers, size)) for name, size in sizes.items()}
+    def bind(
+        self, parameters: Any, params: dict[str, Any], dropout: Dropout | None = None
+    ) -> Binding:
+        """Rescale in every layer by its vectors."""
+        del dropout
+        return Binding(params, hook, parameters)
+
+    def merge(self, parameters: Any, params: dict[str, Any]) -> dict[str, Any]:
+        """Fold the vectors into the weights: columns of key and value, rows of fc2. Exact."""
+        merged = dict(params)
+        for name, vector in (("key", parameters["l_k"]), ("value", parameters["l_v"])):
+            module = f"{ROOT}/layers/{name}"
+            linear = params[module]
+            merged[module] = {"w": linear["w"] * vector[:, None, :], "b": linear["b"] * vector}
+        module = f"{ROOT}/layers/fc2"
+        weights = params[module]["w"] * parameters["l_ff"][:, :, None]
+        return merged | {module: params[module] | {"w": weights}}
 
 
 def hook(vectors: dict[str, jax.Array], name: str, linear: Callable, x: jax.Array) -> jax.Array:
@@ -50,15 +74,3 @@ def hook(vectors: dict[str, jax.Array], name: str, linear: Callable, x: jax.Arra
 
 def _scaled(x: jax.Array, vector: jax.Array) -> jax.Array:
     return (x.astype(jnp.float32) * vector.astype(jnp.float32)).astype(x.dtype)
-
-
-def merge(vectors: dict[str, jax.Array], params: dict[str, Any]) -> dict[str, Any]:
-    """Fold the vectors into the weights: columns of key and value, rows of fc2. Exact."""
-    merged = dict(params)
-    for name, vector in (("key", vectors["l_k"]), ("value", vectors["l_v"])):
-        module = f"{ROOT}/layers/{name}"
-        linear = params[module]
-        merged[module] = {"w": linear["w"] * vector[:, None, :], "b": linear["b"] * vector}
-    module = f"{ROOT}/layers/fc2"
-    merged[module] = params[module] | {"w": params[module]["w"] * vectors["l_ff"][:, :, None]}
-    return merged

@@ -6,12 +6,13 @@ unchanged; dropout acts on the branch's input.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.extend.random import threefry2x32_p
 
+from ntjax.adapters.base import AdapterConfig, Binding, Dropout
 from ntjax.errors import UserError
 from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
 from ntjax.models.recomputation import recomputed
@@ -20,17 +21,24 @@ PROJECTIONS = ("query", "key", "value", "mha_output", "fc1", "fc2")
 
 
 @dataclass(frozen=True)
-class LoRAConfig:
+class LoRA(AdapterConfig):
     """Rank, scale (alpha / rank) and the linear layers that get a branch.
 
-    Dropout is not part of it: it is a number of the training step, so that members of a sweep
-    can have different ones.
+    Dropout is a number of the training step, traced so that members of a sweep can differ in it:
+    it takes no part in comparisons, and nothing is compiled again for another rate.
+
+    Raises:
+        UserError: a rank, alpha, dropout or target that no LoRA can have.
     """
 
     rank: int = 8
     alpha: float = 16.0
+    dropout: float = field(default=0.1, compare=False)
     targets: tuple[str, ...] = ("query", "value")
-    kind: str = field(default="lora", init=False)
+    kind: str = field(default="lora", init=False, repr=False)
+    learning_rate: ClassVar[float] = 5e-4
+    learning_rate_for_mini: ClassVar[float] = 2e-3
+    batch_size: ClassVar[int] = 16
 
     def __post_init__(self):
         object.__setattr__(self, "targets", tuple(self.targets))
@@ -45,44 +53,65 @@ class LoRAConfig:
                 f"LoRA rank {self.rank} and alpha {self.alpha:g} must be above 0, the rank a whole "
                 "number"
             )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"LoRA dropout {self.dropout:g} must be at least 0 and below 1")
 
+    def init(
+        self, model: TransformerConfig, params: dict[str, Any], key: jax.Array
+    ) -> dict[str, dict[str, jax.Array]]:
+        """Per target `a` [layers, inputs, rank], uniform, and `b` [layers, rank, outputs], 0."""
+        del params
+        shapes = parameter_shapes(model)
+        branches = {}
+        for name in self.targets:
+            layers, inputs, outputs = shapes[f"{ROOT}/layers/{name}"]["w"]
+            # The key depends on the name alone: adding a target changes no other's start.
+            draw = jax.random.fold_in(key, PROJECTIONS.index(name))
+            bound = inputs**-0.5
+            a = jax.random.uniform(draw, (layers, inputs, self.rank), minval=-bound, maxval=bound)
+            branches[name] = {"a": a, "b": jnp.zeros((layers, self.rank, outputs))}
+        return branches
 
-def check_rank(config: LoRAConfig, model: TransformerConfig) -> None:
-    """Refuse a rank that no weights of the model have.
+    def bind(
+        self, parameters: Any, params: dict[str, Any], dropout: Dropout | None = None
+    ) -> Binding:
+        """Add the branches to their linear layers."""
+        layers = jax.tree.leaves(parameters)[0].shape[0]
+        inputs = {"number": jnp.arange(layers), "parameters": parameters}
+        return Binding(params, make_hook(self, *(dropout or (None, None))), inputs)
 
-    Raises:
-        UserError: names the highest.
-    """
-    shapes = parameter_shapes(model)
-    most, name = min(
-        (min(shapes[f"{ROOT}/layers/{name}"]["w"][1:]), name) for name in config.targets
-    )
-    if config.rank > most:
-        raise UserError(
-            f"LoRA rank {config.rank:,} is above {most:,}, the rank that the weights of {name} can "
-            "have: choose a lower one, or --adapter full"
+    def merge(self, parameters: Any, params: dict[str, Any]) -> dict[str, Any]:
+        """Add (alpha / rank) A B to the weights."""
+        merged = dict(params)
+        for name, branch in parameters.items():
+            module = f"{ROOT}/layers/{name}"
+            update = jnp.einsum("lir,lro->lio", branch["a"], branch["b"], precision="highest")
+            w = params[module]["w"] + (self.alpha / self.rank) * update
+            merged[module] = params[module] | {"w": w}
+        return merged
+
+    def decays(self, path: tuple[str, ...]) -> bool:
+        """Both factors decay: they are matrices."""
+        return path[-1] in ("a", "b")
+
+    def check(self, model: TransformerConfig) -> None:
+        """Refuse a rank that no weights of the model have.
+
+        Raises:
+            UserError: names the highest.
+        """
+        shapes = parameter_shapes(model)
+        most, name = min(
+            (min(shapes[f"{ROOT}/layers/{name}"]["w"][1:]), name) for name in self.targets
         )
+        if self.rank > most:
+            raise UserError(
+                f"LoRA rank {self.rank:,} is above {most:,}, the rank that the weights of {name} "
+                "can have: choose a lower one, or --adapter full"
+            )
 
 
-def init(
-    config: LoRAConfig, model: TransformerConfig, key: jax.Array
-) -> dict[str, dict[str, jax.Array]]:
-    """Per target `a` [layers, inputs, rank] (uniform) and `b` [layers, rank, outputs] (zero)."""
-    shapes = parameter_shapes(model)
-    adapter = {}
-    for name in config.targets:
-        layers, inputs, outputs = shapes[f"{ROOT}/layers/{name}"]["w"]
-        # The key depends on the name alone: adding a target changes no other's start.
-        draw = jax.random.fold_in(key, PROJECTIONS.index(name))
-        bound = inputs**-0.5
-        a = jax.random.uniform(draw, (layers, inputs, config.rank), minval=-bound, maxval=bound)
-        adapter[name] = {"a": a, "b": jnp.zeros((layers, config.rank, outputs))}
-    return adapter
-
-
-def make_hook(
-    config: LoRAConfig, rate: jax.Array | float | None, keys: jax.Array | None
-) -> Callable:
+def make_hook(config: LoRA, rate: jax.Array | float | None, keys: jax.Array | None) -> Callable:
     """The hook around every linear layer.
 
     Arguments:
@@ -145,16 +174,3 @@ def _sixteen_bits(keys: jax.Array, place: jax.Array, shape: tuple[int, int]) -> 
     words = threefry2x32_p.bind(*jnp.broadcast_arrays(first, second, place, counter))
     halves = [half for word in words for half in (word & 0xFFFF, word >> 16)]
     return jnp.concatenate(halves, axis=-1)[..., :dim]
-
-
-def merge(
-    config: LoRAConfig, adapter: dict[str, dict[str, jax.Array]], params: dict[str, Any]
-) -> dict[str, Any]:
-    """Add (alpha / rank) A B to the weights."""
-    merged = dict(params)
-    for name, branch in adapter.items():
-        module = f"{ROOT}/layers/{name}"
-        update = jnp.einsum("lir,lro->lio", branch["a"], branch["b"], precision="highest")
-        w = params[module]["w"] + (config.alpha / config.rank) * update
-        merged[module] = params[module] | {"w": w}
-    return merged

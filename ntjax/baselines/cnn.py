@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ntjax.baselines.labelled_rows import LabelledRows, check_labelled_rows
 from ntjax.sequences.one_hot import one_hot
-from ntjax.training.step import LOSSES
+from ntjax.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def fit_cnn(
 def _score(outputs: np.ndarray, labels: np.ndarray, kind: str) -> float:
     if kind == "classification":
         return float((outputs.argmax(axis=1) == labels).mean())
-    return -float(LOSSES[kind](outputs, labels).mean())
+    return -float(TASKS[kind].loss(outputs, labels).mean())
 
 
 def _network(config: CNNConfig, outputs: int) -> hk.Transformed:
@@ -183,7 +183,7 @@ def _train_step(
 
     def loss(params: hk.Params) -> jax.Array:
         logits = _network(config, outputs).apply(params, key, letters[rows], True)
-        return LOSSES[kind](logits, labels[rows]).mean()
+        return TASKS[kind].loss(logits, labels[rows]).mean()
 
     updates, optimizer_state = _optimizer(config).update(
         jax.grad(loss)(params), optimizer_state, params

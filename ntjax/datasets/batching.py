@@ -43,6 +43,11 @@ class TokenisedSet:
         tokens = ids.astype(np.int16 if fits else np.int32)
         return cls(tokens, (ids != PAD_ID).sum(axis=1), labels)
 
+    @classmethod
+    def unlabelled(cls, ids: np.ndarray) -> "TokenisedSet":
+        """From ids [rows, tokens] alone, to predict with."""
+        return cls.create(ids, np.zeros(len(ids), np.int32))
+
     def __len__(self) -> int:
         return len(self.lengths)
 

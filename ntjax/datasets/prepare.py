@@ -2,25 +2,26 @@
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ntjax.calibration.scaling import MINIMUM_ISOTONIC_ROWS, MINIMUM_ROWS
 from ntjax.datasets.batching import TokenisedSet
+from ntjax.datasets.data_settings import DataSettings
 from ntjax.datasets.registry import DATASETS, load_dataset
 from ntjax.datasets.splits import grouped_split
 from ntjax.errors import UserError
-from ntjax.inference.pretrained import check_length
+from ntjax.io.given_rows import given_table
 from ntjax.io.labels import UNKNOWN, require_similar_values
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
-from ntjax.models.config import TransformerConfig
+from ntjax.models.config import TransformerConfig, check_length
 from ntjax.sequences.tokenizer import Tokenizer
-from ntjax.tasks.base import TASKS, Classification, Regression, Task
-from ntjax.training.settings import Settings
+from ntjax.tasks import TASKS, Classification, Regression, Task
 
 PARTS = ("train", "validation", "calibration", "test")
 
@@ -29,11 +30,6 @@ _MOST_CLASSES = 1000
 # Fewer rows than this tell checkpoints apart, or calibrate, by chance.
 _FEW_ROWS = 50
 _FEW_GROUPS = 20
-_ALL_ALIKE = {
-    "classification": ("are all of one class", "of at least two classes"),
-    "multilabel": ("hold no label both as 1 and as 0", "of both kinds"),
-    "regression": ("all have one value", "with different values"),
-}
 
 
 @dataclass(frozen=True)
@@ -60,19 +56,23 @@ class LabelledParts:
         return self.task.targets(self.labels[part])
 
 
-def read_parts(settings: Settings) -> LabelledParts:
+def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -> LabelledParts:
     """Read and split the data that `settings` name.
 
     Validation rows choose the checkpoint, calibration rows fit the calibration, test rows are
     only ever scored. What is not given is set aside from the training rows, in groups that share
     no k-mer with each other (k = 16, longer where so many rows share 16-mers by chance).
 
+    Arguments:
+        settings: complete, with a `split_seed`.
+        given: rows that are at hand, in place of files, by part: (sequences, labels) or DataFrames.
+
     Raises:
         UserError: unreadable or unsuitable data, one line that names file and row.
     """
-    tables, notes = _given_tables(settings)
+    tables, notes = _given_tables(settings, given or {})
     whole = tables["train"]
-    task = TASKS[settings.task].of(whole, settings.label_columns())
+    task = TASKS[settings.task].of(whole, settings.label_columns(), settings.positive_class)
     if isinstance(task, Classification):
         _refuse_measurements(task.outputs, whole, settings.label_column)
         if settings.calibration == "platt" and len(task.outputs) > 2:
@@ -89,8 +89,8 @@ def read_parts(settings: Settings) -> LabelledParts:
             require_similar_values(labels[part], labels["train"], table.source, table.rows)
     if not task.varies(labels["validation"]):
         raise UserError(
-            f"{tables['validation'].source}: the validation rows {_ALL_ALIKE[task.kind][0]}, so "
-            f"they cannot choose a checkpoint; give rows {_ALL_ALIKE[task.kind][1]}"
+            f"{tables['validation'].source}: the validation rows {task.all_alike[0]}, so "
+            f"they cannot choose a checkpoint; give rows {task.all_alike[1]}"
         )
     notes += _notes_on_calibration(task, labels["calibration"], settings.calibration)
     notes += _notes_on_few_rows(tables, task, settings) + _notes_on_overlap(tables, k)
@@ -178,7 +178,7 @@ def _notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[s
 
 
 def _notes_on_few_rows(
-    tables: dict[str, SequenceTable], task: Task, settings: Settings
+    tables: dict[str, SequenceTable], task: Task, settings: DataSettings
 ) -> list[str]:
     uses = {
         "validation": "the choice of the checkpoint",
@@ -197,20 +197,20 @@ def _notes_on_few_rows(
     ]
 
 
-def _given_tables(settings: Settings) -> tuple[dict[str, SequenceTable], list[str]]:
-    def read(path: str) -> SequenceTable:
-        return read_table(
-            path,
-            sequence_column=settings.sequence_column,
-            label_column=(
-                settings.label_columns() if settings.task == "multilabel" else settings.label_column
-            ),
-            name_column=settings.name_column,
-            ambiguous=settings.ambiguous,
-        )
-
+def _given_tables(
+    settings: DataSettings, given: Mapping[str, Any]
+) -> tuple[dict[str, SequenceTable], list[str]]:
+    several = settings.task == "multilabel"
+    options: dict[str, Any] = {
+        "sequence_column": settings.sequence_column,
+        "label_column": settings.label_columns() if several else settings.label_column,
+        "name_column": settings.name_column,
+        "ambiguous": settings.ambiguous,
+    }
     tables, notes = {}, []
-    if settings.train in DATASETS:
+    if "train" in given:
+        tables["train"] = given_table(given["train"], "train", **options)
+    elif settings.train in DATASETS:
         if settings.task != "classification":
             raise UserError(
                 f"--task {settings.task} needs --train FILE: the data set {settings.train} is of "
@@ -219,12 +219,14 @@ def _given_tables(settings: Settings) -> tuple[dict[str, SequenceTable], list[st
         dataset = load_dataset(settings.train, protocol=settings.protocol)
         tables, notes = {"train": dataset.train, "test": dataset.test}, list(dataset.notes)
     elif Path(settings.train).exists() or Path(settings.train).suffix:
-        tables["train"] = read(settings.train)
+        tables["train"] = read_table(settings.train, **options)
     else:
         raise _no_such_data(settings.train)
     for part in ("validation", "test"):
-        if path := getattr(settings, part):
-            tables[part] = read(path)
+        if part in given:
+            tables[part] = given_table(given[part], part, **options)
+        elif path := getattr(settings, part):
+            tables[part] = read_table(path, **options)
     return tables, notes
 
 
@@ -235,7 +237,7 @@ def _no_such_data(name: str) -> UserError:
 
 
 def _set_aside(
-    tables: dict[str, SequenceTable], task: Task, settings: Settings, k: int
+    tables: dict[str, SequenceTable], task: Task, settings: DataSettings, k: int
 ) -> dict[str, SequenceTable]:
     wanted = {
         "validation": settings.validation_fraction,
@@ -255,9 +257,9 @@ def _set_aside(
         whole.sequences,
         task.strata(task.encode(whole)),
         fractions,
-        seed=settings.seed,
+        seed=settings.split_seed or 0,
         k=k,
-        every_class=isinstance(task, Classification),
+        every_class=task.every_class,
     )
     split = {part: whole.take(indices) for part, indices in parts.items()}
     return {
@@ -290,6 +292,20 @@ def fingerprint(table: SequenceTable) -> str:
     for column in (table.names, table.sequences, table.labels or ()):
         digest.update("\n".join(column).encode() + b"\0")
     return digest.hexdigest()
+
+
+def split_columns(parts: LabelledParts) -> dict[str, list[Any]]:
+    """Return the columns of `splits.csv`: the part, file, row and name of every row."""
+    rows = [
+        (part, table.source, row, name)
+        for part, table in parts.tables.items()
+        for row, name in zip(table.rows, table.names, strict=True)
+    ]
+    columns = zip(*rows, strict=True)
+    return {
+        name: list(column)
+        for name, column in zip(("part", "source", "row", "name"), columns, strict=True)
+    }
 
 
 def describe_rows(table: SequenceTable, indices: np.ndarray, most: int = 20) -> str:

@@ -14,11 +14,43 @@ from ntjax.genomes.reference_windows import open_reference_windows
 from ntjax.genomes.regions import whole_genome
 from ntjax.genomes.store import Genome
 from ntjax.genomes.windows import Region, WindowSource
-from ntjax.training.pretrain_settings import PretrainSettings
 
 TEST_BLOCKS = "test blocks"
 
 _TABLE_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
+
+@dataclass(frozen=True)
+class PretrainDataSettings:
+    """The genomes that a run learns from, and how they are split."""
+
+    genomes: tuple[str, ...] = ()
+    """FASTA files, plain or gzip-compressed, or tables of windows with a column 'sequence' (CSV,
+    the layout of the published training sets); drawn from in proportion to their length."""
+    genome_table: str | None = None
+    """In place of --genomes: a CSV or TSV file with the columns path, class and, if wanted, weight,
+    a genome in each row."""
+    class_weights: tuple[str, ...] = ()
+    """How often each class of --genome-table is drawn: bacteria=2 fungi=1; 1 where none is given.
+    Without any, genomes are drawn in proportion to their length (times the column weight)."""
+    exclude_classes: tuple[str, ...] = ()
+    """Classes of --genome-table that are left out."""
+    variants: str | None = None
+    """A VCF file with phased genotypes on the one genome that --genomes names: windows are drawn
+    from the haplotypes of its samples."""
+    validation_genomes: tuple[str, ...] = ()
+    """Whole genomes (or the published validation windows) that choose the checkpoint, in place of
+    blocks of --genomes."""
+    held_out_genomes: tuple[str, ...] = ()
+    """Whole genomes (or the published test windows) to report with, never trained on."""
+    block_letters: int = 10_000
+    """Length of the blocks of the genomes that are kept apart for validation and test."""
+    validation_fraction: float = 0.02
+    """Share of each genome's blocks (one at least) that chooses the checkpoint."""
+    test_fraction: float = 0.03
+    """Share of each genome's blocks (one at least) that is kept apart for the report."""
+    seed: int = 0
+    """Of everything random: blocks, initial values, windows, masks."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +72,7 @@ class PretrainData:
     notes: tuple[str, ...] = ()
 
 
-def read_data(settings: PretrainSettings) -> PretrainData:
+def read_data(settings: PretrainDataSettings) -> PretrainData:
     """Index what the settings name and split it in blocks.
 
     Raises:
@@ -72,7 +104,7 @@ def read_data(settings: PretrainSettings) -> PretrainData:
     return PretrainData(parts, [source], shares, held_out, haplotypes.notes)
 
 
-def _genomes(settings: PretrainSettings) -> tuple[list[Genome], GenomeTable | None]:
+def _genomes(settings: PretrainDataSettings) -> tuple[list[Genome], GenomeTable | None]:
     if bool(settings.genomes) == bool(settings.genome_table):
         raise UserError(
             "give either --genomes with one or more FASTA files to train on, or --genome-table"

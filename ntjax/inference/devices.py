@@ -1,20 +1,21 @@
-"""Where weights, members and batches lie: on all local devices, one or many members at a time.
+"""The one place where work is mapped over devices.
 
-A population of one has the arrays of a single member; of more, every array of the member has a
-leading axis `[members, ...]`.
+`jax.pmap` is the mapping (since JAX 0.8 it is jit and shard_map underneath); another one would be
+a change of this file alone.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
-from ntjax.datasets.batching import Batch
-from ntjax.sequences.tokenizer import Tokenizer
-from ntjax.training.optimizers import make_optimizer
-from ntjax.training.step import DEVICES, DeviceBatch, Member, StepConfig, Trainable
+from ntjax.datasets.batching import TokenisedSet, evaluation_batches
+
+DEVICES = "devices"
+EVALUATION_TOKENS = 8192  # a device's share of a batch that is only looked at
 
 
 def replicated_sharding() -> jax.sharding.NamedSharding:
@@ -27,71 +28,121 @@ def replicated_sharding() -> jax.sharding.NamedSharding:
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
 
-def new_member(config: StepConfig, trainable: Trainable) -> Member:
-    """A member before its first step, on all local devices."""
-    # Copied: the step overwrites its state, and `trainable` stays the caller's.
-    trainable = jax.device_put(jax.tree.map(jnp.array, trainable), replicated_sharding())
-    optimizer = make_optimizer(config.optimizer).init(trainable)
-    return Member(trainable, jax.device_put(optimizer, replicated_sharding()))
+def over_devices(
+    function: Callable,
+    dtype: str,
+    *,
+    in_axes: tuple = (None, None, 0),
+    out_axes: Any = 0,
+    donate_argnums: tuple[int, ...] = (),
+    devices: tuple[jax.Device, ...] | None = None,
+) -> Callable:
+    """Compile a function for all local devices; to be kept, since a new one is compiled again.
+
+    Arguments:
+        function: `function(params, trained, tokens [rows, ...])`, or others as `in_axes` says.
+        dtype: type of the computation.
+        in_axes: 0 for arguments whose leading axis is the devices', None for replicated ones.
+        out_axes: the same of the results.
+        donate_argnums: arguments that are overwritten in place.
+        devices: other devices than the local ones, to compile for ahead of time.
+    """
+    mapped = jax.pmap(
+        function,
+        axis_name=DEVICES,
+        in_axes=in_axes,
+        out_axes=out_axes,
+        donate_argnums=donate_argnums,
+        devices=devices,
+    )
+    # Devices that are named are not this machine's: an accelerator's program.
+    return mapped if devices else _without_widened_weights(mapped, dtype, donate_argnums)
 
 
-def stack(trees: Sequence[Any]) -> Any:
-    """One tree of a population, leaves `[members, ...]`; that of a single member is its own."""
-    if len(trees) == 1:
-        return jax.device_put(trees[0], replicated_sharding())
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-    return jax.device_put(stacked, replicated_sharding())
+def _without_widened_weights(
+    mapped: Callable, dtype: str, donate_argnums: tuple[int, ...]
+) -> Callable:
+    """Compile so that a CPU keeps no float32 copy of bfloat16 weights.
 
-
-def take(population: Any, number: int, members: int) -> Any:
-    """A copy of one member's tree: the next step overwrites the population's own arrays."""
-    if members == 1:
-        return jax.tree.map(jnp.copy, population)
-    return _taken(population, np.int32(number))
-
-
-@jax.jit
-def _taken(population: Any, number: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf[number], population)
-
-
-def replaced(population: Any, source: Any, number: int, members: int) -> Any:
-    """`population` with one member's tree taken, as a copy, from the population `source`."""
-    if members == 1:
-        return jax.tree.map(jnp.copy, source)
-    return _replaced(population, source, np.int32(number))
-
-
-@jax.jit
-def _replaced(population: Any, source: Any, number: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf, new: leaf.at[number].set(new[number]), population, source)
-
-
-def spread(batch: Batch, accumulation: int) -> DeviceBatch:
-    """[rows] -> [devices, accumulation, rows / both]; the batch's size must be a multiple."""
-    slots = np.arange(len(batch.rows), dtype=np.int32)
-    whole = DeviceBatch(batch.tokens, batch.labels, batch.weights, slots, batch.positions)
-    devices = len(jax.local_devices())
-    rows = len(batch.rows) // (devices * accumulation)
-    return jax.tree.map(
-        lambda array: array.reshape(devices, accumulation, rows, *array.shape[1:]), whole
+    XLA computes in float32 there: it converts the stacked weights, takes a layer's slice of them
+    in the scan, and then moves the conversion, which no layer changes, out of the scan. All layers
+    are then held in float32 (10 GB more for a model of 2.5 billion parameters). Left in its place,
+    the conversion is fused with the slice and touches one layer at a time. Float32 programs, and
+    those of other devices, have no such conversion and are compiled as ever.
+    """
+    if dtype == "float32" or jax.default_backend() != "cpu":
+        return mapped
+    # Not `mapped` itself: jit would take over its attributes, and with them its own `lower`.
+    return jax.jit(
+        lambda *arguments: mapped(*arguments),
+        donate_argnums=donate_argnums,
+        compiler_options={"xla_disable_hlo_passes": "while-loop-invariant-code-motion"},
     )
 
 
-def spread_population(batches: Sequence[Batch], accumulation: int) -> DeviceBatch:
-    """Every member's batch: [devices, members, accumulation, rows / both]; of one as `spread`.
+class RowBatch(NamedTuple):
+    """Rows that are computed together.
 
-    Shorter batches are padded to the longest, so that one program serves all members.
+    Attributes:
+        rows: int [real], their numbers in the whole set.
+        arrays: [slots, ...] each; slots is a multiple of the devices, the first ones are `rows`.
     """
-    parts = [spread(batch, accumulation) for batch in batches]
-    if len(parts) == 1:
-        return parts[0]
-    longest = max(part.tokens.shape[-1] for part in parts)
-    parts = [part._replace(tokens=_padded(part.tokens, longest)) for part in parts]
-    return jax.tree.map(lambda *arrays: np.stack(arrays, axis=1), *parts)
+
+    rows: np.ndarray
+    arrays: tuple[np.ndarray, ...]
 
 
-def _padded(tokens: np.ndarray, length: int) -> np.ndarray:
-    missing = length - tokens.shape[-1]
-    widths = [(0, 0)] * (tokens.ndim - 1) + [(0, missing)]
-    return np.pad(tokens, widths, constant_values=Tokenizer.pad_id) if missing else tokens
+def token_batches(data: TokenisedSet, tokens_per_batch: int) -> list[RowBatch]:
+    """Cut a set into batches of rows of about one length.
+
+    Arguments:
+        data: token ids of all rows.
+        tokens_per_batch: a device's share.
+    """
+    devices = len(jax.local_devices())
+    return [
+        RowBatch(batch.rows[: int((batch.weights > 0).sum())], (batch.tokens,))
+        for batch in evaluation_batches(data, tokens_per_batch * devices, devices)
+    ]
+
+
+def in_batches(
+    compiled: Callable,
+    params: Any,
+    trained: Any,
+    batches: Iterable[RowBatch],
+    progress: str = "",
+    total: int | None = None,
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """Compute all rows, one batch at a time; each shape of a batch is compiled once.
+
+    Arguments:
+        compiled: from `over_devices`.
+        params: weights of the backbone.
+        trained: second argument of the function: adapter, head and what goes with them.
+        batches: such as from `token_batches`.
+        progress: what the progress bar is called; "" for none.
+        total: how many batches there are, where their iterator cannot tell.
+
+    Yields:
+        Row numbers [batch] and what the function gives for them, NumPy arrays [batch, ...]; an axis
+        of tokens may be shorter than that of the whole set, where only padding is left out.
+    """
+    devices = len(jax.local_devices())
+    params, trained = jax.device_put((params, trained), replicated_sharding())
+    waiting: tuple[np.ndarray, Any] | None = None
+    bar = tqdm(batches, desc=progress, total=total, unit="batch", leave=False, disable=not progress)
+    for batch in bar:
+        shared = [array.reshape(devices, -1, *array.shape[1:]) for array in batch.arrays]
+        values = compiled(params, trained, *shared)
+        if waiting:  # the devices work on this batch while the one before is copied
+            yield waiting[0], jax.tree.map(partial(_real_rows, len(waiting[0])), waiting[1])
+        waiting = batch.rows, values
+    if waiting:
+        yield waiting[0], jax.tree.map(partial(_real_rows, len(waiting[0])), waiting[1])
+
+
+def _real_rows(real: int, values: jax.Array) -> np.ndarray:
+    """[devices, rows, ...] -> the first ones of [devices * rows, ...]."""
+    array = np.asarray(values)
+    return array.reshape(-1, *array.shape[2:])[:real]

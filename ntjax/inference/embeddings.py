@@ -2,93 +2,111 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
-from scipy.sparse import csr_array
 
 from ntjax.adapters import Adapter
 from ntjax.adapters.apply import forward
+from ntjax.datasets.batching import TokenisedSet
 from ntjax.errors import UserError
-from ntjax.inference.backbones import backbone_of, encoded, in_batches, over_devices
-from ntjax.inference.predict import EVALUATION_TOKENS
+from ntjax.inference.backbones import Adapted, backbone_of, encoded
+from ntjax.inference.devices import EVALUATION_TOKENS, in_batches, over_devices, token_batches
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.models.config import TransformerConfig
 from ntjax.models.heads import mean_over_nucleotides
-from ntjax.runs.run import Run
 from ntjax.sequences.alphabet import given_sequences
 from ntjax.sequences.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
-def mean_embeddings(
-    model: Run | PretrainedModel,
+Pooling = Literal["mean", "cls"] | None
+
+
+def embed(
+    model: Adapted | PretrainedModel,
     sequences: Sequence[str],
-    last_layers: int = 1,
-    adapter: Adapter | None = None,
+    layers: Sequence[int] | None = None,
+    pooling: Pooling = "mean",
     *,
+    adapter: Adapter | None = None,
     progress: str = "",
-) -> np.ndarray:
-    """One point per sequence: the mean over its nucleotide tokens and over the last layers.
+) -> dict[int, Any]:
+    """Embed sequences at one or more layers, in one pass.
 
-    `<cls>` and `<pad>` are left out. The last layer's embeddings are those after the final layer
-    norm, the others' are not normed.
+    The last layer's embeddings are those after the final layer norm, the others' are not normed.
 
     Arguments:
         model: a run (as its adapter made it), or a bare model.
         sequences: of A, C, G, T and N.
-        last_layers: how many layers to average, 1 for the last alone.
+        layers: counted from 1; None for the last.
+        pooling: "mean" over the tokens of bases (`<cls>` and padding are left out), "cls" for the
+            embedding of `<cls>`, None for every token of bases.
         adapter: to run a bare model with.
         progress: name of the progress bar; "" for none.
 
     Returns:
-        float32 [sequences, dim].
+        By layer float32 [sequences, dim]; with `pooling=None` a list of [tokens, dim].
 
     Raises:
-        UserError: sequences that the model cannot read, or more layers than it has.
+        UserError: sequences that the model cannot read, a layer or a pooling that does not exist.
     """
     backbone = backbone_of(model, adapter)
-    config, dtype = backbone.model.config, backbone.model.dtype
-    if not 1 <= last_layers <= config.num_layers:
-        raise UserError(
-            f"last_layers={last_layers}: {backbone.model.name} has 1 to {config.num_layers} layers"
-        )
+    config = backbone.model.config
+    chosen = (config.num_layers,) if layers is None else tuple(layers)
+    for layer in chosen:
+        if layer not in range(1, config.num_layers + 1):
+            raise UserError(
+                f"layer {layer} does not exist: layers of {backbone.model.name} count from 1 to "
+                f"{config.num_layers}"
+            )
+    if pooling not in ("mean", "cls", None):
+        raise UserError(f"pooling={pooling!r} is not known: give 'mean', 'cls' or None")
     _, ids = encoded(backbone.model, sequences)
-    points = np.empty((len(ids), config.embed_dim), np.float32)
+    data = TokenisedSet.unlabelled(ids)
+    points: list[list] = [[None] * len(ids) for _ in chosen]
+    compiled = _compiled(config, backbone.model.dtype, chosen, pooling)
+    batches = token_batches(data, max(ids.shape[1], EVALUATION_TOKENS // len(chosen)))
     for rows, values in in_batches(
-        _compiled(config, dtype, last_layers),
-        backbone.model.params,
-        backbone.adapter,
-        ids,
-        max(ids.shape[1], EVALUATION_TOKENS // last_layers),
-        progress,
+        compiled, backbone.model.params, backbone.adapter, batches, progress
     ):
-        points[rows] = values
-    return points
+        for own, layer_values in zip(points, values, strict=True):
+            for row, value in zip(rows, layer_values, strict=True):
+                own[row] = value if pooling else value[1 : data.lengths[row]]
+    return {
+        layer: np.stack(own) if pooling else own for layer, own in zip(chosen, points, strict=True)
+    }
 
 
 @lru_cache(maxsize=64)
-def _compiled(config: TransformerConfig, dtype: str, last_layers: int) -> Callable:
-    return over_devices(partial(_mean, config, dtype, last_layers), dtype)
+def _compiled(
+    config: TransformerConfig, dtype: str, layers: tuple[int, ...], pooling: Pooling
+) -> Callable:
+    return over_devices(partial(_pooled, config, dtype, layers, pooling), dtype)
 
 
-def _mean(
+def _pooled(
     config: TransformerConfig,
     dtype: str,
-    last_layers: int,
+    layers: tuple[int, ...],
+    pooling: Pooling,
     params: Any,
     adapter: Adapter | None,
     tokens: jax.Array,
-) -> jax.Array:
-    layers = tuple(range(config.num_layers - last_layers + 1, config.num_layers + 1))
+) -> list[jax.Array]:
+    """Each layer's embeddings [rows, dim], or [rows, tokens, dim] without pooling."""
     outputs = forward(
         config, dtype, params, tokens, adapter, logits=False, embeddings_layers=layers
     )
-    means = [mean_over_nucleotides(outputs[f"embeddings_{layer}"], tokens) for layer in layers]
-    return sum(means) / len(means)
+    whole = [outputs[f"embeddings_{layer}"] for layer in layers]
+    if pooling == "mean":
+        return [mean_over_nucleotides(embeddings, tokens) for embeddings in whole]
+    return [embeddings[:, 0] for embeddings in whole] if pooling == "cls" else whole
 
 
-def one_hot_kmers(tokenizer: Tokenizer, sequences: Sequence[str]) -> csr_array:
+def one_hot_kmers(tokenizer: Tokenizer, sequences: Sequence[str]) -> "csr_array":
     """The tokens at their places: float32 [sequences, places * vocabulary], sparse.
 
     Column `place * vocabulary + id` is 1 where the token `id` stands at `place`, counted from 0
@@ -102,7 +120,7 @@ def one_hot_kmers(tokenizer: Tokenizer, sequences: Sequence[str]) -> csr_array:
     return _counted(ids, columns, ids.shape[1] * tokenizer.vocabulary_size)
 
 
-def bag_of_kmers(tokenizer: Tokenizer, sequences: Sequence[str]) -> csr_array:
+def bag_of_kmers(tokenizer: Tokenizer, sequences: Sequence[str]) -> "csr_array":
     """How often each token occurs, wherever it stands: float32 [sequences, vocabulary], sparse.
 
     `<cls>` and `<pad>` are not counted.
@@ -114,8 +132,10 @@ def bag_of_kmers(tokenizer: Tokenizer, sequences: Sequence[str]) -> csr_array:
     return _counted(ids, ids, tokenizer.vocabulary_size)
 
 
-def _counted(ids: np.ndarray, columns: np.ndarray, width: int) -> csr_array:
+def _counted(ids: np.ndarray, columns: np.ndarray, width: int) -> "csr_array":
     """Add one at every real token's column: int [sequences, places] -> [sequences, width]."""
+    from scipy.sparse import csr_array
+
     real = ids != Tokenizer.pad_id
     starts = np.concatenate([[0], real.sum(axis=1).cumsum()])
     ones = np.ones(starts[-1], np.float32)

@@ -1,6 +1,6 @@
 """`load_pretrained`: a model by its published name, `mini`, or a folder with its weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,12 @@ from ntjax.checkpoints.pins import pin, pinned_commit
 from ntjax.checkpoints.published import PUBLISHED, unknown_model
 from ntjax.errors import UserError
 from ntjax.io.mapped_memory import release
-from ntjax.models.config import TransformerConfig, config_from_hyperparams, parameter_shapes
+from ntjax.models.config import (
+    TransformerConfig,
+    check_length,
+    config_from_hyperparams,
+    parameter_shapes,
+)
 from ntjax.sequences.tokenizer import Tokenizer
 
 DTYPES = ("float32", "bfloat16")
@@ -98,6 +103,32 @@ class PretrainedModel:
             attention_mask,
         )
 
+    def embed(
+        self, sequences: Sequence[str], layer: int | None = None, pooling: Any = "mean"
+    ) -> Any:
+        """Embed sequences with one layer.
+
+        Arguments:
+            sequences: of A, C, G, T and N.
+            layer: counted from 1; None for the last, which is taken after the final layer norm.
+            pooling: "mean" over the tokens of bases (`<cls>` and padding are left out), "cls" for
+                the embedding of `<cls>`, None for every token of bases.
+
+        Returns:
+            float32 [sequences, dim]; with `pooling=None` a list of [tokens, dim].
+
+        Raises:
+            UserError: sequences that the model cannot read, a layer or pooling that does not exist.
+
+        >>> import ntjax
+        >>> ntjax.load_pretrained("mini").embed(["ACGTACGTACGT", "TTGACA"]).shape
+        (2, 192)
+        """
+        from ntjax.inference.embeddings import embed  # which needs a model to be defined
+
+        [embeddings] = embed(self, sequences, None if layer is None else [layer], pooling).values()
+        return embeddings
+
     def _are_ids(self, ids: np.ndarray) -> bool:
         return bool(ids.min() >= 0 and ids.max() < self.config.vocabulary_size)
 
@@ -126,20 +157,6 @@ class PretrainedModel:
                     f"layer {layer} does not exist: layers of {self.name} count from 1 to "
                     f"{self.config.num_layers}"
                 )
-
-
-def check_length(config: TransformerConfig, tokens: int) -> None:
-    """Refuse sequences beyond the positions the model was trained on.
-
-    Raises:
-        UserError: more tokens than `max_positions`.
-    """
-    if tokens > config.max_positions:
-        letters = (config.max_positions - 1) * config.k_for_kmers
-        raise UserError(
-            f"{tokens} tokens are more than the model's {config.max_positions} positions; shorten "
-            f"the sequences to {letters:,} letters without N"
-        )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))

@@ -26,13 +26,13 @@ import numpy as np
 
 from ntjax.adapters import Adapter
 from ntjax.adapters.apply import forward
+from ntjax.datasets.batching import TokenisedSet
 from ntjax.errors import UserError
-from ntjax.inference.backbones import Backbone, backbone_of, encoded, in_batches, over_devices
-from ntjax.inference.predict import EVALUATION_TOKENS
+from ntjax.inference.backbones import Adapted, Backbone, backbone_of, encoded
+from ntjax.inference.devices import EVALUATION_TOKENS, in_batches, over_devices, token_batches
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.interpret.letters import letter_places
 from ntjax.models.config import TransformerConfig
-from ntjax.runs.run import Run
 from ntjax.sequences.tokenizer import Tokenizer
 
 PSEUDO_COUNT = 1e-6
@@ -62,7 +62,7 @@ class AttentionSalience:
 
 
 def attention_salience(
-    model: Run | PretrainedModel,
+    model: Adapted | PretrainedModel,
     sequences: Sequence[str],
     *,
     adapter: Adapter | None = None,
@@ -100,7 +100,7 @@ def attention_salience(
 
 
 def received_attention(
-    model: Run | PretrainedModel,
+    model: Adapted | PretrainedModel,
     sequences: Sequence[str],
     *,
     adapter: Adapter | None = None,
@@ -138,7 +138,8 @@ def _received_attention(
     weights_per_token = len(chosen) * config.attention_heads * ids.shape[1]
     most = max(ids.shape[1], min(EVALUATION_TOKENS, _WEIGHTS_PER_BATCH // weights_per_token))
     received = np.zeros(ids.shape, np.float32)
-    for rows, values in in_batches(compiled, model.params, backbone.adapter, ids, most, progress):
+    batches = token_batches(TokenisedSet.unlabelled(ids), most)
+    for rows, values in in_batches(compiled, model.params, backbone.adapter, batches, progress):
         received[rows, : values.shape[1]] = values
     return received
 

@@ -14,7 +14,7 @@ embeddings, before scaling and positions. From the gradient g at a token follow
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -24,13 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntjax import adapters
-from ntjax.inference.backbones import encoded, in_batches, over_devices
+from ntjax.datasets.batching import TokenisedSet
+from ntjax.inference.backbones import encoded
+from ntjax.inference.devices import in_batches, over_devices, token_batches
+from ntjax.inference.forward import ForwardConfig, Trainable, head_outputs
 from ntjax.interpret.letters import LetterPlaces, letter_places, substitutions
 from ntjax.interpret.scores import score_weights
 from ntjax.models.config import ROOT
 from ntjax.runs.run import Run
-from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.step import StepConfig, Trainable, head_outputs
 
 # On one device. The way back keeps every layer's activations, and products with all of the
 # vocabulary are 4107 numbers a token.
@@ -71,14 +72,13 @@ def gradients(
     weights = score_weights(run.task, target).astype(np.float32)
     cleaned, ids = encoded(model, sequences)
     places = letter_places(model.tokenizer, cleaned, ids)
-    config = StepConfig(
-        model.config, run.head, OptimizerConfig(steps=1), model.dtype, rematerialise=True
-    )
+    config = replace(run.forward_config, rematerialise=True)
+    batches = token_batches(TokenisedSet.unlabelled(ids), _TOKENS_PER_BATCH)
     trained = _Explained(run.trainable, weights, substitutions(model.tokenizer))
     tokens = np.zeros(ids.shape, np.float32)
     changes = np.zeros((*places.codes.shape, 4), np.float32)
     for rows, (products, exchanged) in in_batches(
-        _compiled(config), model.params, trained, ids, _TOKENS_PER_BATCH, progress
+        _compiled(config), model.params, trained, batches, progress
     ):
         tokens[rows, : products.shape[1]] = products
         changes[rows] = _at_letters(places, rows, exchanged)
@@ -102,15 +102,15 @@ class _Explained(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _compiled(config: StepConfig) -> Callable:
+def _compiled(config: ForwardConfig) -> Callable:
     return over_devices(partial(_explain, config), config.dtype)
 
 
 def _explain(
-    config: StepConfig, params: Any, explained: _Explained, tokens: jax.Array
+    config: ForwardConfig, params: Any, explained: _Explained, tokens: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Gradient × input [rows, tokens] and the changes by substitution [rows, tokens, k, 4]."""
-    whole = adapters.bind(explained.trainable.adapter, params)[0]
+    whole = adapters.bind(explained.trainable.adapter, params).params
     table = whole[f"{ROOT}/embed"]["embeddings"].astype(config.dtype).astype(jnp.float32)
 
     def score(shift: jax.Array) -> jax.Array:

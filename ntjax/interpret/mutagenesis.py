@@ -8,17 +8,15 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from ntjax.datasets.batching import choose_buckets
 from ntjax.inference.backbones import encoded
-from ntjax.inference.predict import EVALUATION_TOKENS
+from ntjax.inference.devices import EVALUATION_TOKENS, RowBatch, in_batches
+from ntjax.inference.forward import compile_predict
 from ntjax.interpret.letters import LetterPlaces, letter_places, substitutions
 from ntjax.interpret.scores import score_weights
 from ntjax.runs.run import Run
 from ntjax.sequences.tokenizer import Tokenizer
-from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.step import StepConfig, compile_predict
 
 _OTHERS = 3
 
@@ -46,20 +44,17 @@ def mutagenesis(
     cleaned, ids = encoded(run.model, sequences)
     places = letter_places(run.model.tokenizer, cleaned, ids)
     table = substitutions(run.model.tokenizer)
-    config = StepConfig(run.model.config, run.head, OptimizerConfig(steps=1), run.model.dtype)
-    compiled = compile_predict(config)
     before = run.logits(cleaned) @ weights
     changes = np.zeros((*places.codes.shape, 4), np.float32)
     groups = _groups(ids, places)
     total = sum(-(-_OTHERS * len(group.letters) // group.size) for group in groups)
-    bar = tqdm(total=total, desc=progress, unit="batch", leave=False, disable=not progress)
-    with bar:
-        for rows, letters, exchanged, tokens in _mutants(groups, ids, places, table):
-            shared = tokens.reshape(len(jax.local_devices()), -1, tokens.shape[1])
-            outputs = np.asarray(compiled(run.model.params, run.trainable, shared))
-            scores = outputs.reshape(len(rows), -1) @ weights
-            changes.reshape(-1, 4)[letters, exchanged] = scores - before[rows]
-            bar.update()
+    mutants = _mutants(groups, ids, places, table)
+    compiled = compile_predict(run.forward_config)
+    for numbers, outputs in in_batches(
+        compiled, run.model.params, run.trainable, mutants, progress, total
+    ):
+        rows, letters, exchanged = numbers.T
+        changes.reshape(-1, 4)[letters, exchanged] = outputs @ weights - before[rows]
     return changes
 
 
@@ -102,12 +97,11 @@ def _groups(ids: np.ndarray, places: LetterPlaces) -> list[_Group]:
 
 def _mutants(
     groups: list[_Group], ids: np.ndarray, places: LetterPlaces, table: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[RowBatch]:
     """Batches of mutants; the last one of a group is filled with its last mutant.
 
-    Yields:
-        Each mutant's row, its letter's number in [sequences, letters], the letter that stands
-        there now, all int64 [size], and its tokens, int32 [size, tokens].
+    `rows` are int64 [size, 3]: each mutant's row, its letter's number in [sequences, letters], and
+    the letter that stands there now; the array is its tokens, int32 [size, tokens].
     """
     for length, size, known in groups:
         for start in range(0, _OTHERS * len(known), size):
@@ -119,4 +113,4 @@ def _mutants(
             tokens = ids[row, :length]
             slot = np.arange(size)
             tokens[slot, token] = table[tokens[slot, token], place, exchanged]
-            yield row, letter, exchanged, tokens
+            yield RowBatch(np.stack([row, letter, exchanged], axis=1), (tokens,))

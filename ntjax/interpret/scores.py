@@ -3,7 +3,7 @@
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.tasks.base import Classification, Regression, Task
+from ntjax.tasks import Classification, Regression, Task
 
 
 def score_weights(task: Task, target: str | None = None) -> np.ndarray:

@@ -95,3 +95,10 @@ def run(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def typed_options() -> tuple[str, ...]:
+    """Return the names of the settings that were given on the command line."""
+    flags = [text[2:].partition("=")[0] for text in sys.argv[1:] if text.startswith("--")]
+    names = [flag.replace("-", "_") for flag in flags]
+    return (*names, *(name.removeprefix("no_") for name in names if name.startswith("no_")))

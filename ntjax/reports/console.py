@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from ntjax.tasks.base import HIGHER_IS_BETTER, Task
+from ntjax.tasks import HIGHER_IS_BETTER, Task
 
 
 def print_results(rows: dict[str, dict[str, Any]], task: Task) -> None:

@@ -15,14 +15,9 @@ from ntjax import adapters
 from ntjax.checkpoints.pickled_arrays import printable
 from ntjax.errors import UserError
 from ntjax.checkpoints.esm_model import write_esm
-from ntjax.runs.run import DESCRIPTION_FILE, Run
-from ntjax.tasks.base import Regression
-
-_PROBLEM_TYPES = {
-    "classification": "single_label_classification",
-    "multilabel": "multi_label_classification",
-    "regression": "regression",
-}
+from ntjax.runs.folder import DESCRIPTION_FILE
+from ntjax.runs.run import Run
+from ntjax.tasks import Regression
 
 
 def export_esm(run: Run, folder: str | Path) -> None:
@@ -56,8 +51,7 @@ def export_esm(run: Run, folder: str | Path) -> None:
             "over the sequence: train it with --head cls"
         )
     params = adapters.merge(run.trainable.adapter, run.model.params)
-    problem_type = _PROBLEM_TYPES[run.task.kind]
-    write_esm(folder, run.model.config, params, _head(run), run.task.outputs, problem_type)
+    write_esm(folder, run.model.config, params, _head(run), run.task.outputs, run.task.problem_type)
 
 
 def _head(run: Run) -> dict[str, Any]:

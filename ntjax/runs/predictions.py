@@ -1,20 +1,18 @@
 """From the head's outputs to what is reported: metrics, calibrated and not, and a line per row."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from ntjax.metrics import regression as regression_metrics
 from ntjax.calibration.fitting import Calibration, PredictionInterval, calibrated_probabilities
-from ntjax.io.atomic import written_atomically
-from ntjax.io.labels import UNKNOWN
-from ntjax.io.tables import SequenceTable
 from ntjax.errors import UserError
+from ntjax.metrics import regression as regression_metrics
 from ntjax.metrics.classification import require_finite
 from ntjax.metrics.reliability import reliability_curve
-from ntjax.tasks.base import MultiLabel, Regression, Task
+from ntjax.tasks import Task
+
+if TYPE_CHECKING:
+    from ntjax.io.tables import SequenceTable
 
 
 def calibrate(
@@ -93,10 +91,7 @@ def reliability(
         return None
     curves = {}
     for number, name in enumerate(task.outputs):
-        if isinstance(task, MultiLabel):
-            known, happened = labels[:, number] != UNKNOWN, labels[:, number] == 1
-        else:
-            known, happened = np.ones(len(labels), bool), labels == number
+        known, happened = task.occurrences(labels, number)
         curves[name] = None
         if known.any():
             predicted = probabilities[known, number]
@@ -108,51 +103,21 @@ def reliability(
     return curves
 
 
-def write_predictions(
-    path: Path,
+def prediction_columns(
     task: Task,
-    table: SequenceTable,
+    table: "SequenceTable",
     outputs: np.ndarray,
     values: np.ndarray,
     calibrated: np.ndarray | None,
-) -> None:
-    """`name,label,logit,probability,calibrated_probability`, one line per row of the test set.
-
-    Two classes: logit is positive minus negative, probabilities are the positive class's. More:
-    one column of each per class, numbered from 0 in the order of the classes. Several labels: one
-    column of each per label, `label` too, with the label's name. Values: `name,label,prediction`.
-    """
-    columns: dict[str, Any] = {"name": table.names}
-    if isinstance(task, Regression):
-        columns |= {"label": table.labels, "prediction": values}
-    else:
-        if calibrated is None:
-            calibrated = np.full(outputs.shape, np.nan)  # empty cells
-        columns |= _probability_columns(task, table, outputs, values, calibrated)
-    data = pd.DataFrame(columns).to_csv(index=False).encode()
-    with written_atomically(path, len(data)) as file:
-        file.write(data)
-
-
-def _probability_columns(
-    task: Task,
-    table: SequenceTable,
-    logits: np.ndarray,
-    probabilities: np.ndarray,
-    calibrated: np.ndarray,
 ) -> dict[str, Any]:
-    parts = {"logit": logits, "probability": probabilities, "calibrated_probability": calibrated}
-    if isinstance(task, MultiLabel):
-        cells = zip(*(text.split(",") for text in table.labels), strict=True)
-        columns = {
-            f"label_{name}": column for name, column in zip(task.outputs, cells, strict=True)
-        }
-        suffixes = task.outputs
-    else:
-        columns, suffixes = {"label": table.labels}, range(len(task.outputs))
-    for name, values in parts.items():
-        if len(task.outputs) == 2 and not isinstance(task, MultiLabel):
-            columns[name] = values[:, 1] - (values[:, 0] if name == "logit" else 0)
-        else:
-            columns |= {f"{name}_{suffix}": values[:, k] for k, suffix in enumerate(suffixes)}
-    return columns
+    """Return the columns of `predictions.csv`, a row for each row of the test set.
+
+    `name`, the labels as they were given, what the task's `value_columns` are, and `row`: the
+    row's number in its file, since names may repeat.
+    """
+    return {
+        "name": table.names,
+        **task.label_columns(table.labels or ()),
+        **task.value_columns(outputs, values, calibrated),
+        "row": table.rows,
+    }

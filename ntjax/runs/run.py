@@ -1,117 +1,64 @@
-"""What a finished run leaves behind, and how to use it again.
-
-`adapter.json` says what the tensors in `adapter.safetensors` mean: adapter and head of one task.
-After full fine-tuning the whole model lies beside them in the official format (`jax_model/`).
-"""
+"""A trained model of a task: predict with it, save it, load it again."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ntjax import adapters
-from ntjax.adapters import Adapter, AdapterConfig
-from ntjax.calibration.fitting import Calibration, calibrated_probabilities, calibration_from_dict
-from ntjax.checkpoints import safetensors
-from ntjax.io.atomic import written_atomically
-from ntjax.checkpoints.cache import locate, sha256
-from ntjax.checkpoints.official import write_pytree
+from ntjax.adapters import AdapterConfig
+from ntjax.calibration.fitting import Calibration, calibrated_probabilities
+from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.batching import TokenisedSet
-from ntjax.sequences.alphabet import given_sequences
 from ntjax.errors import UserError
-from ntjax.models import heads
-from ntjax.models.heads import HeadConfig
-from ntjax.inference.pretrained import PretrainedModel, check_length, load_pretrained
-from ntjax.tasks.base import Task, task_from_dict
-from ntjax.training.optimizers import OptimizerConfig
+from ntjax.inference.backbones import encoded
 from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import ForwardConfig, Trainable
 from ntjax.inference.predict import predict
-from ntjax.training.state import named_leaves
-from ntjax.training.step import StepConfig, Trainable, compile_predict
+from ntjax.inference.pretrained import PretrainedModel, load_pretrained
+from ntjax.io.atomic import written_atomically
+from ntjax.io.json import read_json, write_json
+from ntjax.models.heads import HeadConfig
+from ntjax.runs.adapter_file import Description, read_description, read_trainable, write_adapter
+from ntjax.runs.folder import (
+    ADAPTER_FILE,
+    BASELINES_FILE,
+    CONFIG_FILE,
+    DESCRIPTION_FILE,
+    LOG_FILE,
+    PREDICTIONS_FILE,
+    RELIABILITY_FILE,
+    RESULT_FILE,
+    SPLITS_FILE,
+    make_folder,
+    refuse_occupied,
+)
+from ntjax.tasks import Task
 
-ADAPTER_FILE, DESCRIPTION_FILE = "adapter.safetensors", "adapter.json"
-_FORMAT = 1
-_KEYS = {
-    "format",
-    "tensors_sha256",
-    "model",
-    "dtype",
-    "adapter",
-    "head",
-    "task",
-    "classes",
-    "calibration",
-    "training",
-}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON beside the file and rename it into place."""
-    data = (json.dumps(content, indent=1) + "\n").encode()
-    with written_atomically(path, len(data)) as file:
-        file.write(data)
+Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+@dataclass(frozen=True)
+class Record:
+    """What is known of how a run was made, beside the adapter itself.
 
-    Raises:
-        UserError: it is missing or not JSON.
+    Attributes:
+        config: the content of `config.json`: settings, versions, hashes of the data.
+        history: lines of `metrics.jsonl`.
+        reliability: the content of `reliability.json`; None for a regression.
+        predictions: columns of `predictions.csv`, a row for each test row.
+        splits: columns of `splits.csv`: which row went into which part.
+        baselines: test metrics of the baselines by name.
     """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; is {path.parent} the folder of a run?") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}); restore it") from None
 
-
-def save_run(
-    folder: Path,
-    model: PretrainedModel,
-    head: HeadConfig,
-    trainable: Trainable,
-    task: Task,
-    calibration: Calibration | None,
-    training: dict[str, Any],
-    dtype: str,
-) -> None:
-    """Write adapter and head (and, after full fine-tuning, the whole model) into `folder`."""
-    adapter = trainable.adapter
-    source = model.source
-    if adapter.config.kind == "full":
-        merged = jax.tree.map(np.asarray, adapters.merge(adapter, model.params))
-        write_pytree(folder, _as_float32(merged), model.config.to_hyperparams())
-        source = {"path": ".", "sha256": sha256(locate(folder)[1])}
-        trainable = trainable._replace(adapter=Adapter(adapter.config, {}))
-    tensors = {name: np.asarray(leaf) for name, leaf in named_leaves(_saved(trainable)).items()}
-    safetensors.write(folder / ADAPTER_FILE, tensors, {"format": str(_FORMAT)})
-    description = {
-        "format": _FORMAT,
-        "tensors_sha256": sha256(folder / ADAPTER_FILE),
-        "model": {"name": model.name, **source},
-        "dtype": dtype,
-        "adapter": asdict(adapter.config),
-        "head": asdict(head),
-        "task": task.to_dict(),
-        "classes": list(task.outputs),
-        "calibration": calibration.to_dict() if calibration else None,
-        "training": training,
-    }
-    write_json(folder / DESCRIPTION_FILE, description)
-
-
-def _saved(trainable: Trainable) -> dict[str, Any]:
-    return {"adapter": trainable.adapter.parameters, "head": trainable.head}
-
-
-def _as_float32(params: Any) -> Any:
-    return jax.tree.map(lambda w: np.asarray(w, np.float32), params)
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
+    reliability: dict[str, Any] | None
+    predictions: Columns
+    splits: Columns
+    baselines: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,41 +72,61 @@ class Run:
         task: what the outputs mean.
         calibration: fitted on rows kept apart (for a regression, how far from the prediction most
             values are); None if there were too few.
+        metrics: on the test rows, as in `test_metrics.json`; empty if none are at hand.
+        training: the step and the validation metric of the state that was kept.
+        dtype: type of the computation; that of the model unless all weights were trained.
+        record: how the run was made; None of a run that was loaded.
     """
 
     model: PretrainedModel
     head: HeadConfig
-    trainable: Trainable
+    trainable: Trainable = field(repr=False)
     task: Task
     calibration: Calibration | None
+    metrics: dict[str, Any] = field(default_factory=dict, repr=False)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = ""
+    record: Record | None = field(default=None, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, labels or the value, in the order of the head's outputs."""
         return self.task.outputs
 
+    @property
+    def adapter(self) -> AdapterConfig:
+        """The adapter's configuration."""
+        return self.trainable.adapter.config
+
+    @property
+    def forward_config(self) -> ForwardConfig:
+        """What is compiled to run this model."""
+        return ForwardConfig(self.model.config, self.head, self.dtype or self.model.dtype)
+
     def logits(self, sequences: Sequence[str], *, progress: str = "") -> np.ndarray:
-        """The head's outputs, float32 [n, classes], [n, labels], or [n, 1] for a regression.
+        """Return the head's outputs, float32 [n, classes], [n, labels], or [n, 1] of a regression.
 
         Raises:
             UserError: no sequences, other letters than ACGTN, or more than the model can hold.
         """
-        cleaned = given_sequences(sequences)
-        ids = self.model.tokenizer.encode(cleaned)
-        check_length(self.model.config, ids.shape[1])
-        data = TokenisedSet.create(ids, np.zeros(len(ids), np.int32))
-        config = StepConfig(
-            self.model.config, self.head, OptimizerConfig(steps=1), self.model.dtype
-        )
-        return predict(compile_predict(config), self.model.params, self.trainable, data, progress)
+        _, ids = encoded(self.model, sequences)
+        data = TokenisedSet.unlabelled(ids)
+        return predict(self.forward_config, self.model.params, self.trainable, data, progress)
 
     def predict(
         self, sequences: Sequence[str], *, calibrated: bool = False, progress: str = ""
     ) -> np.ndarray:
-        """Probabilities [n, classes] or [n, labels], in the order of `classes`; values [n] of a
-        regression, in the units of its training rows.
+        """Return probabilities [n, classes] or [n, labels], in the order of `classes`.
 
-        `calibrated=True` gives those of `calibrated_probability` in `predictions.csv`.
+        Of a regression: values [n] in the units of its training rows.
+
+        Arguments:
+            sequences: of A, C, G, T and N.
+            calibrated: give `calibrated_probability` of `predictions.csv`.
+            progress: name of the progress bar; "" for none.
+
+        Raises:
+            UserError: sequences that the model cannot read, or no calibration.
         """
         if calibrated and not self.task.has_probabilities:
             raise UserError("a regression has values, not probabilities: leave calibrated out")
@@ -170,42 +137,100 @@ class Run:
             return self.task.values(logits)
         return calibrated_probabilities(self.calibration, logits)
 
+    def embed(
+        self, sequences: Sequence[str], layer: int | None = None, pooling: Any = "mean"
+    ) -> Any:
+        """Embed sequences as the adapted model does; see `PretrainedModel.embed`."""
+        from ntjax.inference.embeddings import embed
 
-def load_run(folder: str | Path, model: str | Path | None = None) -> Run:
-    """Load what `python -m ntjax.finetune` has written.
+        [embeddings] = embed(
+            self, sequences, None if layer is None else [layer], pooling
+        ).values()
+        return embeddings
+
+    def save(self, folder: str | Path) -> None:
+        """Write the run into an empty folder, as the command does.
+
+        Raises:
+            UserError: the folder is in use, or the disk is full.
+        """
+        folder = Path(folder)
+        refuse_occupied(folder)
+        make_folder(folder)
+        if self.record:
+            write_json(folder / CONFIG_FILE, self.record.config)
+            lines = "".join(json.dumps(line) + "\n" for line in self.record.history).encode()
+            with written_atomically(folder / LOG_FILE, len(lines)) as file:
+                file.write(lines)
+        write_run(folder, self)
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Write everything but `config.json` and the log, which are begun before training.
+
+    Metrics come last: a folder that has them is whole.
+    """
+    source = {"name": run.model.name, **run.model.source}
+    described = Description(
+        run.adapter,
+        run.head,
+        run.task,
+        run.calibration,
+        source,
+        run.dtype or run.model.dtype,
+        run.training,
+    )
+    write_adapter(folder, described, run.trainable, run.model)
+    if run.record:
+        from ntjax.io.table_output import write_columns  # loads pandas, which reading does not need
+
+        write_columns(folder / PREDICTIONS_FILE, run.record.predictions)
+        write_columns(folder / SPLITS_FILE, run.record.splits)
+        if run.record.reliability:
+            write_json(folder / RELIABILITY_FILE, run.record.reliability)
+        if run.record.baselines:
+            write_json(folder / BASELINES_FILE, run.record.baselines)
+    if run.metrics:
+        write_json(folder / RESULT_FILE, run.metrics)
+
+
+def load_run(folder: str | Path, model: PretrainedModel | str | Path | None = None) -> Run:
+    """Load what `python -m ntjax.finetune` or `Run.save` has written.
 
     Arguments:
         folder: a run folder (`adapter.safetensors` and `adapter.json` are enough).
-        model: where the backbone is now, if not where it was.
+        model: the backbone, or where it is now, if not where it was.
 
     Raises:
         UserError: a file is missing, lacks parameters of the adapter, or the backbone is not
             the one the adapter was trained on.
     """
     folder = Path(folder)
-    saved = _read_description(folder / DESCRIPTION_FILE)
-    backbone = load_pretrained(
-        model or _backbone(folder, saved.source, saved.adapter.kind),
-        saved.dtype,
-        sharding=replicated_sharding(),
-    )
-    return _run(folder, saved, backbone)
+    saved = read_description(folder / DESCRIPTION_FILE)
+    if not isinstance(model, PretrainedModel):
+        model = load_pretrained(
+            model or _backbone(folder, saved.source, saved.adapter),
+            saved.dtype,
+            sharding=replicated_sharding(),
+        )
+    metrics = folder / RESULT_FILE
+    return _run(folder, saved, model, read_json(metrics) if metrics.exists() else {})
 
 
 def start_of(folder: str | Path, model: PretrainedModel, adapter: AdapterConfig) -> Run:
-    """A run to go on training from, around the model that is to be trained now.
+    """Return a run to go on training from, around the model that is to be trained now.
 
     Raises:
         UserError: it is not a run with this model and adapter.
     """
     folder = Path(folder)
-    saved = _read_description(folder / DESCRIPTION_FILE)
+    saved = read_description(folder / DESCRIPTION_FILE)
     if saved.adapter != adapter:
         raise UserError(
             f"--start-from {folder}: its adapter is {_described(saved.adapter)}, not "
             f"{_described(adapter)}: give the options it was trained with"
         )
-    if saved.adapter.kind != "full":
+    if not saved.adapter.trains_backbone:
         return _run(folder, saved, model)
     trained = load_pretrained(str(folder), "float32", sharding=replicated_sharding())
     if trained.config != model.config:
@@ -214,93 +239,28 @@ def start_of(folder: str | Path, model: PretrainedModel, adapter: AdapterConfig)
 
 
 def _described(adapter: AdapterConfig) -> str:
-    values = {name: value for name, value in asdict(adapter).items() if name != "kind"}
+    values = {name: value for name, value in asdict(adapter).items() if name not in ("kind", "dropout")}
     return " ".join([adapter.kind, *(f"{name} {value}" for name, value in values.items())])
 
 
-def _run(folder: Path, saved: "_Description", backbone: PretrainedModel) -> Run:
+def _run(
+    folder: Path, saved: Description, backbone: PretrainedModel, metrics: dict[str, Any] | None = None
+) -> Run:
     """A run whose backbone is at hand."""
     _check_backbone(backbone, saved.source, folder)
-    trainable = _read_trainable(folder, backbone, saved.adapter, saved.head)
+    trainable = read_trainable(folder, backbone, saved.adapter, saved.head)
     if sha256(folder / ADAPTER_FILE) != saved.tensors_sha256:
         raise UserError(
             f"{folder / ADAPTER_FILE} is not the file that {DESCRIPTION_FILE} was written with "
             "(its SHA-256 differs): restore it, or take both files of one run"
         )
-    return Run(backbone, saved.head, trainable, saved.task, saved.calibration)
+    return Run(
+        backbone, saved.head, trainable, saved.task, saved.calibration, metrics or {}, saved.training
+    )
 
 
-class _Description(NamedTuple):
-    """The content of `adapter.json`, checked."""
-
-    adapter: AdapterConfig
-    head: HeadConfig
-    task: Task
-    calibration: Calibration | None
-    source: dict[str, str]
-    dtype: str
-    tensors_sha256: str
-
-
-def _read_description(path: Path) -> _Description:
-    content = read_json(path)
-    try:
-        _check_shape(content)
-        task = task_from_dict(content["task"], content["classes"])
-        saved = content["calibration"]
-        described = _Description(
-            adapters.adapter_config(**content["adapter"]),
-            HeadConfig(**content["head"]),
-            task,
-            None if saved is None else calibration_from_dict(saved, task.kind, len(task.outputs)),
-            content["model"],
-            content["dtype"],
-            content["tensors_sha256"],
-        )
-        if described.head.pooling not in heads.POOLINGS:
-            raise ValueError(f"unknown pooling {described.head.pooling!r}")
-    except KeyError as error:
-        raise UserError(f"{path}: the key {error} is missing; restore the file") from None
-    except (UserError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} does not describe a run ({error}); restore the file") from None
-    return described
-
-
-def _check_shape(content: Any) -> None:
-    """Refuse a description of which a part is not of the kind that it should be.
-
-    Raises:
-        KeyError: a part is missing.
-        ValueError: names the part.
-    """
-    if not isinstance(content, dict):
-        raise ValueError("it is not a JSON object")
-    if content["format"] != _FORMAT:
-        raise ValueError(f"format {content['format']!r} is of another version of ntjax")
-    if surplus := content.keys() - _KEYS:
-        raise ValueError(f"unknown key {', '.join(sorted(surplus))}")
-    for key in ("adapter", "head", "task", "model"):
-        if not isinstance(content[key], dict):
-            raise ValueError(f"{key} is {content[key]!r}, not a JSON object")
-    names = (content["adapter"]["kind"], content["model"]["name"], *content["model"].values())
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("a name of the adapter or the model is not text")
-    _check_outputs(content["classes"], content["head"])
-
-
-def _check_outputs(classes: Any, head: dict[str, Any]) -> None:
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise ValueError(f"classes is {classes!r}, not a list of texts")
-    if len(set(classes)) < len(classes):
-        raise ValueError(f"classes is {classes}, not all of them different")
-    if head.keys() != {"pooling", "outputs"} or type(head["outputs"]) is not int:
-        raise ValueError(f"head is {head}, not a pooling and a whole number of outputs")
-    if head["outputs"] != len(classes):
-        raise ValueError(f"{len(classes)} classes, {head['outputs']} outputs")
-
-
-def _backbone(folder: Path, source: dict[str, str], kind: str) -> str:
-    if kind == "full":
+def _backbone(folder: Path, source: dict[str, str], adapter: AdapterConfig) -> str:
+    if adapter.trains_backbone:
         return str(folder)
     # A folder is recorded by its path; a published model by name and commit, wherever it lies.
     if "revision" in source:
@@ -323,41 +283,3 @@ def _check_backbone(model: PretrainedModel, source: dict[str, str], folder: Path
                 f"{folder}: the adapter was trained on other weights ({identity} {expected:.20}) "
                 f"than those of {model.name} ({found or 'unknown':.20}); give the right model"
             )
-
-
-def _read_trainable(
-    folder: Path, model: PretrainedModel, config: adapters.AdapterConfig, head: HeadConfig
-) -> Trainable:
-    def fresh() -> dict[str, Any]:
-        key = jax.random.key(0)
-        # After full fine-tuning the weights are the model's own; only the head is beside them.
-        kind = adapters.HeadOnlyConfig() if config.kind == "full" else config
-        adapter = adapters.init(kind, model.config, model.params, key)
-        head_parameters = heads.init(head, model.config.embed_dim, key)
-        return _saved(Trainable(adapter, head_parameters))
-
-    template = jax.eval_shape(fresh)
-    tensors, _ = safetensors.read(folder / ADAPTER_FILE)
-    expected = {name: leaf.shape for name, leaf in named_leaves(template).items()}
-    problems = [f"{name} is missing" for name in sorted(expected.keys() - tensors.keys())]
-    problems += [f"{name} is surplus" for name in sorted(tensors.keys() - expected.keys())]
-    problems += [
-        f"{name} is {tensors[name].shape}, expected {shape}"
-        for name, shape in expected.items()
-        if name in tensors and tensors[name].shape != shape
-    ]
-    problems += [
-        f"{name} is {tensor.dtype}, expected float32"
-        for name, tensor in tensors.items()
-        if tensor.dtype != np.float32
-    ]
-    if problems:
-        raise UserError(
-            f"{folder / ADAPTER_FILE} does not hold this adapter: {'; '.join(problems)}; is it "
-            f"the file that belongs to {DESCRIPTION_FILE}?"
-        )
-    leaves = [jnp.asarray(tensors[name]) for name in expected]
-    values = jax.tree.unflatten(jax.tree.structure(template), leaves)
-    kind = adapters.HeadOnlyConfig() if config.kind == "full" else config
-    trainable = Trainable(Adapter(kind, values["adapter"]), values["head"])
-    return jax.device_put(trainable, replicated_sharding())

@@ -3,7 +3,9 @@
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
+
+from ntjax.training.callbacks import Callback, StepEvent
 
 
 class Interrupted(Exception):
@@ -21,14 +23,19 @@ class Interrupted(Exception):
         self.signal_number, self.step = signal_number, step
 
 
-class Interruption:
-    """While open, the first SIGTERM or SIGINT is noted; a second one acts as usual."""
+class Interruption(Callback):
+    """While training runs, the first SIGTERM or SIGINT is noted; a second one acts as usual.
 
-    def __init__(self):
+    Arguments:
+        folder: where the state is saved, for the message of `Interrupted`.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> "Interruption":
+    def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
                 self._before[number] = signal.signal(number, self._note)
@@ -38,6 +45,19 @@ class Interruption:
 
     def __exit__(self, *_: Any):
         self._restore()
+
+    def stop_requested(self) -> int | None:
+        """Return the number of the signal that came."""
+        return self.received
+
+    def after_step(self, event: StepEvent) -> None:
+        """Leave training; callbacks before this one have saved the state.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+        if event.stopping:
+            raise Interrupted(event.stopping, event.step, self.folder)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -1,23 +1,32 @@
-"""The training loop: steps, evaluation, the best checkpoint, resuming; for one member or many."""
+"""The training loop: steps, evaluation, the best state; for one member or many.
+
+Logs, checkpoints, progress bars and signals are callbacks (`ntjax.training.callbacks`).
+"""
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from ntjax.datasets.batching import Batch
 from ntjax.errors import UserError
-from ntjax.inference.devices import replaced, spread_population, stack, take
-from ntjax.tasks.base import HIGHER_IS_BETTER, SELECTABLE
-from ntjax.training.interruption import Interrupted, Interruption
-from ntjax.training.state import Checkpoints, MetricsLog
-from ntjax.training.step import Hyperparameters, Member, StepConfig, Trainable, compile_train_step
+from ntjax.inference.forward import Trainable
+from ntjax.tasks import HIGHER_IS_BETTER, SELECTABLE
+from ntjax.training.callbacks import Callback, Line, StepEvent
+from ntjax.training.members import (
+    Hyperparameters,
+    Member,
+    replaced,
+    spread_population,
+    stack,
+    take,
+)
+from ntjax.training.step import StepConfig, compile_train_step
 
 Scores = dict[str, float | None]
 
@@ -68,14 +77,13 @@ class BatchSource(Protocol):
 
 
 class MemberRun(NamedTuple):
-    """What one member begins with, learns from and is recorded in.
+    """What one member begins with and learns from.
 
     Attributes:
         member: adapter, head and optimiser state before the first step.
         hyperparameters: learning rate, dropout and key.
         batches: what to learn from; one object for members that see the same rows.
         evaluate: validation metrics of a state; None if its outputs are not finite.
-        folder: where `metrics.jsonl` and `timing.jsonl` are written.
         describe_rows: names training rows in an error message.
     """
 
@@ -83,7 +91,6 @@ class MemberRun(NamedTuple):
     hyperparameters: Hyperparameters
     batches: BatchSource
     evaluate: Callable[[Trainable], Scores | None]
-    folder: Path
     describe_rows: Callable[[np.ndarray], str] = str
 
 
@@ -97,7 +104,7 @@ class Fitted(NamedTuple):
     trainable: Trainable
     step: int
     value: float | None
-    history: list[dict[str, Any]]
+    history: list[Line]
     failure: str = ""
 
 
@@ -125,7 +132,7 @@ class _Position:
 
     step: int
     members: list[_Progress]
-    histories: list[list[dict[str, Any]]] = field(default_factory=list)
+    histories: list[list[Line]] = field(default_factory=list)
 
 
 def batch_slots(loop: LoopConfig) -> int:
@@ -141,66 +148,63 @@ class Trainer:
     """Trains the members of a population, often just one, over a frozen backbone."""
 
     def __init__(
-        self,
-        config: StepConfig,
-        loop: LoopConfig,
-        params: Any,
-        runs: Sequence[MemberRun],
-        folder: Path,
+        self, config: StepConfig, loop: LoopConfig, params: Any, runs: Sequence[MemberRun]
     ):
-        """`params` must be placed by `replicated_sharding`; checkpoints go below `folder`."""
+        """`params` must be placed by `replicated_sharding`."""
         self.config, self.loop, self.params, self.runs = config, loop, params, tuple(runs)
-        self.folder = folder
         self.hyperparameters = stack([run.hyperparameters for run in runs])
         self.train_step = compile_train_step(config, len(self.runs))
-        self._logs = [MetricsLog(run.folder) for run in runs]
         self._pending: list[tuple[int, dict[str, jax.Array], list[Batch]]] = []
 
-    def fit(self, progress: bool = True) -> list[Fitted]:
-        """Train from the newest checkpoint in the folder, or from the beginning; to be called once.
+    def fit(self, callbacks: Sequence[Callback] = ()) -> list[Fitted]:
+        """Train from the state that a callback restores, or from the beginning; call it once.
 
         A member whose loss, gradient or validation outputs are not finite any more has failed;
-        the others go on.
+        the others go on. When a callback asks to stop, training ends after the step.
 
         Raises:
-            Interrupted: SIGTERM or Ctrl-C came; the state is saved.
             DivergedError: all members failed; step and rows of the first are named.
         """
-        with (
-            Checkpoints(self.folder / "checkpoints") as checkpoints,
-            Interruption() as interruption,
-        ):
-            state, at = self._begin(checkpoints)
-            bar = tqdm(total=self.loop.steps, initial=at.step, unit="step", disable=not progress)
-            began = time.perf_counter()
-            with bar:
-                while at.step < self.loop.steps and self._active(at):
-                    batches = self._batches(at.step)
-                    state, values = self._step(state, at, batches)
-                    lines = self._look(state, at, values, batches)
-                    state = self._select_all(state, at, lines)
-                    self._log(at, lines, round(time.perf_counter() - began, 3))
-                    bar.update()
-                    if lines:
-                        bar.set_postfix(_postfix(at.histories))
-                    evaluated = any("validation_loss" in line for line in lines.values())
-                    if interruption.received or evaluated:
-                        self._note_failures(at)
-                        checkpoints.save(at.step, state, _as_numbers(at))
-                    if interruption.received:
-                        raise Interrupted(interruption.received, at.step, self.folder)
+        with ExitStack() as stack_of_callbacks:
+            for callback in callbacks:
+                stack_of_callbacks.enter_context(callback)
+            state, at = self._begin(callbacks)
+            began, stopping = time.perf_counter(), None
+            while at.step < self.loop.steps and self._active(at) and not stopping:
+                batches = self._batches(at.step)
+                state, values = self._step(state, at, batches)
+                lines = self._look(state, at, values, batches)
+                state = self._select_all(state, at, lines)
+                for number, line in lines.items():
+                    at.histories[number].append(line)
+                evaluated = any("validation_loss" in line for line in lines.values())
+                stopping = next(filter(None, (c.stop_requested() for c in callbacks)), None)
+                if stopping or evaluated:
+                    self._note_failures(at)
+                event = StepEvent(
+                    at.step,
+                    lines,
+                    evaluated,
+                    time.perf_counter() - began,
+                    state,
+                    _as_numbers(at),
+                    stopping,
+                )
+                for callback in callbacks:
+                    callback.after_step(event)
         return [self._fitted(state, at, number) for number in range(len(self.runs))]
 
-    def _begin(self, checkpoints: Checkpoints) -> tuple[_State, _Position]:
+    def _begin(self, callbacks: Sequence[Callback]) -> tuple[_State, _Position]:
         member = stack([run.member for run in self.runs])
         # The states that members begin with are not kept beside those they reach.
         self.runs = tuple(run._replace(member=None) for run in self.runs)
         state = _State(member, jax.tree.map(jnp.copy, member.trainable))
         at = _Position(0, [_Progress() for _ in self.runs])
-        if restored := checkpoints.restore(state):
+        if restored := next(filter(None, (c.restore(state) for c in callbacks)), None):
             state, numbers = restored
             at = _Position(numbers["step"], [_Progress(**saved) for saved in numbers["members"]])
-        at.histories = [log.rewind(at.step) for log in self._logs]
+        begun = [callback.begin(at.step, self.loop.steps) for callback in callbacks]
+        at.histories = next(filter(None, begun), [[] for _ in self.runs])
         return state, at
 
     def _active(self, at: _Position) -> list[int]:
@@ -234,14 +238,14 @@ class Trainer:
 
     def _look(
         self, state: _State, at: _Position, values: dict[str, jax.Array], batches: list[Batch]
-    ) -> dict[int, dict[str, Any]]:
+    ) -> dict[int, Line]:
         """The log's line of every active member, by its number, if this step is one to log."""
         last = at.step == self.loop.steps
         evaluates = last or at.step % self.loop.evaluate_every == 0
         if not (evaluates or at.step % self.loop.log_every == 0):
             return {}
         self._note_failures(at)
-        columns = {name: np.atleast_1d(column) for name, column in values.items()}
+        columns = {name: np.asarray(column) for name, column in values.items()}
         lines = {}
         for number in self._active(at):
             line = {name: float(column[number]) for name, column in columns.items()}
@@ -256,21 +260,16 @@ class Trainer:
 
     def _evaluate(self, state: _State, number: int) -> Scores | None:
         """The validation metrics of one member; None if its outputs are not finite."""
-        scores = self.runs[number].evaluate(take(state.member.trainable, number, len(self.runs)))
+        scores = self.runs[number].evaluate(take(state.member.trainable, number))
         return scores and {f"validation_{name}": value for name, value in scores.items()}
 
-    def _log(self, at: _Position, lines: dict[int, dict[str, Any]], seconds: float) -> None:
-        for number, line in lines.items():
-            self._logs[number].write(line, {"step": at.step, "seconds": seconds})
-            at.histories[number].append(line)
-
-    def _select_all(self, state: _State, at: _Position, lines: dict[int, dict[str, Any]]) -> _State:
+    def _select_all(self, state: _State, at: _Position, lines: dict[int, Line]) -> _State:
         for number, line in lines.items():
             if "validation_loss" in line:
                 state = self._select(state, at, number, line)
         return state
 
-    def _select(self, state: _State, at: _Position, number: int, line: dict[str, Any]) -> _State:
+    def _select(self, state: _State, at: _Position, number: int, line: Line) -> _State:
         member = at.members[number]
         value, loss = line[f"validation_{self.loop.select}"], line["validation_loss"]
         sign = 1 if HIGHER_IS_BETTER[self.loop.select] else -1
@@ -285,7 +284,7 @@ class Trainer:
         ):
             member.best_step, member.best_value, member.best_loss = at.step, value, loss
             member.stale = 0
-            best = replaced(state.best, state.member.trainable, number, len(self.runs))
+            best = replaced(state.best, state.member.trainable, number)
             return state._replace(best=best)
         member.stale += 1
         return state
@@ -293,13 +292,13 @@ class Trainer:
     def _note_failures(self, at: _Position) -> None:
         """Look at the steps since the last look; waits for the device."""
         pending, self._pending = self._pending, []
-        # A member that stopped early is stepped on until the others have finished, for nothing:
-        # whatever becomes of it does not touch what it is known by.
+        # Members that stopped early keep stepping until the population ends; their later losses
+        # are ignored.
         active = self._active(at)
         for step, values, batches in pending:
             # The gradient too: one that is not finite spoils the state before any loss shows it.
             for name in ("loss", "gradient_norm"):
-                column = np.atleast_1d(values[name])
+                column = np.asarray(values[name])
                 for number in np.intersect1d(np.flatnonzero(~np.isfinite(column)), active):
                     what = f"the {name.replace('_', ' ')} at step {step} is {column[number]}"
                     failure = self._diverged(what, number, batches)
@@ -319,20 +318,10 @@ class Trainer:
 
     def _fitted(self, state: _State, at: _Position, number: int) -> Fitted:
         member = at.members[number]
-        best = take(state.best, number, len(self.runs))
+        best = take(state.best, number)
         history = at.histories[number]
         return Fitted(best, member.best_step, member.best_value, history, member.failure)
 
 
 def _as_numbers(at: _Position) -> dict[str, Any]:
     return {"step": at.step, "members": [vars(member) for member in at.members]}
-
-
-def _postfix(histories: list[list[dict[str, Any]]]) -> dict[str, str]:
-    """The newest loss (of the first member that has one), and the best validation value."""
-    history = next(history for history in histories if history)
-    shown = {"loss": f"{history[-1]['loss']:.3f}"}
-    for line in reversed(history):
-        if "validation_loss" in line:
-            return shown | {"validation loss": f"{line['validation_loss']:.3f}"}
-    return shown

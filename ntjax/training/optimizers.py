@@ -72,14 +72,22 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def decayed(trainable: Any) -> Any:
-    """True for matrices (LoRA's two factors among them), False for IA³, biases and norms.
+    """Tell which leaves of a `Trainable` decay: of the adapter as it says, of the head matrices.
 
     IA³ vectors start at one, so that decay would pull the model away from its own weights.
     """
 
-    def is_matrix(path: tuple, leaf: jax.Array) -> bool:
-        name = str(getattr(path[-1], "key", ""))
-        # LoRA's B is called b like a bias; alone among them it has [layers, rank, outputs].
-        return name in ("w", "a", "embeddings") or (name == "b" and leaf.ndim == 3)
+    config = trainable.adapter.config
 
-    return jax.tree_util.tree_map_with_path(is_matrix, trainable)
+    def of_adapter(path: tuple, leaf: jax.Array) -> bool:
+        del leaf
+        return config.decays(tuple(str(getattr(key, "key", "")) for key in path))
+
+    def of_head(path: tuple, leaf: jax.Array) -> bool:
+        del leaf
+        return getattr(path[-1], "key", "") == "w"
+
+    by_path = jax.tree_util.tree_map_with_path
+    return trainable._replace(
+        adapter=by_path(of_adapter, trainable.adapter), head=by_path(of_head, trainable.head)
+    )

@@ -9,11 +9,12 @@ import jax
 import numpy as np
 
 from ntjax.datasets.batching import make_batch
-from ntjax.inference.devices import replicated_sharding, spread_population
-from ntjax.training.finetuning import Job, hyperparameters, initial_trainable
+from ntjax.inference.devices import replicated_sharding
+from ntjax.training.job import Job, hyperparameters, initial_trainable
 from ntjax.training.loop import batch_slots
+from ntjax.training.members import DeviceBatch, Member, spread_population
 from ntjax.training.optimizers import make_optimizer
-from ntjax.training.step import DeviceBatch, Member, compile_train_step
+from ntjax.training.step import compile_train_step
 
 # Kept free for what is not the step's: evaluation, and whatever else runs on the machine.
 _SHARE_OF_MEMORY = 0.9
@@ -97,8 +98,7 @@ def _abstract(tree: Any, members: int) -> Any:
     sharding = replicated_sharding()
 
     def shape(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        full = leaf.shape if members == 1 else (members, *leaf.shape)
-        return jax.ShapeDtypeStruct(full, leaf.dtype, sharding=sharding)
+        return jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype, sharding=sharding)
 
     return jax.tree.map(shape, tree)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from ntjax.checkpoints import mini
+from ntjax.datasets.pretraining import PretrainDataSettings
 from ntjax.errors import UserError
 from ntjax.training.settings import LARGEST_SEED, described, is_a, option
 
@@ -41,31 +42,12 @@ _RATE_OF_TRAINED = 1e-4
 
 
 @dataclass(frozen=True)
-class PretrainSettings:
+class PretrainSettings(PretrainDataSettings):
     """All that decides a run's result. None stands for 'as the recipe says'."""
 
-    genomes: tuple[str, ...] = ()
-    """FASTA files, plain or gzip-compressed, or tables of windows with a column 'sequence' (CSV,
-    the layout of the published training sets); drawn from in proportion to their length."""
-    genome_table: str | None = None
-    """In place of --genomes: a CSV or TSV file with the columns path, class and, if wanted, weight,
-    a genome in each row."""
-    class_weights: tuple[str, ...] = ()
-    """How often each class of --genome-table is drawn: bacteria=2 fungi=1; 1 where none is given.
-    Without any, genomes are drawn in proportion to their length (times the column weight)."""
-    exclude_classes: tuple[str, ...] = ()
-    """Classes of --genome-table that are left out."""
-    variants: str | None = None
-    """A VCF file with phased genotypes on the one genome that --genomes names: windows are drawn
-    from the haplotypes of its samples."""
     model: str = mini.NAME
     """Where to begin: a published name, 'mini' or a folder of weights goes on with those; a
     hyperparams.json in the official format begins with random weights."""
-    validation_genomes: tuple[str, ...] = ()
-    """Whole genomes (or the published validation windows) that choose the checkpoint, in place of
-    blocks of --genomes."""
-    held_out_genomes: tuple[str, ...] = ()
-    """Whole genomes (or the published test windows) to report with, never trained on."""
     recipe: Literal["small", "paper"] = "small"
     """Where the options below come from unless given: 'small' for a small model on one machine,
     'paper' for the Nucleotide Transformer's own (a million tokens an update)."""
@@ -98,16 +80,8 @@ class PretrainSettings:
     (as published)."""
     tokens_per_pass: int = 32_768
     """Most tokens of one pass of one device; an update takes as many passes as it needs."""
-    block_letters: int = 10_000
-    """Length of the blocks of the genomes that are kept apart for validation and test."""
-    validation_fraction: float = 0.02
-    """Share of each genome's blocks (one at least) that chooses the checkpoint."""
-    test_fraction: float = 0.03
-    """Share of each genome's blocks (one at least) that is kept apart for the report."""
     evaluate_every: int = 250
     """Steps between evaluations; each writes a checkpoint."""
-    seed: int = 0
-    """Of everything random: blocks, initial values, windows, masks."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the computation; trained parameters are float32 in both."""
     rematerialise: bool = False

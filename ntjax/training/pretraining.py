@@ -1,6 +1,7 @@
 """Masked-language-model training from genomes to weights, through the loop of fine-tuning."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,30 +10,32 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntjax.adapters import Adapter, full
+from ntjax.adapters import Adapter, Full, master_copies
 from ntjax.adapters.apply import random_parameters
-from ntjax.adapters.full import FullConfig
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.cache import read_hyperparameters, sha256
 from ntjax.checkpoints.official import write_pytree
+from ntjax.datasets.masked_windows import EvaluationSet, held_out_windows, least_tokens
 from ntjax.datasets.masking import MaskedBatches, Masking
-from ntjax.datasets.pretraining import TEST_BLOCKS, PretrainData, read_data
+from ntjax.datasets.pretraining import PretrainData, read_data
 from ntjax.errors import UserError
-from ntjax.evaluation.masked_likelihood import EvaluationSet, least_tokens
 from ntjax.genomes.windows import WindowSampler
-from ntjax.inference.devices import new_member, replicated_sharding
+from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import ForwardConfig, Trainable
 from ntjax.inference.predict import masked_losses
-from ntjax.inference.pretrained import PretrainedModel, check_length
-from ntjax.models.config import config_from_hyperparams
-from ntjax.models.heads import HeadConfig
+from ntjax.inference.pretrained import PretrainedModel
+from ntjax.models.config import check_length, config_from_hyperparams
 from ntjax.models.kmer_initialisation import with_composed_kmers
+from ntjax.runs.record import environment
 from ntjax.sequences.tokenizer import Tokenizer
-from ntjax.training import held_out_report
-from ntjax.training.finetuning import environment, load_model
+from ntjax.tasks import Classification
+from ntjax.training.callbacks import Callback
+from ntjax.training.job import load_model
 from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Scores, Trainer, batch_slots
+from ntjax.training.members import Hyperparameters, new_member
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.pretrain_settings import PretrainSettings, begins_anew
-from ntjax.training.step import Hyperparameters, StepConfig, Trainable
+from ntjax.training.step import StepConfig
 
 WEIGHTS_FILE = "weights.safetensors"
 REPORT_FILE = "held_out.json"
@@ -91,7 +94,7 @@ def prepare(settings: PretrainSettings, revision: str | None = None) -> Pretrain
             "held-out windows have letters on both sides of what is to be guessed"
         )
     data = read_data(settings)
-    validation = held_out_report.held_out_windows(
+    validation = held_out_windows(
         data.parts["validation"],
         data.parts["train"],
         model.tokenizer,
@@ -106,8 +109,7 @@ def prepare(settings: PretrainSettings, revision: str | None = None) -> Pretrain
             "--validation-genomes, or leave out one of two genomes that are nearly the same"
         )
     step = StepConfig(
-        model.config,
-        HeadConfig("cls", 2),  # no head is used
+        ForwardConfig(model.config, dtype=settings.dtype, rematerialise=settings.rematerialise),
         OptimizerConfig(
             settings.steps,
             settings.schedule,
@@ -116,9 +118,7 @@ def prepare(settings: PretrainSettings, revision: str | None = None) -> Pretrain
             settings.gradient_clip,
             settings.warmup_from,
         ),
-        dtype=settings.dtype,
-        rematerialise=settings.rematerialise,
-        task="masked",
+        loss=Classification.loss,  # of the masked tokens, the vocabulary being the classes
     )
     job = PretrainJob(settings, model, data, step, _loop(settings), validation.windows)
     _ = job.batches  # refuses a genome without any window
@@ -160,18 +160,17 @@ def _load_model(settings: PretrainSettings, revision: str | None) -> PretrainedM
 
 def initial_trainable(job: PretrainJob) -> Trainable:
     """All weights, before the first step."""
-    return Trainable(Adapter(FullConfig(), full.init(job.model.params, left_out=())), {})
+    return Trainable(Adapter(Full(), master_copies(job.model.params, left_out=())), {})
 
 
-def train(job: PretrainJob, folder: Path, progress: bool = True) -> Fitted:
-    """Train, or go on training what `folder` holds.
+def train(job: PretrainJob, callbacks: Sequence[Callback]) -> Fitted:
+    """Train, or go on training what a callback restores.
 
     Raises:
-        Interrupted: SIGTERM or Ctrl-C came; the state is saved.
         DivergedError: a loss or gradient was not finite.
     """
     run = MemberRun(
-        new_member(job.step, initial_trainable(job)),
+        new_member(job.step.optimizer, initial_trainable(job)),
         Hyperparameters(
             np.float32(job.settings.learning_rate),
             np.float32(0.0),
@@ -179,17 +178,16 @@ def train(job: PretrainJob, folder: Path, progress: bool = True) -> Fitted:
         ),
         job.batches,
         partial(validation_scores, job),
-        folder,
         lambda rows: f"{len(rows)} windows, drawn from the seed and the step's number",
     )
     # All weights are trained, so that the step is given no frozen ones.
-    [fitted] = Trainer(job.step, job.loop, {}, [run], folder).fit(progress)
+    [fitted] = Trainer(job.step, job.loop, {}, [run]).fit(callbacks)
     return fitted
 
 
 def validation_scores(job: PretrainJob, trainable: Trainable) -> Scores | None:
     """Loss and accuracy on the validation windows; None if a loss is not finite."""
-    losses, correct = masked_losses(job.step, trainable, job.validation)
+    losses, correct = masked_losses(job.step.forward, trainable, job.validation)
     if not np.isfinite(losses).all():
         return None
     return {"loss": float(losses.mean()), "accuracy": float(correct.mean())}
@@ -230,28 +228,3 @@ def save(job: PretrainJob, trainable: Trainable, folder: Path) -> None:
     params = jax.tree.map(np.asarray, trainable.adapter.parameters)
     write_pytree(folder, params, job.model.config.to_hyperparams())
     safetensors.write(folder / WEIGHTS_FILE, safetensors.flatten(params))
-
-
-def report(job: PretrainJob, trainable: Trainable) -> dict[str, Any]:
-    """What the weights reach on the test blocks and on each held-out genome.
-
-    By set: `windows`, how many were left out because their sequence occurs in training, `metrics`
-    of the model (of one that went on with given weights, before training too), of 6-mer
-    frequencies and of a Markov model, and the `difference` of the losses.
-    """
-    settings, training = job.settings, job.data.parts["train"]
-    others: dict[str, Any] = held_out_report.baselines(training, job.validation)
-    if not begins_anew(settings.model):
-        others = {"model before training": initial_trainable(job)} | others
-    sets = {TEST_BLOCKS: job.data.parts["test"]} | {
-        region.name: [region] for region in job.data.held_out
-    }
-    results = {}
-    for name, regions in sets.items():
-        windows = held_out_report.held_out_windows(
-            regions, training, job.model.tokenizer, settings.window_tokens, settings.seed
-        )
-        results[name] = windows and held_out_report.report(
-            job.step, trainable, others, windows, settings.seed
-        )
-    return results

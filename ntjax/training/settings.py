@@ -2,30 +2,22 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ntjax.adapters import AdapterConfig, adapter_config
+from ntjax.adapters import ADAPTERS, AdapterConfig, adapter_config, options_of
 from ntjax.checkpoints import mini
+from ntjax.datasets.data_settings import DataSettings
 from ntjax.errors import UserError
-from ntjax.tasks.base import TASKS, check_select
+from ntjax.tasks import TASKS, check_select
 
-# Learning rate and batch size that suit each adapter. IA³: the Nucleotide Transformer paper's;
-# LoRA: the promoter report's; the others are customary for encoders of this kind.
-_BY_ADAPTER: dict[str, dict[str, Any]] = {
-    "ia3": {"learning_rate": 3e-3, "batch_size": 8},
-    "lora": {"learning_rate": 5e-4, "batch_size": 16},
-    "full": {"learning_rate": 5e-5, "batch_size": 16},
-    "head": {"learning_rate": 1e-3, "batch_size": 32},
-}
 _STEPS = 1000
 # The embedded default: small enough for two CPU cores and two minutes. A small model takes, and
 # needs, larger steps.
 _FOR_MINI = {"steps": 300, "batch_size": 32}
-_RATES_FOR_MINI = {"ia3": 1e-2, "lora": 2e-3, "full": 5e-4, "head": 3e-3}
 _DATASET, _DATASET_FOR_MINI = "ecoli_promoters", "simulated_sigma70"
 
 _AT_LEAST = {
@@ -39,76 +31,28 @@ _AT_LEAST = {
     "gradient_clip": 0,
     "patience": 0,
     "seed": 0,
+    "split_seed": 0,
 }
 _ABOVE_ZERO = ("learning_rate", "lora_alpha")
-# What the rows, their split and their tokens do not depend on.
-NOT_OF_DATA = (
-    "model",
-    "adapter",
-    "start_from",
-    "steps",
-    "batch_size",
-    "accumulation",
-    "learning_rate",
-    "schedule",
-    "warmup_steps",
-    "weight_decay",
-    "gradient_clip",
-    "lora_rank",
-    "lora_alpha",
-    "lora_dropout",
-    "lora_targets",
-    "head",
-    "dtype",
-    "rematerialise",
-    "evaluate_every",
-    "patience",
-)
+# Settings that runs of earlier versions do not have.
+_ADDED_LATER = ("positive_class", "split_seed")
+FILES = ("train", "validation", "test")
+"""Settings that name files; when a run is resumed their content is compared, not their names."""
 # scikit-learn takes no larger ones, and to JAX, which keeps 32 bits, they would equal smaller ones.
 LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(DataSettings):
     """All that decides a run's result. None stands for 'choose for me'."""
 
     model: str = mini.NAME
     """Published name (500M_1000G, 2B5_multi_species, ...), 'mini', or a folder of weights."""
-    adapter: Literal["ia3", "lora", "full", "head"] = "ia3"
+    adapter: Literal[tuple(ADAPTERS)] = "ia3"  # type: ignore[valid-type]
     """What is trained besides the head."""
     start_from: str | None = None
     """Folder of a finished run with this model and adapter: training begins with its adapter and
     head, as a second stage on other rows. Otherwise with new ones."""
-    task: Literal["classification", "multilabel", "regression"] = "classification"
-    """One of several classes a row, several labels a row that are 0 or 1 each, or a number."""
-    train: str | None = None
-    """CSV, TSV, Parquet or FASTA file (gzip or not), or a data set (ecoli_promoters,
-    simulated_sigma70). Chosen: simulated_sigma70 for mini, ecoli_promoters for the others."""
-    validation: str | None = None
-    """File whose rows choose the checkpoint. Otherwise set aside from the training rows."""
-    test: str | None = None
-    """File whose rows are scored in the end. Otherwise the data set's, or set aside."""
-    protocol: Literal["clean", "published"] = "clean"
-    """For data sets whose published test rows overlap the training rows: remove the overlap
-    ('clean') or keep it ('published')."""
-    sequence_column: str = "sequence"
-    """Column of the sequences."""
-    label_column: str = "label"
-    """Column of the labels. For --task multilabel: the columns, with commas between, each of them
-    1, 0, or empty where it is not known."""
-    name_column: str = "name"
-    """Column of the names, which may be missing."""
-    ambiguous: Literal["refuse", "n"] = "refuse"
-    """Letters other than A, C, G, T, N: refuse them, or read them as N."""
-    validation_fraction: float = 0.05
-    """Share of the training rows that chooses the checkpoint, unless --validation is given."""
-    calibration_fraction: float = 0.05
-    """Share of the training rows that is kept apart to calibrate the probabilities."""
-    calibration: Literal["auto", "platt", "temperature", "isotonic"] = "auto"
-    """How probabilities are calibrated. auto: Platt scaling of two classes (and of each label),
-    temperature scaling of more. isotonic needs 100 rows at least."""
-    test_fraction: float = 0.1
-    """Share of the rows that is kept apart for the test, unless there is a test set."""
     steps: int | None = None
     """Optimiser steps. Chosen: 1000 (300 for mini)."""
     batch_size: int | None = None
@@ -154,18 +98,13 @@ class Settings:
     """Train gradient boosting and a small CNN on the same rows, to compare with."""
 
     def adapter_config(self) -> AdapterConfig:
-        """The adapter these settings describe."""
-        if self.adapter == "lora":
-            return adapter_config(
-                "lora", rank=self.lora_rank, alpha=self.lora_alpha, targets=self.lora_targets
-            )
-        return adapter_config(self.adapter)
-
-    def label_columns(self) -> tuple[str, ...]:
-        """The columns that hold the labels."""
-        if self.task != "multilabel":
-            return (self.label_column,)
-        return tuple(name.strip() for name in self.label_column.split(","))
+        """Return the adapter these settings describe: its options are settings KIND_OPTION."""
+        if self.adapter not in ADAPTERS:
+            return adapter_config(self.adapter)  # refuses it, naming those there are
+        options = {
+            name: getattr(self, f"{self.adapter}_{name}") for name in options_of(self.adapter)
+        }
+        return adapter_config(self.adapter, **options)
 
 
 def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
@@ -174,19 +113,22 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
     Returns:
         The settings without a None (but for files that were not given), and what was chosen.
     """
-    settings.adapter_config()  # refuses an unknown adapter before its row is looked up
+    adapter = settings.adapter_config()
     bundled = settings.model == mini.NAME
     suggested = {
         "train": _DATASET_FOR_MINI if bundled else _DATASET,
         "steps": _STEPS,
-        **_BY_ADAPTER[settings.adapter],
+        "batch_size": adapter.batch_size,
+        "learning_rate": adapter.learning_rate_for_mini if bundled else adapter.learning_rate,
         **(_FOR_MINI if bundled else {}),
-        **({"learning_rate": _RATES_FOR_MINI[settings.adapter]} if bundled else {}),
         "select": TASKS[settings.task].select if settings.task in TASKS else None,
     }
     given = asdict(settings)
     chosen = {name: value for name, value in suggested.items() if given[name] is None}
-    return replace(settings, **chosen), chosen
+    settings = replace(settings, **chosen)
+    if settings.split_seed is None:
+        settings = replace(settings, split_seed=settings.seed)
+    return settings, chosen
 
 
 def option(name: str) -> str:
@@ -232,7 +174,7 @@ def _problem(name: str, value: Any) -> str:
         return f"should be at least {_AT_LEAST[name]}"
     if value is not None and name in _ABOVE_ZERO and value <= 0:
         return "should be above 0"
-    if name == "seed" and value > LARGEST_SEED:
+    if name in ("seed", "split_seed") and value is not None and value > LARGEST_SEED:
         return f"should be at most {LARGEST_SEED}"
     if name == "lora_dropout" and not 0 <= value < 1:
         return "should be at least 0 and below 1"
@@ -264,35 +206,48 @@ def described(hint: Any) -> str:
     return names.get(hint, "left out")
 
 
-def differing(given: Any, own: Any) -> list[str]:
-    """Names of settings (of one dataclass) that were given explicitly and are not a run's own.
+def explicit(settings: Any, typed: Sequence[str] | None) -> dict[str, Any]:
+    """Return the settings that were asked for.
 
-    A value equal to the default counts as not given.
+    Arguments:
+        settings: with the values of all options.
+        typed: names of those that were given; None for those that differ from their defaults.
     """
-    return [
-        field.name
-        for field in fields(given)
-        if getattr(given, field.name) not in (field.default, getattr(own, field.name))
-    ]
+    given = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    if typed is not None:
+        return {name: value for name, value in given.items() if name in typed}
+    return {f.name: given[f.name] for f in fields(settings) if given[f.name] != f.default}
 
 
-def refuse_differing(folder: Path, given: Any, own: Any) -> None:
+def refuse_differing(folder: Path, given: Mapping[str, Any], own: Any) -> None:
     """Refuse to resume a run with settings that are not its own.
+
+    Arguments:
+        folder: of the run.
+        given: what was asked for explicitly, by name.
+        own: the settings that the run was begun with.
 
     Raises:
         UserError: names the options, and what the run was begun with.
     """
-    if changed := differing(given, own):
-        wanted = ", ".join(f"{option(name)} {getattr(given, name)}" for name in changed)
-        had = ", ".join(f"{option(name)} {getattr(own, name)}" for name in changed)
-        raise UserError(
-            f"{folder}: cannot resume with {wanted}: the run was begun with {had}; leave it out, "
-            "or begin a new run in another --out"
-        )
+    changed = [name for name in given if name not in FILES and given[name] != getattr(own, name)]
+    if not changed:
+        return
+    wanted = ", ".join(f"{option(name)} {given[name]}" for name in changed)
+    had = ", ".join(f"{option(name)} {getattr(own, name)}" for name in changed)
+    more = "" if changed != ["steps"] else f" (to train it further: --start-from {folder})"
+    raise UserError(
+        f"{folder}: cannot resume with {wanted}: the run was begun with {had}; leave it out, "
+        f"or begin a new run in another --out{more}"
+    )
 
 
-def from_saved(saved: Any) -> Settings:
-    """Settings as they stand in a run's `config.json`.
+def from_saved(saved: Any, partial: bool = False) -> Settings:
+    """Rebuild settings as they stand in a run's `config.json`.
+
+    Arguments:
+        saved: settings by name.
+        partial: whether settings may be missing, such as in a file written by hand.
 
     Raises:
         UserError: a key is missing or unknown, or a value is unusable.
@@ -301,14 +256,25 @@ def from_saved(saved: Any) -> Settings:
         raise UserError("it holds no settings")
     known = [field.name for field in fields(Settings)]
     for name in saved:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise UserError(
-                f"unknown setting {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
-            )
-    if missing := [name for name in known if name not in saved]:
+        refuse_unknown(name)
+    missing = [name for name in known if name not in saved and name not in _ADDED_LATER]
+    if missing and not partial:
         raise UserError(f"missing setting {', '.join(missing)}")
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
     settings = Settings(**values)
     check(settings)
     return settings
+
+
+def refuse_unknown(name: str) -> None:
+    """Refuse a setting that does not exist.
+
+    Raises:
+        UserError: names the nearest one.
+    """
+    known = [field.name for field in fields(Settings)]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise UserError(
+            f"unknown setting {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
+        )

@@ -10,12 +10,7 @@ import orbax.checkpoint as ocp
 
 from ntjax.errors import UserError
 from ntjax.io.atomic import written_atomically
-
-
-def named_leaves(tree: Any) -> dict[str, Any]:
-    """Leaves by path, such as `adapter.parameters.l_k`: a layout that outlives our classes."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+from ntjax.runs.adapter_file import named_leaves
 
 
 class Checkpoints:

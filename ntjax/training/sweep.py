@@ -7,12 +7,13 @@
 
 import difflib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal, DecimalException
 from types import UnionType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from ntjax.adapters import ADAPTERS, options_of
 from ntjax.errors import UserError
 from ntjax.training.settings import Settings, complete
 
@@ -51,6 +52,15 @@ def swept_names(sweep: Sequence[str]) -> list[str]:
     return [_axis(text)[0] for text in sweep]
 
 
+def written(vary: Mapping[str, Iterable[Any]]) -> list[str]:
+    """Write values as a user of the command would: `{"seed": range(2)}` is `["seed=0,1"]`.
+
+    >>> written({"lora_dropout": [0.1, 0.4], "seed": range(2)})
+    ['lora_dropout=0.1,0.4', 'seed=0,1']
+    """
+    return [f"{name}={','.join(map(_text, values))}" for name, values in vary.items()]
+
+
 def expand(settings: Settings, sweep: Sequence[str]) -> list[SweptSettings]:
     """Every combination of the values in `sweep`, the last one varying fastest.
 
@@ -82,11 +92,12 @@ def expand(settings: Settings, sweep: Sequence[str]) -> list[SweptSettings]:
 
 
 def _refuse_unused(values: dict[str, Any], settings: Settings) -> None:
-    unused = [name for name in values if name.startswith("lora_") and settings.adapter != "lora"]
-    if unused:
+    own = {f"{settings.adapter}_{name}" for name in options_of(settings.adapter)}
+    of_adapters = {f"{kind}_{name}" for kind in ADAPTERS for name in options_of(kind)}
+    if unused := [name for name in values if name in of_adapters - own]:
         raise UserError(
             f"--sweep {unused[0]}: the adapter '{settings.adapter}' has no such number, so that "
-            "all members would be the same; add --adapter lora"
+            f"all members would be the same; add --adapter {unused[0].partition('_')[0]}"
         )
 
 

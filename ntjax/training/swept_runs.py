@@ -6,37 +6,51 @@ OUT/members/NAME/    what a run of its own would leave, but for the checkpoints
 OUT/populations/N/   the checkpoints of the members that train together
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from ntjax.adapters import AdapterConfig
 from ntjax.errors import UserError
+from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.atomic import written_atomically
-from ntjax.runs.run import DESCRIPTION_FILE, read_json, write_json
-from ntjax.training.finetuning import (
+from ntjax.io.json import as_json, read_json, write_json
+from ntjax.runs.folder import (
     CONFIG_FILE,
     RESULT_FILE,
     SWEEP_FILE,
-    Job,
-    as_json,
-    finish,
     make_folder,
     open_folder,
-    prepare,
-    record,
     recorded_revision,
-    train,
 )
+from ntjax.runs.run import Run, load_run
+from ntjax.training.callbacks import Callback, ProgressBar
+from ntjax.training.finetune import explicit_settings, finish, given_rows, on_disk, train_jobs
 from ntjax.training.interruption import Interrupted
+from ntjax.training.job import Given, Job, prepare, record
 from ntjax.training.loop import DivergedError
 from ntjax.training.population import chunked, grouped, sharing_a_program
 from ntjax.training.settings import Settings, from_saved
-from ntjax.training.sweep import SweptSettings, expand
+from ntjax.training.sweep import SweptSettings, expand, written
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLE_FILE, FAILURE_FILE = "sweep.csv", "failure.json"
+
+
+@dataclass(frozen=True)
+class FailedRun:
+    """A member of a sweep that could not be trained to the end.
+
+    Attributes:
+        values: the settings that were its own.
+        failure: why.
+    """
+
+    values: dict[str, Any]
+    failure: str
 
 
 @dataclass(frozen=True)
@@ -44,39 +58,100 @@ class Sweep:
     """A sweep that is about to begin or go on.
 
     Attributes:
-        folder: of all results.
+        folder: of all results; None leaves nothing on disk.
         members: values and settings, in the order they were asked for.
         jobs: of each member, everything read and checked.
         populations: names of the members that train together.
     """
 
-    folder: Path
+    folder: Path | None
     members: list[SweptSettings]
     jobs: dict[str, Job]
     populations: list[list[str]]
 
-    def member_folder(self, name: str) -> Path:
+    def member_folder(self, name: str) -> Path | None:
         """The run folder of a member."""
-        return self.folder / "members" / name
+        return self.folder and self.folder / "members" / name
+
+    def values(self, name: str) -> dict[str, Any]:
+        """The settings that are a member's own."""
+        return next(member.values for member in self.members if member.name == name)
 
 
-def begin(folder: Path, settings: Settings, sweep: Sequence[str], members_at_once: int) -> Sweep:
+def sweep(
+    model: PretrainedModel | str = "mini",
+    train: Any = None,
+    validation: Any = None,
+    test: Any = None,
+    *,
+    vary: Mapping[str, Iterable[Any]],
+    members_at_once: int = 0,
+    adapter: AdapterConfig | str = "ia3",
+    task: str = "classification",
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+    **settings: Any,
+) -> list[Run | FailedRun]:
+    """Train every combination of values as one population over one copy of the model.
+
+    Nothing is printed. Give `split_seed` where seeds are varied and should be scored on the same
+    test rows.
+
+    Arguments:
+        model: and the following ones as of `fine_tune`.
+        vary: values by setting, such as `{"seed": range(5), "lora_dropout": [0.1, 0.4]}`.
+        members_at_once: most members to train at once; 0 for as many as the memory holds.
+
+    Returns:
+        A run for each combination, the last setting varying fastest; a record of its failure for
+        one that diverged.
+
+    Raises:
+        UserError: bad input.
+    """
+    given = given_rows(model, train, validation, test)
+    own = Settings(
+        **explicit_settings(model, train, validation, test, adapter, task, settings),
+        baselines=False,
+    )
+    folder = None if out is None else Path(out)
+    if resume and folder is None:
+        raise UserError("resume needs out: the folder of the sweep to go on with")
+    begun = (
+        reopen(folder, given)
+        if resume and folder
+        else begin(folder, own, written(vary), members_at_once, given)
+    )
+    return run(begun, progress)
+
+
+def begin(
+    folder: Path | None,
+    settings: Settings,
+    sweep: Sequence[str],
+    members_at_once: int,
+    given: Given | None = None,
+) -> Sweep:
     """Prepare a new sweep and write down what it is; `folder` must be empty.
 
     Raises:
         UserError: settings or data are unusable.
     """
     members = expand(settings, sweep)
-    jobs = _prepared(members, None)
+    jobs = _prepared(members, None, given)
     populations = _populations(jobs, members_at_once)
     plan = {"settings": asdict(settings), "sweep": list(sweep), "populations": populations}
-    make_folder(folder)
-    write_json(folder / SWEEP_FILE, plan)
+    if folder is not None:
+        make_folder(folder)
+        write_json(folder / SWEEP_FILE, plan)
     return _opened(Sweep(folder, members, jobs, populations), [])
 
 
-def _prepared(members: Sequence[SweptSettings], revision: str | None) -> dict[str, Job]:
-    jobs = prepare([member.settings for member in members], revision)
+def _prepared(
+    members: Sequence[SweptSettings], revision: str | None, given: Given | None
+) -> dict[str, Job]:
+    jobs = prepare([member.settings for member in members], revision, given)
     return {member.name: job for member, job in zip(members, jobs, strict=True)}
 
 
@@ -117,7 +192,7 @@ def saved_sweep(folder: Path) -> tuple[Settings, list[str], list[list[str]]]:
     return settings, saved["sweep"], populations
 
 
-def reopen(folder: Path) -> Sweep:
+def reopen(folder: Path, given: Given | None = None) -> Sweep:
     """Go on with the sweep that was begun in `folder`.
 
     Raises:
@@ -131,109 +206,130 @@ def reopen(folder: Path) -> Sweep:
         if (folder / "members" / member.name / CONFIG_FILE).exists()
     ]
     revision = recorded_revision(folder / "members" / begun[0]) if begun else None
-    return _opened(Sweep(folder, members, _prepared(members, revision), populations), begun)
+    return _opened(Sweep(folder, members, _prepared(members, revision, given), populations), begun)
 
 
 def _opened(sweep: Sweep, begun: Sequence[str]) -> Sweep:
     for name, job in sweep.jobs.items():
-        open_folder(sweep.member_folder(name), record(job), resume=name in begun)
+        if folder := sweep.member_folder(name):
+            open_folder(folder, record(job), resume=name in begun)
     return sweep
 
 
-def run(sweep: Sweep, progress: bool = True) -> None:
+def run(
+    sweep: Sweep,
+    progress: bool = False,
+    announce: Callable[[int, list[str]], None] = lambda number, names: None,
+) -> list[Run | FailedRun]:
     """Train and score all members that are not done yet.
+
+    Arguments:
+        sweep: what to train.
+        progress: show progress bars.
+        announce: told the number and the members of each population before it is trained.
 
     Raises:
         Interrupted: stopped by a signal, with its state saved.
     """
+    done: dict[str, Run | FailedRun] = {}
     for number, names in enumerate(sweep.populations, 1):
-        if all(_is_done(sweep.member_folder(name)) for name in names):
+        if earlier := _earlier(sweep, names):
+            done |= earlier
             continue
-        print(
-            f"population {number} of {len(sweep.populations)}: {len(names)} "
-            f"member{'s' if len(names) > 1 else ''}: {'  '.join(names)}",
-            flush=True,
-        )
-        _run_population(sweep, names, sweep.folder / "populations" / str(number), progress)
-        write_table(sweep)
+        announce(number, names)
+        done |= _run_population(sweep, number, names, progress)
+        _write_table(sweep, done)
+    return [done[member.name] for member in sweep.members]
+
+
+def _earlier(sweep: Sweep, names: Sequence[str]) -> dict[str, Run | FailedRun]:
+    """The members of a population that was finished earlier; none if it was not."""
+    folders = {name: sweep.member_folder(name) for name in names}
+    if not all(folder and _is_done(folder) for folder in folders.values()):
+        return {}
+    return {name: _finished(sweep, name, folder) for name, folder in folders.items() if folder}
 
 
 def _is_done(folder: Path) -> bool:
     return (folder / RESULT_FILE).exists() or (folder / FAILURE_FILE).exists()
 
 
-def _run_population(sweep: Sweep, names: list[str], checkpoints: Path, progress: bool) -> None:
+def _finished(sweep: Sweep, name: str, folder: Path) -> Run | FailedRun:
+    if (folder / FAILURE_FILE).exists():
+        saved = read_json(folder / FAILURE_FILE)
+        known = isinstance(saved, dict) and "failure" in saved
+        return FailedRun(sweep.values(name), saved["failure"] if known else "of unknown cause")
+    return load_run(folder, sweep.jobs[name].model)
+
+
+def _run_population(
+    sweep: Sweep, number: int, names: list[str], progress: bool
+) -> dict[str, Run | FailedRun]:
     jobs = sharing_a_program([sweep.jobs[name] for name in names])
-    folders = [sweep.member_folder(name) for name in names]
+    callbacks: list[Callback] = [ProgressBar()] if progress else []
+    if sweep.folder:
+        folders = [sweep.folder / "members" / name for name in names]
+        callbacks += on_disk(sweep.folder / "populations" / str(number), folders)
     try:
-        results = train(jobs, folders, checkpoints, progress)
+        results = train_jobs(jobs, callbacks)
     except Interrupted as stop:
+        assert sweep.folder is not None
         raise Interrupted(stop.signal_number, stop.step, sweep.folder) from None
     except DivergedError as error:
-        for folder, failure in zip(folders, error.failures, strict=True):
-            write_json(folder / FAILURE_FILE, {"failure": failure})
-        return
-    for name, folder, (fitted, scored) in zip(names, folders, results, strict=True):
+        pairs = zip(names, error.failures, strict=True)
+        return {name: _failed(sweep, name, failure) for name, failure in pairs}
+    done: dict[str, Run | FailedRun] = {}
+    for name, fitted in zip(names, results, strict=True):
+        folder = sweep.member_folder(name)
         if fitted.failure:
-            write_json(folder / FAILURE_FILE, {"failure": fitted.failure})
-        elif not (folder / RESULT_FILE).exists():
-            finish(sweep.jobs[name], folder, fitted, scored, progress=False)
+            done[name] = _failed(sweep, name, fitted.failure)
+        elif folder and (folder / RESULT_FILE).exists():
+            done[name] = _finished(sweep, name, folder)
+        else:
+            done[name] = finish(sweep.jobs[name], fitted, folder)
+    return done
 
 
-def table(sweep: Sweep) -> pd.DataFrame:
-    """A line per member that is done: its values, best step, validation and test metrics.
+def _failed(sweep: Sweep, name: str, failure: str) -> FailedRun:
+    if folder := sweep.member_folder(name):
+        write_json(folder / FAILURE_FILE, {"failure": failure})
+    return FailedRun(sweep.values(name), failure)
+
+
+def table(members: Sequence[SweptSettings], done: Mapping[str, Run | FailedRun]) -> "pd.DataFrame":
+    """Make a line per member that is done: its values, best step, validation and test metrics.
 
     Every metric has three columns: its value and the ends of its 95% interval.
     """
+    import pandas as pd
+
     lines = []
-    for member in sweep.members:
-        folder = sweep.member_folder(member.name)
-        if not _is_done(folder):
+    for member in members:
+        result = done.get(member.name)
+        if result is None:
             continue
         line: dict[str, Any] = {"member": member.name, **as_json(member.values), "failure": ""}
-        if (folder / FAILURE_FILE).exists():
-            line["failure"] = _read(folder / FAILURE_FILE).get("failure", "of unknown cause")
+        if isinstance(result, FailedRun):
+            line["failure"] = result.failure
         else:
-            line |= _scores(folder)
+            line |= _scores(result)
         lines.append(line)
     return pd.DataFrame(lines)
 
 
-def _scores(folder: Path) -> dict[str, Any]:
-    training = dict(_read(folder / DESCRIPTION_FILE).get("training") or {})
+def _scores(run: Run) -> dict[str, Any]:
+    training = dict(run.training)
     scores = {"best_step": training.pop("best_step", None)}
     scores |= {f"validation_{name}": value for name, value in training.items()}
-    for name, metric in _read(folder / RESULT_FILE).items():
+    for name, metric in run.metrics.items():
         if isinstance(metric, dict) and "value" in metric:
             scores[f"test_{name}"] = metric["value"]
             scores |= {f"test_{name}_{end}": metric[end] for end in ("low", "high")}
     return scores
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object that ntjax has written.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: is not what ntjax has written; restore it")
-    return content
-
-
-def write_table(sweep: Sweep) -> None:
-    """Write `sweep.csv`."""
-    data = table(sweep).to_csv(index=False).encode()
-    with written_atomically(sweep.folder / TABLE_FILE, len(data)) as file:
-        file.write(data)
-
-
-def results(sweep: Sweep) -> dict[str, Any]:
-    """The content of `test_metrics.json` of every member that did not fail, by name."""
-    folders = {name: sweep.member_folder(name) for name in sweep.jobs}
-    return {
-        name: read_json(folder / RESULT_FILE)
-        for name, folder in folders.items()
-        if (folder / RESULT_FILE).exists()
-    }
+def _write_table(sweep: Sweep, done: Mapping[str, Run | FailedRun]) -> None:
+    if sweep.folder:
+        data = table(sweep.members, done).to_csv(index=False).encode()
+        with written_atomically(sweep.folder / TABLE_FILE, len(data)) as file:
+            file.write(data)

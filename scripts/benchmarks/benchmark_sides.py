@@ -84,7 +84,7 @@ class NtjaxSide:
         import jax
 
         from ntjax import adapters
-        from ntjax.adapters import IA3Config, LoRAConfig
+        from ntjax.adapters import IA3, LoRA
         from ntjax.inference import devices as placement
         from ntjax.inference.pretrained import load_pretrained
         from ntjax.models import heads
@@ -100,7 +100,7 @@ class NtjaxSide:
 
         self.jax, self.spread, self.case = jax, placement.spread, case
         model = load_pretrained(folder, size.dtype, sharding=placement.replicated_sharding())
-        adapter = IA3Config() if case.adapter == "ia3" else LoRAConfig(LORA_RANK, LORA_ALPHA)
+        adapter = IA3() if case.adapter == "ia3" else LoRA(LORA_RANK, LORA_ALPHA)
         config = StepConfig(
             model.config,
             HeadConfig(),
@@ -206,7 +206,7 @@ def _with_adapter(model: Any, case: Case) -> Any:
 
     if case.adapter == "ia3":
         output = r"esm\.encoder\.layer\.\d+\.output\.dense"
-        config = peft.IA3Config(
+        config = peft.IA3(
             task_type=None,
             target_modules=rf"esm\.encoder\.layer\.\d+\.attention\.self\.(key|value)|{output}",
             feedforward_modules=output,

@@ -23,7 +23,7 @@ from train_mini import ARMS
 
 from ntjax.checkpoints import mini, safetensors
 from ntjax.reports import command_line
-from ntjax.runs.run import read_json, write_json
+from ntjax.io.json import read_json, write_json
 from ntjax.training.pretraining import WEIGHTS_FILE
 
 # Blue and orange are told apart by the colour-blind (Okabe & Ito).

@@ -8,7 +8,7 @@ import jax
 from train_mini import ARMS, GENOMES, settings
 
 from ntjax.adapters import Adapter
-from ntjax.adapters.full import FullConfig
+from ntjax.adapters.full import Full
 from ntjax.baselines.markov import MarkovModel, UnigramModel
 from ntjax.checkpoints import safetensors
 from ntjax.evaluation.masked_likelihood import masked_metrics
@@ -60,7 +60,7 @@ def read_arms(runs: Path) -> Arms:
 def _trained(folder: Path) -> Trainable:
     tensors, _ = safetensors.read(folder / pretraining.WEIGHTS_FILE)
     params = jax.device_put(safetensors.unflatten(tensors), replicated_sharding())
-    return Trainable(Adapter(FullConfig(), params), {})
+    return Trainable(Adapter(Full(), params), {})
 
 
 def compared(arms: Arms, others: dict[str, Model]) -> dict[str, dict[str, Any]]:

@@ -39,14 +39,14 @@ from ahead_of_time import (
 )
 from write_random_checkpoint import SIZES
 
-from ntjax.adapters import IA3Config, LoRAConfig
+from ntjax.adapters import IA3, LoRA
 from ntjax.io.atomic import written_atomically
 from ntjax.models.heads import HeadConfig
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.step import StepConfig
 
 ROWS, TOKENS = 8, 1000
-ADAPTERS = {"IA³": IA3Config(), "LoRA": LoRAConfig(rank=8, targets=("query", "value"))}
+ADAPTERS = {"IA³": IA3(), "LoRA": LoRA(rank=8, targets=("query", "value"))}
 HOST, POD = "v5e:2x2", "v5e:8x8"
 # Models of one architecture share a program.
 SAME_AS = {"500M_human_ref": "500M_1000G", "2B5_multi_species": "2B5_1000G"}
@@ -129,7 +129,7 @@ def compile_case(case: Case) -> dict[str, Any]:
         OptimizerConfig(steps=1000),
         dtype="bfloat16",
         rematerialise=True,
-        use_dropout=isinstance(adapter, LoRAConfig),
+        use_dropout=isinstance(adapter, LoRA),
     )
     devices = tpu_devices(case.topology)
     wall, processor = time.perf_counter(), time.process_time()

@@ -7,7 +7,7 @@ import pytest
 from adapted_models import MODELS, random_parameters, run
 
 from ntjax import adapters
-from ntjax.adapters import FullConfig, HeadOnlyConfig, IA3Config, LoRAConfig
+from ntjax.adapters import Full, HeadOnly, IA3, LoRA
 from ntjax.adapters.lora import PROJECTIONS
 from ntjax.errors import UserError
 from ntjax.models.config import parameter_shapes
@@ -15,10 +15,10 @@ from ntjax.models.config import parameter_shapes
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 CONFIGS = {
-    "ia3": IA3Config(),
-    "lora": LoRAConfig(rank=2, targets=PROJECTIONS),
-    "full": FullConfig(),
-    "head": HeadOnlyConfig(),
+    "ia3": IA3(),
+    "lora": LoRA(rank=2, targets=PROJECTIONS),
+    "full": Full(),
+    "head": HeadOnly(),
 }
 
 
@@ -79,11 +79,11 @@ def test_an_adapter_is_a_pytree_of_its_parameters_with_a_static_configuration(ki
 
 
 def test_a_kind_and_its_options_give_the_configuration():
-    assert adapters.adapter_config("ia3") == IA3Config()
-    assert adapters.adapter_config("full") == FullConfig()
-    assert adapters.adapter_config("head") == HeadOnlyConfig()
+    assert adapters.adapter_config("ia3") == IA3()
+    assert adapters.adapter_config("full") == Full()
+    assert adapters.adapter_config("head") == HeadOnly()
     lora = adapters.adapter_config("lora", rank=4, alpha=1.0, targets=["fc1"])
-    assert lora == LoRAConfig(4, 1.0, ("fc1",))
+    assert lora == LoRA(4, 1.0, ("fc1",))
     assert [config.kind for config in CONFIGS.values()] == list(CONFIGS)
 
 

@@ -8,7 +8,7 @@ from adapted_models import MODELS, TOKENS, random_parameters, run
 from reference_transformer import reference_forward
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, FullConfig, HeadOnlyConfig
+from ntjax.adapters import Adapter, Full, HeadOnly
 from ntjax.models.config import parameter_shapes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -23,7 +23,7 @@ LANGUAGE_MODEL_HEAD = {
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_full_is_the_backbone_without_the_language_model_head(model):
     params = random_parameters(model)
-    adapter = adapters.init(FullConfig(), model, params, jax.random.key(0))
+    adapter = adapters.init(Full(), model, params, jax.random.key(0))
     shapes = parameter_shapes(model)
     assert set(shapes) > LANGUAGE_MODEL_HEAD
     expected = {name: shapes[name] for name in shapes if name not in LANGUAGE_MODEL_HEAD}
@@ -33,14 +33,14 @@ def test_full_is_the_backbone_without_the_language_model_head(model):
 
 def test_full_keeps_float32_master_copies_of_a_bfloat16_model():
     params = jax.tree.map(lambda w: jnp.asarray(w, jnp.bfloat16), random_parameters(MODEL))
-    adapter = adapters.init(FullConfig(), MODEL, params, jax.random.key(0))
+    adapter = adapters.init(Full(), MODEL, params, jax.random.key(0))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(adapter))
 
 
 def test_trained_weights_stand_in_for_the_loaded_ones():
     loaded, trained = random_parameters(MODEL, seed=0), random_parameters(MODEL, seed=1)
     changed = {name: trained[name] for name in trained if name not in LANGUAGE_MODEL_HEAD}
-    adapter = Adapter(FullConfig(), changed)
+    adapter = Adapter(Full(), changed)
     merged = adapters.merge(adapter, loaded)
     assert jax.tree.map(np.shape, merged) == parameter_shapes(MODEL)
     for module in merged:
@@ -53,6 +53,6 @@ def test_trained_weights_stand_in_for_the_loaded_ones():
 
 def test_head_only_trains_nothing_of_the_backbone():
     params = random_parameters(MODEL)
-    adapter = adapters.init(HeadOnlyConfig(), MODEL, params, jax.random.key(0))
+    adapter = adapters.init(HeadOnly(), MODEL, params, jax.random.key(0))
     assert adapter.parameters == {}
     jax.tree.map(np.testing.assert_array_equal, adapters.merge(adapter, params), params)

@@ -8,7 +8,7 @@ from adapted_models import MODELS, TOKENS, random_parameters, run
 from reference_transformer import reference_forward
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, IA3Config, ia3
+from ntjax.adapters import Adapter, IA3, ia3
 from ntjax.models.config import TransformerConfig, parameter_shapes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -46,7 +46,7 @@ def test_the_tree_at_published_sizes(layers, embed, ffn, numbers):
         key_dim=embed // 20,
     )
     key = jax.random.key(0)
-    adapter = jax.eval_shape(lambda: adapters.init(IA3Config(), model, {}, key))
+    adapter = jax.eval_shape(lambda: adapters.init(IA3(), model, {}, key))
     assert jax.tree.map(lambda leaf: leaf.shape, adapter.parameters) == {
         "l_k": (layers, embed),
         "l_v": (layers, embed),
@@ -59,7 +59,7 @@ def test_the_tree_at_published_sizes(layers, embed, ffn, numbers):
 
 def test_vectors_are_as_wide_as_heads_and_as_ffn_embed_dim(model):
     # A gated unit's vector acts after the product, so it is as wide as one half of fc1.
-    adapter = adapters.init(IA3Config(), model, {}, jax.random.key(0))
+    adapter = adapters.init(IA3(), model, {}, jax.random.key(0))
     expected = {name: vector.shape for name, vector in random_vectors(model).items()}
     assert {name: vector.shape for name, vector in adapter.parameters.items()} == expected
     assert all((vector == 1).all() for vector in adapter.parameters.values())
@@ -67,7 +67,7 @@ def test_vectors_are_as_wide_as_heads_and_as_ffn_embed_dim(model):
 
 def test_vectors_act_where_the_paper_puts_them(model):
     params, vectors = random_parameters(model), random_vectors(model)
-    got = run(model, params, Adapter(IA3Config(), vectors))
+    got = run(model, params, Adapter(IA3(), vectors))
     expected = reference_forward(model, params, TOKENS, vectors=vectors)
     bare = reference_forward(model, params, TOKENS)
     for name, value in got.items():
@@ -77,7 +77,7 @@ def test_vectors_act_where_the_paper_puts_them(model):
 
 def test_merged_equals_unmerged(model):
     params, vectors = random_parameters(model), random_vectors(model)
-    adapter = Adapter(IA3Config(), vectors)
+    adapter = Adapter(IA3(), vectors)
     merged = adapters.merge(adapter, params)
     assert jax.tree.map(lambda leaf: leaf.shape, merged) == parameter_shapes(model)
     expected = reference_forward(model, params, TOKENS, vectors=vectors)
@@ -89,7 +89,7 @@ def test_merged_equals_unmerged(model):
 def test_merging_leaves_the_weights_it_was_given_alone(model):
     params = random_parameters(model)
     before = jax.tree.map(np.copy, params)
-    adapters.merge(Adapter(IA3Config(), random_vectors(model)), params)
+    adapters.merge(Adapter(IA3(), random_vectors(model)), params)
     jax.tree.map(np.testing.assert_array_equal, params, before)
 
 

@@ -8,15 +8,15 @@ from adapted_models import MODELS, TOKENS, random_parameters, run
 from reference_transformer import reference_forward
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, Dropout, LoRAConfig
+from ntjax.adapters import Adapter, Dropout, LoRA
 from ntjax.adapters.lora import PROJECTIONS, make_hook
 from ntjax.errors import UserError
 from ntjax.models.config import TransformerConfig, parameter_shapes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-ALL_TARGETS = LoRAConfig(rank=3, alpha=5.0, targets=PROJECTIONS)
-SOME_TARGETS = LoRAConfig(rank=2, alpha=1.0, targets=("key", "fc1"))
+ALL_TARGETS = LoRA(rank=3, alpha=5.0, targets=PROJECTIONS)
+SOME_TARGETS = LoRA(rank=2, alpha=1.0, targets=("key", "fc1"))
 
 
 def random_branches(config, model, seed=1):
@@ -51,7 +51,7 @@ def test_the_tree_at_the_reports_size():
         num_layers=24,
         key_dim=64,
     )
-    config = LoRAConfig(rank=1, alpha=32, targets=("query", "value"))
+    config = LoRA(rank=1, alpha=32, targets=("query", "value"))
     key = jax.random.key(0)
     adapter = jax.eval_shape(lambda: adapters.init(config, model, {}, key))
     branch = {"a": (24, 1280, 1), "b": (24, 1, 1280)}
@@ -74,7 +74,7 @@ def test_the_tree_of_all_targets(model):
 
 
 def test_a_is_uniform_within_one_over_root_inputs_and_b_is_zero():
-    config = LoRAConfig(rank=200, targets=("query", "fc2"))
+    config = LoRA(rank=200, targets=("query", "fc2"))
     model = MODELS["learned"]
     start = adapters.init(config, model, {}, jax.random.key(0)).parameters
     for name, inputs in (("query", 8), ("fc2", 14)):
@@ -88,11 +88,11 @@ def test_a_is_uniform_within_one_over_root_inputs_and_b_is_zero():
 
 def test_a_target_starts_the_same_whatever_the_other_targets():
     key, model = jax.random.key(7), MODELS["learned"]
-    alone = adapters.init(LoRAConfig(targets=("value",)), model, {}, key).parameters
-    among = adapters.init(LoRAConfig(targets=PROJECTIONS), model, {}, key).parameters
+    alone = adapters.init(LoRA(targets=("value",)), model, {}, key).parameters
+    among = adapters.init(LoRA(targets=PROJECTIONS), model, {}, key).parameters
     np.testing.assert_array_equal(alone["value"]["a"], among["value"]["a"])
     assert not np.array_equal(among["value"]["a"], among["query"]["a"])
-    other = adapters.init(LoRAConfig(targets=("value",)), model, {}, jax.random.key(8)).parameters
+    other = adapters.init(LoRA(targets=("value",)), model, {}, jax.random.key(8)).parameters
     assert not np.array_equal(alone["value"]["a"], other["value"]["a"])
 
 
@@ -143,7 +143,7 @@ def dropped_branch(x, rate, keys, *, layer=0, name="query", alpha=6.0):
     """A branch with A = B = 1 beside a layer that gives 0: (alpha / rank) · dropout(x)."""
     size = x.shape[-1]
     branch = {"a": jnp.eye(size), "b": jnp.eye(size)}
-    config = LoRAConfig(rank=size, alpha=alpha, targets=PROJECTIONS)
+    config = LoRA(rank=size, alpha=alpha, targets=PROJECTIONS)
     inputs = {"number": jnp.asarray(layer), "parameters": {name: branch}}
     return np.asarray(make_hook(config, rate, keys)(inputs, name, jnp.zeros_like, x))
 
@@ -230,7 +230,7 @@ def test_members_differ_in_rate_and_keys():
     def member(rate, keys):
         branch = {"a": jnp.eye(3), "b": jnp.eye(3)}
         inputs = {"number": jnp.asarray(1), "parameters": {"value": branch}}
-        config = LoRAConfig(rank=3, alpha=6.0, targets=("value",))
+        config = LoRA(rank=3, alpha=6.0, targets=("value",))
         return make_hook(config, rate, keys)(inputs, "value", jnp.zeros_like, X)
 
     together = jax.vmap(member)(rates, keys)
@@ -284,8 +284,8 @@ def test_an_examples_mask_depends_on_its_own_key_only(model):
 )
 def test_what_is_no_lora_is_refused(options, message):
     with pytest.raises(UserError, match=message):
-        LoRAConfig(**options)
+        LoRA(**options)
 
 
 def test_targets_may_come_as_a_list_and_the_configuration_is_hashable():
-    assert hash(LoRAConfig(targets=["key"])) == hash(LoRAConfig(targets=("key",)))
+    assert hash(LoRA(targets=["key"])) == hash(LoRA(targets=("key",)))

@@ -24,7 +24,7 @@ from reference_transformer import random_parameters
 
 import ntjax
 from ntjax import adapters
-from ntjax.adapters import Adapter, IA3Config, LoRAConfig
+from ntjax.adapters import Adapter, IA3, LoRA
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.esm_model import read_esm, write_esm
 from ntjax.errors import UserError
@@ -246,8 +246,8 @@ def trained_run(kind, task, pooling="cls", **options):
 
 
 ADAPTERS = {
-    "ia3": IA3Config(),
-    "lora": LoRAConfig(4, 8.0, ("query", "key", "value", "mha_output", "fc1", "fc2")),
+    "ia3": IA3(),
+    "lora": LoRA(4, 8.0, ("query", "key", "value", "mha_output", "fc1", "fc2")),
 }
 
 
@@ -280,14 +280,14 @@ def test_a_trained_run_gives_the_same_in_transformers(kind, task, tmp_path):
 
 def test_a_head_on_the_mean_is_refused(tmp_path):
     with pytest.raises(UserError, match="the mean over the sequence: train it with --head cls"):
-        export_esm(trained_run(IA3Config(), Classification(CLASSES), "mean"), tmp_path / "out")
+        export_esm(trained_run(IA3(), Classification(CLASSES), "mean"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")
-    trained = trained_run(IA3Config(), Classification(CLASSES))
+    trained = trained_run(IA3(), Classification(CLASSES))
     for folder in (file, file / "model"):
         with pytest.raises(UserError, match=f"^{file}: is not a folder; name a folder"):
             export_esm(trained, folder)
@@ -304,7 +304,7 @@ def test_the_folder_of_a_run_is_left_alone(tmp_path):
     for name in ("adapter.json", "config.json"):
         (tmp_path / name).write_text("{}")
     with pytest.raises(UserError, match=r"adapter\.json: this folder holds a run"):
-        export_esm(trained_run(IA3Config(), Classification(CLASSES), "cls"), tmp_path)
+        export_esm(trained_run(IA3(), Classification(CLASSES), "cls"), tmp_path)
     assert (tmp_path / "config.json").read_text() == "{}"
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -13,7 +13,7 @@ import pytest
 
 from ntjax.errors import UserError
 from ntjax.pretrain import Options, pretrain
-from ntjax.runs.run import read_json
+from ntjax.io.json import read_json
 from ntjax.training.pretrain_settings import PretrainSettings
 
 HYPERPARAMETERS = {

@@ -21,7 +21,7 @@ from ahead_of_time import (
     unread_bytes,
 )
 
-from ntjax.adapters import IA3Config, LoRAConfig
+from ntjax.adapters import IA3, LoRA
 from ntjax.errors import UserError
 
 HOST, POD = "v5e:2x2", "v5e:8x8"
@@ -37,7 +37,7 @@ SMALL = replace(
     positional_embedding="learned",
     use_rotary_embedding=False,
 )
-ADAPTERS = {"ia3": IA3Config(), "lora": LoRAConfig(rank=8)}
+ADAPTERS = {"ia3": IA3(), "lora": LoRA(rank=8)}
 # (adapter, layers, topology)
 CASES = [
     ("ia3", 2, HOST),

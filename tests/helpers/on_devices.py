@@ -23,7 +23,7 @@ from tiny import (
     trainable,
 )
 
-from ntjax.adapters import Adapter, FullConfig
+from ntjax.adapters import Adapter, Full
 from ntjax.datasets.masking import MaskedBatches, Masking
 from ntjax.inference.devices import new_member, replicated_sharding, spread
 from ntjax.inference.predict import predict
@@ -104,7 +104,7 @@ def masked_gradient(accumulation):
 
     axes = {"in_axes": (None, None, 0), "out_axes": None}
     mapped = jax.pmap(summed, axis_name=DEVICES, **axes)
-    start = Trainable(Adapter(FullConfig(), params), {})
+    start = Trainable(Adapter(Full(), params), {})
     loss, weight, gradient = mapped(start, hyperparameters(), spread(rows, accumulation))
     leaves = named(jax.tree.map(lambda leaf: leaf / weight, gradient))
     seen = {"tokens": rows.tokens[:BATCH_SIZE], "positions": rows.positions[:BATCH_SIZE]}

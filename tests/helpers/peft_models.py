@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from esm_models import LAYERS, WHY, classifier, torch
 
-from ntjax.adapters import Adapter, AdapterConfig, IA3Config, LoRAConfig
+from ntjax.adapters import Adapter, AdapterConfig, IA3, LoRA
 from ntjax.training.step import Trainable
 
 peft = pytest.importorskip("peft", reason=WHY)
@@ -22,9 +22,9 @@ LINEAR = {
 }
 HEAD = {"dense": "dense", "output": "out_proj"}
 ADAPTERS: dict[str, AdapterConfig] = {
-    "lora": LoRAConfig(rank=8, alpha=16.0, targets=("query", "value")),
-    "lora-every-layer": LoRAConfig(rank=8, alpha=16.0, targets=tuple(LINEAR)),
-    "ia3": IA3Config(),
+    "lora": LoRA(rank=8, alpha=16.0, targets=("query", "value")),
+    "lora-every-layer": LoRA(rank=8, alpha=16.0, targets=tuple(LINEAR)),
+    "ia3": IA3(),
 }
 ARCHITECTURES = {
     "lora": {"token_dropout": True, "layer_norm_eps": 1e-12},
@@ -41,8 +41,8 @@ def modules(names):
 
 def peft_config(config):
     """PEFT's words for one of our adapters."""
-    if isinstance(config, IA3Config):
-        return peft.IA3Config(
+    if isinstance(config, IA3):
+        return peft.IA3(
             target_modules=modules(["key", "value", "fc2"]),
             feedforward_modules=modules(["fc2"]),
             modules_to_save=["classifier"],
@@ -79,7 +79,7 @@ def places(config):
     """`{our path: their names, one per layer}`; the head's has one name."""
     layer = "base_model.model.esm.encoder.layer.{}."
     names = {}
-    if isinstance(config, IA3Config):
+    if isinstance(config, IA3):
         for ours, linear in (("l_k", "key"), ("l_v", "value"), ("l_ff", "fc2")):
             names["adapter", ours] = f"{layer}{LINEAR[linear]}.ia3_l.default"
     else:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, FullConfig, HeadOnlyConfig, IA3Config, LoRAConfig
+from ntjax.adapters import Adapter, Full, HeadOnly, IA3, LoRA
 from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
 from ntjax.runs.run import Run
@@ -14,10 +14,10 @@ from ntjax.tasks.base import Classification, MultiLabel, Regression
 from ntjax.training.step import Trainable
 
 ADAPTERS = {
-    "ia3": IA3Config(),
-    "lora": LoRAConfig(rank=4, alpha=8.0, targets=("query", "value", "fc1")),
-    "head": HeadOnlyConfig(),
-    "full": FullConfig(),
+    "ia3": IA3(),
+    "lora": LoRA(rank=4, alpha=8.0, targets=("query", "value", "fc1")),
+    "head": HeadOnly(),
+    "full": Full(),
 }
 TASKS = {
     "two": Classification(("0", "1")),

@@ -14,10 +14,10 @@ from ntjax import adapters
 from ntjax.adapters import (
     Adapter,
     AdapterConfig,
-    FullConfig,
-    HeadOnlyConfig,
-    IA3Config,
-    LoRAConfig,
+    Full,
+    HeadOnly,
+    IA3,
+    LoRA,
 )
 from ntjax.datasets.batching import Batch, TokenisedSet, TrainingBatches, make_batch
 from ntjax.inference.devices import replicated_sharding, spread
@@ -43,10 +43,10 @@ MODEL = TransformerConfig(
     use_rotary_embedding=True,
 )
 ADAPTERS: dict[str, AdapterConfig] = {
-    "ia3": IA3Config(),
-    "lora": LoRAConfig(rank=4, alpha=8.0),
-    "full": FullConfig(),
-    "head": HeadOnlyConfig(),
+    "ia3": IA3(),
+    "lora": LoRA(rank=4, alpha=8.0),
+    "full": Full(),
+    "head": HeadOnly(),
 }
 
 

@@ -10,7 +10,7 @@ from numpy_adamw import HEAD_DECAYS, IA3_DECAYS, LORA_DECAYS, NumpyAdamW, expect
 from tiny import ADAPTERS, MODEL, named, parameters, trainable
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, LoRAConfig
+from ntjax.adapters import Adapter, LoRA
 from ntjax.adapters.apply import random_parameters
 from ntjax.adapters.lora import PROJECTIONS
 from ntjax.errors import UserError
@@ -97,7 +97,7 @@ def test_decayed_parameters(kind, expected):
 
 
 def test_decayed_parameters_of_every_lora_target():
-    config = LoRAConfig(targets=PROJECTIONS)
+    config = LoRA(targets=PROJECTIONS)
     branches = jax.eval_shape(partial(adapters.init, config, MODEL, {}), jax.random.key(0))
     mask = decays_of(Trainable(Adapter(config, branches.parameters), {}))
     assert mask == {

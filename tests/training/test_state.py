@@ -12,7 +12,7 @@ import pytest
 from tiny import MODEL, parameters, step_config, trainable
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, LoRAConfig
+from ntjax.adapters import Adapter, LoRA
 from ntjax.errors import UserError
 from ntjax.inference.devices import new_member, replicated_sharding
 from ntjax.training.state import Checkpoints, MetricsLog, named_leaves
@@ -30,7 +30,7 @@ def pair(value, shape=(2, 3), names=("a", "b")):
 
 
 def lora_member(**options):
-    config = LoRAConfig(**options)
+    config = LoRA(**options)
     branches = adapters.init(config, MODEL, {}, jax.random.key(0)).parameters
     head = trainable("head", parameters()).head
     return new_member(step_config(), Trainable(Adapter(config, branches), head))

@@ -7,7 +7,7 @@ from experiments.promoters.claims.claims import CLAIMS, NOT_HERE, PRETRAINING
 from experiments.promoters.study import HERE, Study, keep, result_of
 from ntjax.reports.cells import LEVEL
 from ntjax.reports.page import Block, Table, Text
-from ntjax.runs.run import read_json
+from ntjax.io.json import read_json
 
 NAME, TITLE = "ledger", "The report's claims"
 

@@ -11,7 +11,7 @@ from ntjax.baselines.cnn import CNN as CNNModel
 from ntjax.baselines.cnn import CNNConfig, fit_cnn
 from ntjax.baselines.gradient_boosting import GradientBoosting, fit_gradient_boosting
 from ntjax.datasets.prepare import LabelledParts
-from ntjax.runs.run import read_json, write_json
+from ntjax.io.json import read_json, write_json
 
 CNN, BOOSTING, MARKOV = "CNN", "gradient boosting", "Markov chain of order 5, no labels"
 

@@ -1,5 +1,6 @@
 """Input and output embeddings of the test rows, before and after fine-tuning (figure 7)."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from sklearn.decomposition import TruncatedSVD
 from experiments.promoters.data.rows import CLEAN, labels_of, main_run, protocol_rows, test_loci
 from experiments.promoters.study import Study, kept
 from ntjax.evaluation.probing import separability
-from ntjax.inference.embeddings import bag_of_kmers, mean_embeddings, one_hot_kmers
+from ntjax.inference.embeddings import bag_of_kmers, embed, one_hot_kmers
 from ntjax.io.tables import read_table
 from ntjax.reports.cells import interval_cell
 from ntjax.reports.figures import OTHER, PROMOTER, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
-from ntjax.runs.run import load_run
+from ntjax.inference.pretrained import PretrainedModel
+from ntjax.runs.run import Run, load_run
 
 NAME, TITLE = "embeddings", "What do the embeddings tell apart?"
 _LAYERS = 2
@@ -30,6 +32,15 @@ def run(study: Study) -> dict[str, Any]:
     return kept(study, NAME, lambda: _run(study))
 
 
+def _over_last_layers(
+    model: Run | PretrainedModel, sequences: Sequence[str], layers: int
+) -> np.ndarray:
+    """The mean over the tokens of bases and over the last layers, float32 [sequences, dim]."""
+    last = (model.model if isinstance(model, Run) else model).config.num_layers
+    chosen = range(last - layers + 1, last + 1)
+    return np.mean(list(embed(model, sequences, chosen).values()), axis=0)
+
+
 def _run(study: Study) -> dict[str, Any]:
     test = read_table(protocol_rows(study, CLEAN).test)
     adapted = load_run(main_run(study))
@@ -38,8 +49,8 @@ def _run(study: Study) -> dict[str, Any]:
     representations = {
         "input: one-hot k-mers": one_hot_kmers(adapted.model.tokenizer, sequences),
         "input: bag of k-mers": bag_of_kmers(adapted.model.tokenizer, sequences),
-        "output, before fine-tuning": mean_embeddings(adapted.model, sequences, layers),
-        "output, after fine-tuning": mean_embeddings(adapted, sequences, layers),
+        "output, before fine-tuning": _over_last_layers(adapted.model, sequences, layers),
+        "output, after fine-tuning": _over_last_layers(adapted, sequences, layers),
     }
     groups = test_loci(study)
     return {

@@ -1,0 +1,113 @@
+"""The forward pass of a trained model: backbone, adapter and head, without anything of a step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from ntjax.adapters import Adapter, Dropout
+from ntjax.adapters.apply import forward
+from ntjax.inference.devices import over_devices
+from ntjax.models import heads
+from ntjax.models.config import TransformerConfig
+from ntjax.models.heads import HeadConfig
+
+
+class Trainable(NamedTuple):
+    """What is differentiated: adapter and head, float32 master weights."""
+
+    adapter: Adapter
+    head: Any
+
+
+@dataclass(frozen=True)
+class ForwardConfig:
+    """What is compiled into a forward pass.
+
+    Attributes:
+        model: sizes of the backbone.
+        head: pooling and outputs; None where the language model's own head is read.
+        dtype: type of the computation.
+        rematerialise: recompute activations in the backward pass.
+    """
+
+    model: TransformerConfig
+    head: HeadConfig | None = None
+    dtype: str = "float32"
+    rematerialise: bool = False
+
+
+def head_outputs(
+    config: ForwardConfig,
+    params: Any,
+    trainable: Trainable,
+    tokens: jax.Array,
+    dropout: Dropout | None = None,
+) -> jax.Array:
+    """Return the head's outputs [rows, outputs] for token ids [rows, tokens]."""
+    if config.head is None:
+        raise ValueError("this configuration has no head: read the logits")
+    last = config.model.num_layers
+    result = forward(
+        config.model,
+        config.dtype,
+        params,
+        tokens,
+        trainable.adapter,
+        dropout,
+        logits=False,
+        embeddings_layers=(last,),
+        rematerialise=config.rematerialise,
+    )
+    return heads.apply(config.head, trainable.head, result[f"embeddings_{last}"], tokens)
+
+
+def masked_logits(
+    config: ForwardConfig,
+    params: Any,
+    trainable: Trainable,
+    tokens: jax.Array,
+    positions: jax.Array,
+    dropout: Dropout | None = None,
+) -> jax.Array:
+    """Return the logits [rows, chosen, vocabulary] at positions [rows, chosen]."""
+    return forward(
+        config.model,
+        config.dtype,
+        params,
+        tokens,
+        trainable.adapter,
+        dropout,
+        positions=positions,
+        rematerialise=config.rematerialise,
+    )["logits"]
+
+
+def masked_scores(
+    config: ForwardConfig,
+    params: Any,
+    trainable: Trainable,
+    tokens: jax.Array,
+    positions: jax.Array,
+    targets: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Return the loss in nats and whether the likeliest token is right, both [rows, chosen]."""
+    logits = masked_logits(config, params, trainable, tokens, positions)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return losses, logits.argmax(axis=-1) == targets
+
+
+@lru_cache(maxsize=64)
+def compile_predict(config: ForwardConfig) -> Callable:
+    """`predict(params, trainable, tokens [devices, rows, tokens])` -> [devices, rows, outputs]."""
+    return over_devices(partial(head_outputs, config), config.dtype)
+
+
+@lru_cache(maxsize=64)
+def compile_masked_scores(config: ForwardConfig) -> Callable:
+    """`masked_scores` of arrays [devices, rows, ...]."""
+    in_axes = (None, None, 0, 0, 0)
+    return over_devices(partial(masked_scores, config), config.dtype, in_axes=in_axes)

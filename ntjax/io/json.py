@@ -1,0 +1,36 @@
+"""JSON files that appear whole or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ntjax.errors import UserError
+from ntjax.io.atomic import written_atomically
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON beside the file and rename it into place."""
+    data = (json.dumps(content, indent=1) + "\n").encode()
+    with written_atomically(path, len(data)) as file:
+        file.write(data)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: it is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; is {path.parent} the folder of a run?") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}); restore it") from None
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as it comes back from JSON: tuples are lists."""
+    if isinstance(value, dict):
+        return {key: as_json(item) for key, item in value.items()}
+    return [as_json(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,282 @@
+"""A fine-tuning run that is about to begin: settings, model and rows, read and checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntjax import adapters
+from ntjax.adapters import Adapter, master_copies
+from ntjax.checkpoints import mini
+from ntjax.checkpoints.cache import sha256
+from ntjax.checkpoints.published import PUBLISHED, unknown_model
+from ntjax.datasets.batching import TokenisedSet, TrainingBatches
+from ntjax.datasets.data_settings import DataSettings
+from ntjax.datasets.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
+from ntjax.errors import UserError
+from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import ForwardConfig, Trainable
+from ntjax.inference.predict import predict
+from ntjax.inference.pretrained import PretrainedModel, load_pretrained
+from ntjax.models import heads
+from ntjax.models.heads import HeadConfig
+from ntjax.runs.folder import ADAPTER_FILE
+from ntjax.runs.record import environment
+from ntjax.runs.run import Run, start_of
+from ntjax.tasks import TASKS
+from ntjax.training.loop import LoopConfig, MemberRun, Scores, batch_slots
+from ntjax.training.members import Hyperparameters, new_member
+from ntjax.training.optimizers import OptimizerConfig
+from ntjax.training.settings import Settings, check
+from ntjax.training.step import StepConfig
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a program hands over in place of names and files.
+
+    Attributes:
+        model: the model, in place of the one that the settings name.
+        rows: by part: (sequences, labels) or a DataFrame.
+    """
+
+    model: PretrainedModel | None = None
+    rows: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything read and checked, nothing written.
+
+    Attributes:
+        settings: without a None.
+        model: the frozen backbone.
+        parts: the rows.
+        tokenised: their tokens, by part.
+        step: what is compiled.
+        loop: how long to train, when to look.
+        start: the run whose adapter and head training begins with, if not with new ones.
+    """
+
+    settings: Settings
+    model: PretrainedModel
+    parts: LabelledParts
+    tokenised: dict[str, TokenisedSet]
+    step: StepConfig
+    loop: LoopConfig
+    start: Run | None = None
+
+
+def prepare(
+    members: Sequence[Settings], revision: str | None = None, given: Given | None = None
+) -> list[Job]:
+    """Read models and data and check the settings against them.
+
+    What several members share is read once.
+
+    Arguments:
+        members: complete settings.
+        revision: of a published model, when a run is resumed; the newest may have changed.
+        given: what is at hand already.
+
+    Raises:
+        UserError: any of them is unusable.
+    """
+    given = given or Given()
+    for settings in members:
+        check(settings)
+        # Whatever is wrong with these is said before data are read, or downloaded.
+        settings.adapter_config(), _optimizer_config(settings), _loop_config(settings)
+        if not given.model and (unknown := _unknown_model(settings.model)):
+            raise unknown
+    data = {repr(_data_settings(settings)): settings for settings in members}
+    parts = {key: read_parts(settings, given.rows) for key, settings in data.items()}
+    models = {
+        key: _place(given.model) if given.model else load_model(*key, revision)
+        for key in dict.fromkeys(map(_model_key, members))
+    }
+    tokenised: dict[tuple, dict[str, TokenisedSet]] = {}
+    jobs = []
+    for settings in members:
+        data_key, model_key = repr(_data_settings(settings)), _model_key(settings)
+        own, model = parts[data_key], models[model_key]
+        if (data_key, model_key) not in tokenised:
+            tokenised[data_key, model_key] = {
+                part: tokenise(table, own.targets(part), model.tokenizer, model.config)
+                for part, table in own.tables.items()
+            }
+        step = _step_config(settings, model, own)
+        settings.adapter_config().check(model.config)
+        # A larger batch would be filled up with rows that weigh nothing.
+        rows = len(own.tables["train"])
+        loop = _loop_config(replace(settings, batch_size=min(settings.batch_size or 1, rows)))
+        start = _start(settings, model, step, own)
+        jobs.append(Job(settings, model, own, tokenised[data_key, model_key], step, loop, start))
+    return jobs
+
+
+def _start(
+    settings: Settings, model: PretrainedModel, step: StepConfig, parts: LabelledParts
+) -> Run | None:
+    if settings.start_from is None:
+        return None
+    start = start_of(settings.start_from, model, settings.adapter_config())
+    head = step.forward.head
+    if start.head != head or start.classes != parts.task.outputs:
+        raise UserError(
+            f"--start-from {settings.start_from}: its head ({start.head.pooling}) is for "
+            f"{', '.join(start.classes)}, and here it is {settings.head}, for "
+            f"{', '.join(parts.task.outputs)}: both have to agree"
+        )
+    return start
+
+
+def _unknown_model(model: str) -> UserError | None:
+    name = model.partition("@")[0]
+    if name in (mini.NAME, *PUBLISHED) or Path(model).is_dir():
+        return None
+    return unknown_model(model)
+
+
+def _data_settings(settings: Settings) -> dict[str, Any]:
+    """What rows and their split depend on."""
+    return {field.name: getattr(settings, field.name) for field in fields(DataSettings)}
+
+
+def _model_key(settings: Settings) -> tuple[str, str]:
+    # Full fine-tuning trains the weights themselves: from the numbers they have, not from those
+    # that bfloat16 would round them to.
+    whole = settings.adapter_config().trains_backbone
+    return settings.model, "float32" if whole else settings.dtype
+
+
+def _place(model: PretrainedModel) -> PretrainedModel:
+    return replace(model, params=jax.device_put(model.params, replicated_sharding()))
+
+
+def load_model(name: str, dtype: str, revision: str | None) -> PretrainedModel:
+    """Load a model on all devices, at the revision that a resumed run was begun with."""
+    if revision:
+        name = f"{name.partition('@')[0]}@{revision}"
+    return load_pretrained(name, dtype, sharding=replicated_sharding())
+
+
+def _optimizer_config(settings: Settings) -> OptimizerConfig:
+    return OptimizerConfig(
+        settings.steps or 0,
+        settings.schedule,
+        settings.warmup_steps,
+        settings.weight_decay,
+        settings.gradient_clip,
+    )
+
+
+def _step_config(settings: Settings, model: PretrainedModel, parts: LabelledParts) -> StepConfig:
+    return StepConfig(
+        ForwardConfig(
+            model.config,
+            HeadConfig(settings.head, len(parts.task.outputs)),
+            settings.dtype,
+            settings.rematerialise,
+        ),
+        _optimizer_config(settings),
+        TASKS[settings.task].loss,
+        use_dropout=settings.adapter_config().dropout > 0,
+    )
+
+
+def _loop_config(settings: Settings) -> LoopConfig:
+    return LoopConfig(
+        steps=settings.steps or 0,
+        batch_size=settings.batch_size or 0,
+        accumulation=settings.accumulation,
+        evaluate_every=settings.evaluate_every,
+        select=settings.select or "loss",
+        patience=settings.patience,
+    )
+
+
+def record(job: Job) -> dict[str, Any]:
+    """Return the content of `config.json`: all that is needed to repeat the run."""
+    return {
+        "settings": asdict(job.settings),
+        "model": {"name": job.model.name, **job.model.source, **_recorded_start(job)},
+        "data": {
+            part: {"source": table.source, "rows": len(table), "sha256": fingerprint(table)}
+            for part, table in job.parts.tables.items()
+        },
+        "classes": list(job.parts.task.outputs),
+        "notes": notes(job),
+        **environment(),
+    }
+
+
+def notes(job: Job) -> list[str]:
+    """Return what a reader of the result has to know."""
+    return [*job.parts.notes, *([job.model.notice] if job.model.notice else [])]
+
+
+def _recorded_start(job: Job) -> dict[str, Any]:
+    if job.settings.start_from is None:
+        return {}
+    folder = Path(job.settings.start_from)
+    return {"start": {"path": str(folder.resolve()), "sha256": sha256(folder / ADAPTER_FILE)}}
+
+
+def initial_trainable(job: Job) -> Trainable:
+    """Adapter and head before the first step, from the run's seed, or those of another run."""
+    if job.start is not None:
+        adapter = job.start.trainable.adapter
+        if adapter.config.trains_backbone:
+            adapter = Adapter(adapter.config, master_copies(job.start.model.params))
+        return Trainable(adapter, job.start.trainable.head)
+    adapter_key, head_key = jax.random.split(jax.random.key(job.settings.seed))
+    adapter = adapters.init(
+        job.settings.adapter_config(), job.model.config, job.model.params, adapter_key
+    )
+    head = job.step.forward.head
+    assert head is not None
+    return Trainable(adapter, heads.init(head, job.model.config.embed_dim, head_key))
+
+
+def hyperparameters(job: Job) -> Hyperparameters:
+    """Return the traced numbers of the job's steps."""
+    # Not 0 or 1: those are the keys that adapter and head are drawn with.
+    key = jax.random.fold_in(jax.random.key(job.settings.seed), 2)
+    dropout = job.settings.adapter_config().dropout
+    return Hyperparameters(np.float32(job.settings.learning_rate), np.float32(dropout), key)
+
+
+def member_runs(jobs: Sequence[Job]) -> list[MemberRun]:
+    """Return what the members of jobs begin with and learn from."""
+    made: dict[tuple[int, int], TrainingBatches] = {}
+    runs = []
+    for job in jobs:
+        rows, seed = job.tokenised["train"], job.settings.seed
+        if (id(rows), seed) not in made:
+            made[id(rows), seed] = TrainingBatches(
+                rows, job.loop.batch_size, seed, batch_slots(job.loop)
+            )
+        runs.append(
+            MemberRun(
+                new_member(job.step.optimizer, initial_trainable(job)),
+                hyperparameters(job),
+                made[id(rows), seed],
+                partial(validation_scores, job),
+                partial(describe_rows, job.parts.tables["train"]),
+            )
+        )
+    return runs
+
+
+def validation_scores(job: Job, trainable: Trainable) -> Scores | None:
+    """Return the metrics that choose a checkpoint; None if the outputs are not finite."""
+    data = job.tokenised["validation"]
+    outputs = predict(job.step.forward, job.model.params, trainable, data)
+    if not np.isfinite(outputs).all():
+        return None
+    return job.parts.task.validation_scores(outputs, data.labels)
