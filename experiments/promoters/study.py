@@ -18,9 +18,9 @@ from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
 from ntjax.inference.pretrained import load_pretrained
 from ntjax.io.json import read_json, write_json
-from ntjax.training.finetuning import CONFIG_FILE
+from ntjax.runs.folder import CONFIG_FILE, SWEEP_FILE
 from ntjax.training.settings import Settings, complete, refuse_differing
-from ntjax.training.swept_runs import SWEEP_FILE, TABLE_FILE, saved_sweep
+from ntjax.training.swept_runs import TABLE_FILE, saved_sweep
 
 HERE = Path(__file__).parent
 _SMALL = 512  # dimensions: fewer than any published model has

@@ -27,8 +27,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntjax.inference.devices import spread_population, stack
-from ntjax.training.finetuning import Job, member_runs, prepare
+from ntjax.training.job import Job, member_runs, prepare
+from ntjax.training.members import spread_population, stack
 from ntjax.training.population import sharing_a_program
 from ntjax.training.settings import Settings
 from ntjax.training.step import compile_train_step
@@ -103,7 +103,7 @@ def single_steps(jobs: list[Job]) -> Callable[[], Any]:
 
 def stepper(jobs: list[Job]) -> Callable[[], Any]:
     """One step of all jobs in one program, as the training loop takes it, transfers included."""
-    runs = member_runs(jobs, [Path()] * len(jobs))
+    runs = member_runs(jobs)
     job, step = jobs[0], compile_train_step(jobs[0].step, len(jobs))
     state = {"member": stack([run.member for run in runs]), "step": 0}
     numbers = stack([run.hyperparameters for run in runs])

@@ -85,40 +85,36 @@ class NtjaxSide:
 
         from ntjax import adapters
         from ntjax.adapters import IA3, LoRA
-        from ntjax.inference import devices as placement
+        from ntjax.inference.devices import replicated_sharding
+        from ntjax.inference.forward import ForwardConfig, Trainable, compile_predict
         from ntjax.inference.pretrained import load_pretrained
         from ntjax.models import heads
         from ntjax.models.heads import HeadConfig
+        from ntjax.tasks import Classification
+        from ntjax.training.members import Hyperparameters, new_member, spread
         from ntjax.training.optimizers import OptimizerConfig
-        from ntjax.training.step import (
-            Hyperparameters,
-            StepConfig,
-            Trainable,
-            compile_predict,
-            compile_train_step,
-        )
+        from ntjax.training.step import StepConfig, compile_train_step
 
-        self.jax, self.spread, self.case = jax, placement.spread, case
-        model = load_pretrained(folder, size.dtype, sharding=placement.replicated_sharding())
+        self.jax, self.spread, self.case = jax, spread, case
+        model = load_pretrained(folder, size.dtype, sharding=replicated_sharding())
         adapter = IA3() if case.adapter == "ia3" else LoRA(LORA_RANK, LORA_ALPHA)
         config = StepConfig(
-            model.config,
-            HeadConfig(),
+            ForwardConfig(model.config, HeadConfig(), size.dtype),
             OptimizerConfig(100_000, gradient_clip=CLIP),
-            dtype=size.dtype,
+            Classification.loss,
             use_dropout=case.dropout > 0,
         )
         head_key, adapter_key = jax.random.split(jax.random.key(0))
         trainable = Trainable(
             adapters.init(adapter, model.config, model.params, adapter_key),
-            heads.init(config.head, model.config.embed_dim, head_key),
+            heads.init(HeadConfig(), model.config.embed_dim, head_key),
         )
         hyperparameters = Hyperparameters(
             np.float32(LEARNING_RATE), np.float32(case.dropout), jax.random.key(1)
         )
-        self.params, self.member = model.params, placement.new_member(config, trainable)
-        self.hyperparameters = jax.device_put(hyperparameters, placement.replicated_sharding())
-        self.train_step, self.predict = compile_train_step(config), compile_predict(config)
+        self.params, self.member = model.params, new_member(config.optimizer, trainable)
+        self.hyperparameters = jax.device_put(hyperparameters, replicated_sharding())
+        self.train_step, self.predict = compile_train_step(config), compile_predict(config.forward)
 
     def train(self, number: int, batch: Batch) -> Any:
         """One optimiser step; returns the loss without waiting for it."""

@@ -31,6 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from write_random_checkpoint import SIZES, write_random_checkpoint
 
 GIB = 1 << 30
@@ -47,14 +49,12 @@ from ntjax import adapters, load_pretrained
 from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.inference.devices import new_member, replicated_sharding
-from ntjax.training.step import (
-    DeviceBatch,
-    Hyperparameters,
-    StepConfig,
-    Trainable,
-    compile_train_step,
-)
+from ntjax.training.members import new_member
+from ntjax.inference.devices import replicated_sharding
+from ntjax.training.members import DeviceBatch, Hyperparameters
+from ntjax.training.step import StepConfig, compile_train_step
+from ntjax.inference.forward import ForwardConfig, Trainable
+from ntjax.tasks import Classification
 
 folder, steps, rows, tokens = sys.argv[1], *map(int, sys.argv[2:])
 sharding = replicated_sharding()
@@ -63,11 +63,15 @@ model = load_pretrained(folder, "bfloat16", sharding=sharding)
 jax.block_until_ready(model.params)
 seconds = [time.perf_counter() - began]
 if steps:
-    config = StepConfig(model.config, HeadConfig(), OptimizerConfig(100), dtype="bfloat16")
+    config = StepConfig(
+        ForwardConfig(model.config, HeadConfig(), "bfloat16"),
+        OptimizerConfig(100),
+        Classification.loss,
+    )
     adapter = adapters.init(
         adapters.adapter_config("ia3"), model.config, model.params, jax.random.key(0))
-    head = heads.init(config.head, model.config.embed_dim, jax.random.key(1))
-    member = new_member(config, Trainable(adapter, head))
+    head = heads.init(config.forward.head, model.config.embed_dim, jax.random.key(1))
+    member = new_member(config.optimizer, Trainable(adapter, head))
     rates = (np.float32(3e-3), np.float32(0))
     hyperparameters = jax.device_put(Hyperparameters(*rates, jax.random.key(2)), sharding)
     generator, shape = np.random.default_rng(0), (1, 1, rows)

@@ -22,8 +22,8 @@ from mini_comparison import baselines, by_genome, compared, read_arms, whole_gen
 from train_mini import ARMS
 
 from ntjax.checkpoints import mini, safetensors
-from ntjax.reports import command_line
 from ntjax.io.json import read_json, write_json
+from ntjax.reports import command_line
 from ntjax.training.pretraining import WEIGHTS_FILE
 
 # Blue and orange are told apart by the colour-blind (Okabe & Ito).

@@ -5,20 +5,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from ntjax.training.held_out_report import HeldOut
 from train_mini import ARMS, GENOMES, settings
 
 from ntjax.adapters import Adapter
 from ntjax.adapters.full import Full
 from ntjax.baselines.markov import MarkovModel, UnigramModel
 from ntjax.checkpoints import safetensors
-from ntjax.evaluation.masked_likelihood import masked_metrics
 from ntjax.genomes.regions import whole_genome
 from ntjax.genomes.windows import Region
 from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import Trainable
+from ntjax.metrics.masked import masked_metrics
 from ntjax.training import held_out_report, pretraining
-from ntjax.training.held_out_report import HeldOut
 from ntjax.training.pretrain_settings import complete
-from ntjax.training.step import StepConfig, Trainable
+from ntjax.training.step import StepConfig
 
 COLI = tuple(name for name in GENOMES if "ecoli" in name)
 SETS = {

@@ -21,17 +21,12 @@ from jax.experimental import topologies
 from ntjax import adapters
 from ntjax.adapters import AdapterConfig
 from ntjax.errors import UserError
+from ntjax.inference.forward import Trainable
 from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
+from ntjax.training.members import DeviceBatch, Hyperparameters, Member
 from ntjax.training.optimizers import make_optimizer
-from ntjax.training.step import (
-    DeviceBatch,
-    Hyperparameters,
-    Member,
-    StepConfig,
-    Trainable,
-    compile_train_step,
-)
+from ntjax.training.step import StepConfig, compile_train_step
 
 # Without chips libtpu would ask the network for them, and let one process at a time load it.
 _NO_CHIPS = {
@@ -117,12 +112,12 @@ def abstract_arguments(
     """Shapes and types of the step's arguments: weights, member, hyper-parameters, step, batch."""
 
     def member(key: jax.Array) -> Member:
-        start = adapters.init(adapter, config.model, weights, key)
-        head = heads.init(config.head, config.model.embed_dim, key)
+        start = adapters.init(adapter, config.forward.model, weights, key)
+        head = heads.init(config.forward.head, config.forward.model.embed_dim, key)
         trainable = Trainable(start, head)
         return Member(trainable, make_optimizer(config.optimizer).init(trainable))
 
-    weights = abstract_weights(config.model, config.dtype)
+    weights = abstract_weights(config.forward.model, config.forward.dtype)
     key = jax.eval_shape(lambda: jax.random.key(0))
     scalar, spread = jax.ShapeDtypeStruct((), jnp.float32), (devices, 1, rows)
     batch = DeviceBatch(

@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -37,11 +38,15 @@ from ahead_of_time import (
     tpu_devices,
     unread_bytes,
 )
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from write_random_checkpoint import SIZES
 
 from ntjax.adapters import IA3, LoRA
+from ntjax.inference.forward import ForwardConfig
 from ntjax.io.atomic import written_atomically
 from ntjax.models.heads import HeadConfig
+from ntjax.tasks import Classification
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.step import StepConfig
 
@@ -124,11 +129,9 @@ def compile_case(case: Case) -> dict[str, Any]:
     """What the compiler says of a case: memory, messages, operations, time."""
     model, adapter = replace(SIZES[case.model], num_layers=case.layers), ADAPTERS[case.adapter]
     config = StepConfig(
-        model,
-        HeadConfig(),
+        ForwardConfig(model, HeadConfig(), "bfloat16", rematerialise=True),
         OptimizerConfig(steps=1000),
-        dtype="bfloat16",
-        rematerialise=True,
+        Classification.loss,
         use_dropout=isinstance(adapter, LoRA),
     )
     devices = tpu_devices(case.topology)
@@ -136,7 +139,7 @@ def compile_case(case: Case) -> dict[str, Any]:
     compiled = compile_for(config, adapter, devices, ROWS, TOKENS)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     memory, text = compiled.memory_analysis(), compiled.as_text()
-    needed = bytes_needed(compiled) + unread_bytes(model, config.dtype)
+    needed = bytes_needed(compiled) + unread_bytes(model, config.forward.dtype)
     return {
         "case": asdict(case),
         "devices": len(devices),
@@ -146,7 +149,7 @@ def compile_case(case: Case) -> dict[str, Any]:
             "output": memory.output_size_in_bytes,
             "alias": memory.alias_size_in_bytes,
             "code": memory.generated_code_size_in_bytes,
-            "unread weights": unread_bytes(model, config.dtype),
+            "unread weights": unread_bytes(model, config.forward.dtype),
             "needed": needed,
         },
         "fits": needed <= USABLE,

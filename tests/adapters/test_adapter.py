@@ -7,7 +7,7 @@ import pytest
 from adapted_models import MODELS, random_parameters, run
 
 from ntjax import adapters
-from ntjax.adapters import Full, HeadOnly, IA3, LoRA
+from ntjax.adapters import IA3, Full, HeadOnly, LoRA
 from ntjax.adapters.lora import PROJECTIONS
 from ntjax.errors import UserError
 from ntjax.models.config import parameter_shapes

@@ -8,7 +8,7 @@ from adapted_models import MODELS, TOKENS, random_parameters, run
 from reference_transformer import reference_forward
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, IA3, ia3
+from ntjax.adapters import IA3, Adapter, ia3
 from ntjax.models.config import TransformerConfig, parameter_shapes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

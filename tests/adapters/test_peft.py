@@ -26,17 +26,13 @@ from peft_models import ADAPTERS, ARCHITECTURES, adapted, to_ours, to_theirs, tr
 
 import ntjax
 from ntjax.datasets.batching import TokenisedSet, make_batch
-from ntjax.inference.devices import new_member, replicated_sharding, spread
+from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import ForwardConfig, head_outputs
 from ntjax.models.heads import HeadConfig
+from ntjax.tasks import Classification
+from ntjax.training.members import DeviceBatch, Hyperparameters, new_member, spread
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.step import (
-    DeviceBatch,
-    Hyperparameters,
-    StepConfig,
-    compile_train_step,
-    head_outputs,
-    summed_gradients,
-)
+from ntjax.training.step import StepConfig, compile_train_step, summed_gradients
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compilation"),
@@ -77,7 +73,9 @@ def backbone(folder):
 
 @pytest.fixture(scope="module")
 def config(backbone):
-    return StepConfig(backbone.config, HeadConfig("cls", 2), OPTIMIZER)
+    return StepConfig(
+        ForwardConfig(backbone.config, HeadConfig("cls", 2)), OPTIMIZER, Classification.loss
+    )
 
 
 def their_logits(model, ids):
@@ -171,7 +169,7 @@ def their_losses(model):
 
 def our_losses(backbone, config, start):
     """The same steps by the function that training runs."""
-    step, member = compile_train_step(config), new_member(config, start)
+    step, member = compile_train_step(config), new_member(config.optimizer, start)
     hyper = Hyperparameters(np.float32(RATE), np.float32(0), jax.random.key(0))
     hyper = jax.device_put(hyper, replicated_sharding())
     losses, norms = [], []

@@ -24,10 +24,11 @@ from reference_transformer import random_parameters
 
 import ntjax
 from ntjax import adapters
-from ntjax.adapters import Adapter, IA3, LoRA
+from ntjax.adapters import IA3, Adapter, LoRA
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.esm_model import read_esm, write_esm
 from ntjax.errors import UserError
+from ntjax.inference.forward import Trainable
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
@@ -35,8 +36,7 @@ from ntjax.models.heads import HeadConfig
 from ntjax.runs.export import export_esm
 from ntjax.runs.run import Run
 from ntjax.sequences.tokenizer import Tokenizer
-from ntjax.tasks.base import Classification, MultiLabel, Regression
-from ntjax.training.step import Trainable
+from ntjax.tasks import Classification, MultiLabel, Regression
 
 IDS = token_ids()
 REAL = IDS != PAD

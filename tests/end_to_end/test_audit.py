@@ -13,10 +13,10 @@ from ntjax.audit import Options, audit
 from ntjax.datasets.registry import load_dataset
 from ntjax.errors import UserError
 from ntjax.genomes.indexing import open_genome
+from ntjax.io.json import read_json
 from ntjax.io.tables import read_table
 from ntjax.leakage.kmer_groups import rows_sharing_kmers
 from ntjax.leakage.loci import locus_clean, locus_groups
-from ntjax.io.json import read_json
 
 needs_data = pytest.mark.skipif(
     "NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no public data here"

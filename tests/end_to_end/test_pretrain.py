@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ntjax.errors import UserError
-from ntjax.pretrain import Options, pretrain
 from ntjax.io.json import read_json
+from ntjax.pretrain import Options, pretrain
 from ntjax.training.pretrain_settings import PretrainSettings
 
 HYPERPARAMETERS = {

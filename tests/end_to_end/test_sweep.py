@@ -29,7 +29,8 @@ from ntjax.finetune import Options, finetune
 from ntjax.reports import console as result_tables
 from ntjax.reports.console import means_over_seeds
 from ntjax.training import population, step
-from ntjax.training.finetuning import prepare, train
+from ntjax.training.finetune import train
+from ntjax.training.job import prepare
 from ntjax.training.sweep import expand
 
 SWEEP = ("learning_rate=0.005,0.02", "seed=0:2")

@@ -4,13 +4,10 @@ from genome_regions import random_region, region_of, text_of
 from scipy import stats
 
 from ntjax.baselines.markov import MarkovModel, UnigramModel
+from ntjax.datasets.masked_windows import cut_windows, masked_windows
 from ntjax.errors import UserError
-from ntjax.evaluation.masked_likelihood import (
-    baseline_scores,
-    cut_windows,
-    masked_metrics,
-    masked_windows,
-)
+from ntjax.evaluation.masked_likelihood import baseline_scores
+from ntjax.metrics.masked import masked_metrics
 from ntjax.sequences.tokenizer import Tokenizer
 
 TOKENIZERS = {

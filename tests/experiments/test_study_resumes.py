@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ntjax.training.finetuning import RESULT_FILE
+from ntjax.runs.folder import RESULT_FILE
 
 pytestmark = [
     pytest.mark.slow,

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import tiny
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "tpu"))
 from ahead_of_time import (
     bytes_needed,
     collectives,
@@ -72,7 +74,7 @@ def described(model, kind, topology, rows, tokens):
         "temporary": memory.temp_size_in_bytes,
         "output": memory.output_size_in_bytes,
         "alias": memory.alias_size_in_bytes,
-        "needed": bytes_needed(compiled) + unread_bytes(model, config.dtype),
+        "needed": bytes_needed(compiled) + unread_bytes(model, config.forward.dtype),
         "collectives": collectives(program),
         "products": products(program),
         "instructions": instructions(program),

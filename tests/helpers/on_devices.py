@@ -4,8 +4,6 @@ XLA_FLAGS=--xla_force_host_platform_device_count=8 python on_devices.py OUT.npz
 """
 
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import jax
 import numpy as np
@@ -25,18 +23,13 @@ from tiny import (
 
 from ntjax.adapters import Adapter, Full
 from ntjax.datasets.masking import MaskedBatches, Masking
-from ntjax.inference.devices import new_member, replicated_sharding, spread
+from ntjax.inference.devices import DEVICES, replicated_sharding
+from ntjax.inference.forward import Trainable
 from ntjax.inference.predict import predict
 from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.training.loop import LoopConfig, Trainer
-from ntjax.training.step import (
-    DEVICES,
-    DeviceBatch,
-    Trainable,
-    compile_predict,
-    compile_train_step,
-    summed_gradients,
-)
+from ntjax.training.members import DeviceBatch, new_member, spread
+from ntjax.training.step import compile_train_step, summed_gradients
 
 STEPS, BATCH_SIZE = 10, 12  # 12 rows: not a multiple of 8 devices, nor of 2 devices × 4 passes
 LENGTHS = (7, 10)
@@ -60,7 +53,7 @@ def batch(step, accumulation):
 
 def trained(kind, accumulation):
     params, config = parameters(), step_config(use_dropout=kind == "lora")
-    member, hyper = new_member(config, trainable(kind, params)), hyperparameters()
+    member, hyper = new_member(config.optimizer, trainable(kind, params)), hyperparameters()
     step = compile_train_step(config)
     for number in range(STEPS):
         member, _ = step(params, member, hyper, np.int32(number), batch(number, accumulation))
@@ -93,7 +86,7 @@ class Windows:
 
 def masked_gradient(accumulation):
     """Sums over a batch of masked windows, and the batch itself."""
-    params, config = parameters(), step_config(task="masked")
+    params, config = parameters(), step_config(head=None)
     tokenizer = Tokenizer.for_vocabulary_size(MODEL.vocabulary_size, MODEL.k_for_kmers)
     masking = Masking(tokenizer)
     rows = MaskedBatches(Windows(), masking, BATCH_SIZE, slots(accumulation), seed=3).batch(5)
@@ -114,16 +107,12 @@ def masked_gradient(accumulation):
 def looped():
     """The same through `Trainer`, with sequences of two lengths; nothing but the head."""
     params, config = parameters(), step_config()
-    member, data = new_member(config, trainable("head", params)), problem(lengths=LENGTHS)
+    member, data = new_member(config.optimizer, trainable("head", params)), problem(lengths=LENGTHS)
     unseen = problem(13, seed=2, lengths=LENGTHS)
     loop = LoopConfig(STEPS, BATCH_SIZE, accumulation=2, evaluate_every=STEPS, select="loss")
-    with TemporaryDirectory() as folder:
-        one = labelled_run(
-            config, loop, params, member, hyperparameters(), data, unseen, Path(folder)
-        )
-        trainer = Trainer(config, loop, params, [one], Path(folder))
-        [fitted] = trainer.fit(progress=False)
-    logits = predict(compile_predict(config), params, fitted.trainable, unseen)
+    one = labelled_run(config, loop, params, member, hyperparameters(), data, unseen)
+    [fitted] = Trainer(config, loop, params, [one]).fit()
+    logits = predict(config.forward, params, fitted.trainable, unseen)
     return named(fitted.trainable) | {"logits": logits}
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from esm_models import LAYERS, WHY, classifier, torch
 
-from ntjax.adapters import Adapter, AdapterConfig, IA3, LoRA
-from ntjax.training.step import Trainable
+from ntjax.adapters import IA3, Adapter, AdapterConfig, LoRA
+from ntjax.inference.forward import Trainable
 
 peft = pytest.importorskip("peft", reason=WHY)
 

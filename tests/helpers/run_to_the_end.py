@@ -7,11 +7,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
+from tiny import (
+    fit,
+    hyperparameters,
+    labelled_run,
+    named,
+    parameters,
+    problem,
+    step_config,
+    trainable,
+)
 
-from ntjax.inference.devices import new_member
 from ntjax.reports import command_line
-from ntjax.training.loop import LoopConfig, Trainer
+from ntjax.training.loop import LoopConfig
+from ntjax.training.members import new_member
 
 STEPS = 60
 LOOP = LoopConfig(STEPS, batch_size=7, accumulation=2, evaluate_every=5, log_every=1, select="loss")
@@ -20,10 +29,10 @@ LOOP = LoopConfig(STEPS, batch_size=7, accumulation=2, evaluate_every=5, log_eve
 def main():
     folder = Path(sys.argv[1])
     config, params = step_config(use_dropout=True), parameters()
-    member = new_member(config, trainable("lora", params))
+    member = new_member(config.optimizer, trainable("lora", params))
     rows, unseen = problem(), problem(16, seed=1)
-    one = labelled_run(config, LOOP, params, member, hyperparameters(), rows, unseen, folder)
-    [fitted] = Trainer(config, LOOP, params, [one], folder).fit(progress=False)
+    one = labelled_run(config, LOOP, params, member, hyperparameters(), rows, unseen)
+    [fitted] = fit(config, LOOP, params, [one], folder)
     np.savez(folder / "best.npz", step=fitted.step, **named(fitted.trainable))
 
 

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, Full, HeadOnly, IA3, LoRA
+from ntjax.adapters import IA3, Adapter, Full, HeadOnly, LoRA
+from ntjax.inference.forward import Trainable
 from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
 from ntjax.runs.run import Run
-from ntjax.tasks.base import Classification, MultiLabel, Regression
-from ntjax.training.step import Trainable
+from ntjax.tasks import Classification, MultiLabel, Regression
 
 ADAPTERS = {
     "ia3": IA3(),

@@ -12,22 +12,26 @@ import numpy as np
 
 from ntjax import adapters
 from ntjax.adapters import (
+    IA3,
     Adapter,
     AdapterConfig,
     Full,
     HeadOnly,
-    IA3,
     LoRA,
 )
 from ntjax.datasets.batching import Batch, TokenisedSet, TrainingBatches, make_batch
-from ntjax.inference.devices import replicated_sharding, spread
-from ntjax.inference.predict import validation_scores
+from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import ForwardConfig, Trainable
+from ntjax.inference.predict import predict
 from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
 from ntjax.models.heads import HeadConfig
-from ntjax.training.loop import LoopConfig, MemberRun, batch_slots
+from ntjax.tasks import Classification
+from ntjax.training.finetune import on_disk
+from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer, batch_slots
+from ntjax.training.members import Hyperparameters, Member, spread
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.step import Hyperparameters, Member, StepConfig, Trainable
+from ntjax.training.step import StepConfig
 
 PAD, CLS, FIRST_KMER = 1, 3, 6
 MODEL = TransformerConfig(
@@ -50,9 +54,30 @@ ADAPTERS: dict[str, AdapterConfig] = {
 }
 
 
-def step_config(**options: Any) -> StepConfig:
-    defaults = {"model": MODEL, "head": HeadConfig(), "optimizer": OptimizerConfig(200)}
-    return StepConfig(**(defaults | options))
+OPTIMIZER = OptimizerConfig(200)
+
+
+def step_config(
+    model: TransformerConfig = MODEL,
+    optimizer: OptimizerConfig = OPTIMIZER,
+    loss: Any = Classification.loss,
+    use_dropout: bool = False,
+    **forward: Any,
+) -> StepConfig:
+    options = {"head": HeadConfig()} | forward
+    return StepConfig(ForwardConfig(model, **options), optimizer, loss, use_dropout)
+
+
+def fit(
+    config: StepConfig,
+    loop: LoopConfig,
+    params: Any,
+    runs: list[MemberRun],
+    folder: Path,
+    logs: list[Path] | None = None,
+) -> list[Fitted]:
+    """Train with everything on disk: checkpoints below `folder`, each member's log in its own."""
+    return Trainer(config, loop, params, runs).fit(on_disk(folder, logs or [folder]))
 
 
 def parameters(model: TransformerConfig = MODEL, seed: int = 7) -> dict[str, Any]:
@@ -133,13 +158,18 @@ def labelled_run(
     numbers: Hyperparameters,
     training: TokenisedSet,
     validation: TokenisedSet,
-    folder: Path,
     seed: int = 0,
 ) -> MemberRun:
     """A member that learns from one set of sequences and is chosen by another."""
     batches = TrainingBatches(training, loop.batch_size, seed, batch_slots(loop))
-    evaluate = partial(validation_scores, config, params, validation)
-    return MemberRun(member, numbers, batches, evaluate, folder)
+
+    def evaluate(state: Trainable) -> dict[str, float | None] | None:
+        outputs = predict(config.forward, params, state, validation)
+        if not np.isfinite(outputs).all():
+            return None
+        return Classification.validation_scores(outputs, validation.labels)
+
+    return MemberRun(member, numbers, batches, evaluate)
 
 
 def batch_of(data, step, rows=8):

@@ -6,7 +6,7 @@ from ntjax.errors import UserError
 from ntjax.interpret.letters import letter_places, substitutions
 from ntjax.interpret.scores import score_weights
 from ntjax.sequences.tokenizer import Tokenizer
-from ntjax.tasks.base import Classification, MultiLabel, Regression
+from ntjax.tasks import Classification, MultiLabel, Regression
 
 TOKENIZERS = [(4105, 6), (4107, 6), (75, 3)]
 

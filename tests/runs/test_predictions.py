@@ -17,7 +17,7 @@ from ntjax.io.tables import SequenceTable
 from ntjax.errors import UserError
 from ntjax.calibration.scaling import IsotonicScaling, PlattScaling, TemperatureScaling
 from ntjax.runs.predictions import calibrate, reliability, score_outputs, write_predictions
-from ntjax.tasks.base import Classification, MultiLabel, Regression
+from ntjax.tasks import Classification, MultiLabel, Regression
 
 
 def drawn(rows, classes, seed=0):

@@ -18,20 +18,14 @@ import pytest
 import ntjax
 from ntjax import adapters
 from ntjax.checkpoints.official import write_pytree
+from ntjax.inference.forward import ForwardConfig, Trainable, compile_predict, head_outputs
 from ntjax.models import heads
 from ntjax.models.config import parameter_shapes
 from ntjax.models.heads import HeadConfig
+from ntjax.tasks import Classification
+from ntjax.training.members import DeviceBatch, Hyperparameters, Member
 from ntjax.training.optimizers import OptimizerConfig, make_optimizer
-from ntjax.training.step import (
-    DeviceBatch,
-    Hyperparameters,
-    Member,
-    StepConfig,
-    Trainable,
-    compile_predict,
-    compile_train_step,
-    head_outputs,
-)
+from ntjax.training.step import StepConfig, compile_train_step
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "benchmarks"
 
@@ -45,6 +39,7 @@ def scripts():
     """`scripts(name)`: a script as a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
+        patch.syspath_prepend(SCRIPTS.parent)
         yield importlib.import_module
 
 
@@ -55,7 +50,7 @@ def written(scripts, tmp_path_factory):
     sizes = {"num_layers": 3, "embed_dim": 32, "ffn_embed_dim": 64, "attention_heads": 4}
     sizes["key_dim"] = 8
     options = [text for name, n in sizes.items() for text in (f"--{name.replace('_', '-')}", n)]
-    command = [sys.executable, SCRIPTS / "write_random_checkpoint.py", "500M_1000G", folder]
+    command = [sys.executable, SCRIPTS.parent / "write_random_checkpoint.py", "500M_1000G", folder]
     subprocess.run([*map(str, command), *map(str, options)], check=True, stdout=subprocess.PIPE)
     return folder, replace(scripts("write_random_checkpoint").SIZES["500M_1000G"], **sizes)
 
@@ -191,25 +186,29 @@ def wide():
     model = replace(
         ntjax.checkpoints.mini.CONFIG, embed_dim=512, ffn_embed_dim=2048, key_dim=64, num_layers=8
     )
-    return StepConfig(model, HeadConfig(), OptimizerConfig(10), dtype="bfloat16")
+    return StepConfig(
+        ForwardConfig(model, HeadConfig(), "bfloat16"), OptimizerConfig(10), Classification.loss
+    )
 
 
 def described(config, kind="ia3"):
     """Shapes and types of a step's arguments: weights, member, the rest."""
 
     def leaf(name, shape):
-        return jax.ShapeDtypeStruct(shape, config.dtype if name in ("w", "embeddings") else "f4")
+        return jax.ShapeDtypeStruct(
+            shape, config.forward.dtype if name in ("w", "embeddings") else "f4"
+        )
 
     params = {
         module: {name: leaf(name, shape) for name, shape in leaves.items()}
-        for module, leaves in parameter_shapes(config.model).items()
+        for module, leaves in parameter_shapes(config.forward.model).items()
     }
     adapter = jax.eval_shape(
-        partial(adapters.init, adapters.adapter_config(kind), config.model, params),
+        partial(adapters.init, adapters.adapter_config(kind), config.forward.model, params),
         jax.random.key(0),
     )
     head = jax.eval_shape(
-        partial(heads.init, config.head, config.model.embed_dim), jax.random.key(0)
+        partial(heads.init, config.forward.head, config.forward.model.embed_dim), jax.random.key(0)
     )
     trainable = Trainable(adapter, head)
     member = Member(trainable, jax.eval_shape(make_optimizer(config.optimizer).init, trainable))
@@ -236,7 +235,7 @@ class TestNoFloat32Copy:
 
     def test_in_a_prediction(self, wide, float32_bytes):
         params, member, _, _, batch = described(wide)
-        lowered = compile_predict(wide).lower(params, member.trainable, batch.tokens[:, 0])
+        lowered = compile_predict(wide.forward).lower(params, member.trainable, batch.tokens[:, 0])
         assert lowered.compile().memory_analysis().temp_size_in_bytes < float32_bytes
 
     def test_without_the_compiler_option_they_would_be(self, wide, float32_bytes):

@@ -12,9 +12,8 @@ from sklearn import metrics as sk
 
 from ntjax.datasets.batching import TokenisedSet, make_batch
 from ntjax.errors import UserError
-from ntjax.inference.devices import spread
 from ntjax.io.tables import SequenceTable
-from ntjax.tasks.base import (
+from ntjax.tasks import (
     HIGHER_IS_BETTER,
     TASKS,
     Classification,
@@ -24,6 +23,7 @@ from ntjax.tasks.base import (
     evaluate,
     task_from_dict,
 )
+from ntjax.training.members import spread
 from ntjax.training.step import LOSSES
 
 

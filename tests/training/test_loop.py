@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,12 +15,14 @@ from tiny import hyperparameters, labelled_run, named, parameters, problem, step
 from ntjax.datasets.batching import TokenisedSet, TrainingBatches
 from ntjax.errors import UserError
 from ntjax.inference import predict as prediction
-from ntjax.inference.devices import new_member
+from ntjax.inference.forward import compile_predict, head_outputs
 from ntjax.inference.predict import predict
-from ntjax.tasks.base import evaluate
+from ntjax.tasks import Classification
+from ntjax.training.finetune import on_disk
 from ntjax.training.interruption import Interruption
 from ntjax.training.loop import LoopConfig, Trainer
-from ntjax.training.step import compile_predict, compile_train_step, head_outputs
+from ntjax.training.members import new_member
+from ntjax.training.step import compile_train_step
 
 CONFIG = step_config()
 TRAINING, VALIDATION = problem(), problem(16, seed=1)
@@ -32,7 +35,7 @@ def params():
 
 @pytest.fixture(scope="module")
 def compiled():
-    return compile_train_step(CONFIG), compile_predict(CONFIG)
+    return compile_train_step(CONFIG, 1), compile_predict(CONFIG.forward)
 
 
 @pytest.fixture
@@ -42,12 +45,12 @@ def train(params, compiled, tmp_path):
     def run(learning_rate=0.01, start=None, validation=VALIDATION, **options):
         defaults = {"steps": 20, "batch_size": 8, "evaluate_every": 5, "select": "loss"}
         config = LoopConfig(**(defaults | options))
-        member = new_member(CONFIG, start or trainable("ia3", params))
+        member = new_member(CONFIG.optimizer, start or trainable("ia3", params))
         rates = hyperparameters(learning_rate)
-        one = labelled_run(CONFIG, config, params, member, rates, TRAINING, validation, tmp_path)
-        trainer = Trainer(CONFIG, config, params, [one], tmp_path)
+        one = labelled_run(CONFIG, config, params, member, rates, TRAINING, validation)
+        trainer = Trainer(CONFIG, config, params, [one])
         trainer.train_step = compiled[0]
-        [fitted] = trainer.fit(progress=False)
+        [fitted] = trainer.fit(on_disk(tmp_path, [tmp_path]))
         return fitted
 
     return run
@@ -84,7 +87,7 @@ class TestSelection:
     def test_the_state_is_that_of_the_best_step(self, train, params, compiled):
         fitted = train(0.3, evaluate_every=2)
         assert fitted.step < 20
-        logits = predict(compiled[1], params, fitted.trainable, VALIDATION)
+        logits = predict(CONFIG.forward, params, fitted.trainable, VALIDATION)
         loss = log_loss(VALIDATION.labels, np.exp(log_softmax(logits.astype(float), axis=1)))
         assert loss == pytest.approx(fitted.value, abs=1e-6)
 
@@ -195,9 +198,9 @@ class TestPredict:
     def test_every_row_in_its_place(self, params, compiled, rows, monkeypatch):
         monkeypatch.setattr(prediction, "EVALUATION_TOKENS", 40)  # several batches a bucket
         data, state = problem(rows, seed=3, lengths=(5, 7, 10)), trainable("ia3", params)
-        logits = predict(compiled[1], params, state, data)
+        logits = predict(CONFIG.forward, params, state, data)
         assert (logits.shape, logits.dtype) == ((rows, 2), np.float32)
-        one = jax.jit(lambda tokens: head_outputs(CONFIG, params, state, tokens))
+        one = jax.jit(lambda tokens: head_outputs(CONFIG.forward, params, state, tokens))
         for row, length in enumerate(data.lengths):
             alone = one(data.tokens[row : row + 1, :length].astype(np.int32))[0]
             np.testing.assert_allclose(logits[row], alone, atol=1e-5)
@@ -206,7 +209,7 @@ class TestPredict:
 def test_evaluate_against_scikit_learn():
     random = np.random.default_rng(0)
     logits, labels = random.normal(size=(40, 3)).astype(np.float32) * 3, np.arange(40) % 3
-    values = evaluate(logits, labels)
+    values = Classification.validation_scores(logits, labels)
     probabilities = np.exp(log_softmax(logits.astype(float), axis=1))
     assert values["loss"] == pytest.approx(log_loss(labels, probabilities))
     assert values["accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
@@ -239,7 +242,7 @@ class TestInterruption:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_the_first_signal_is_noted(self, number):
         before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-        with Interruption() as interruption:
+        with Interruption(Path("out")) as interruption:
             assert interruption.received is None
             os.kill(os.getpid(), number)
             assert interruption.received == number
@@ -254,7 +257,7 @@ class TestInterruption:
         signal.signal(signal.SIGINT, before)
 
     def test_the_second_acts_as_usual(self):
-        with Interruption() as interruption:
+        with Interruption(Path("out")) as interruption:
             os.kill(os.getpid(), signal.SIGINT)
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), signal.SIGINT)

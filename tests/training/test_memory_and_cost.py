@@ -20,8 +20,9 @@ from tiny import (
     trainable,
 )
 
-from ntjax.inference.devices import new_member, replicated_sharding
+from ntjax.inference.devices import replicated_sharding
 from ntjax.models.config import parameter_shapes
+from ntjax.training.members import new_member
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.step import compile_train_step
 
@@ -33,7 +34,7 @@ class TestFrozen:
     def test_weights_keep_every_bit(self, kind):
         params, config = parameters(), step_config(optimizer=DECAYING)
         before, start = named(params), trainable(kind, params)
-        step, member = compile_train_step(config), new_member(config, start)
+        step, member = compile_train_step(config), new_member(config.optimizer, start)
         hyper = jax.device_put(hyperparameters(0.05), replicated_sharding())
         for number in range(4):
             batch = batch_of(problem(), number)
@@ -79,7 +80,7 @@ TRAINED = {
 @pytest.mark.parametrize("kind", TRAINED)
 @pytest.mark.parametrize("optimizer", [OptimizerConfig(9, gradient_clip=0.0), DECAYING])
 def test_the_state_holds_trained_parameters_only(kind, optimizer):
-    member = new_member(step_config(optimizer=optimizer), trainable(kind, parameters()))
+    member = new_member(optimizer, trainable(kind, parameters()))
     place = 1 if optimizer.gradient_clip else 0
     moments = {
         f".optimizer[{place}].{moment}{leaf}": shape
@@ -98,7 +99,7 @@ def operations():
     config, params = step_config(model=wide), parameters(wide)
 
     def count(kind):
-        member = new_member(config, trainable(kind, params, model=wide))
+        member = new_member(config.optimizer, trainable(kind, params, model=wide))
         arguments = (params, member, hyperparameters(), np.int32(0), batch_of(problem(), 0))
         program = compile_train_step(config).lower(*arguments).compile()
         return program.cost_analysis()["flops"]
@@ -120,11 +121,12 @@ class TestCost:
 DEVICES_PROGRAM = """
 import jax, numpy as np
 from tiny import batch_of, hyperparameters, parameters, step_config, trainable, problem
-from ntjax.inference.devices import new_member, replicated_sharding
+from ntjax.training.members import new_member
+from ntjax.inference.devices import replicated_sharding
 from ntjax.training.step import compile_train_step
 
 params, config = parameters(), step_config()
-member = new_member(config, trainable("ia3", params))
+member = new_member(config.optimizer, trainable("ia3", params))
 hyper = jax.device_put(hyperparameters(), replicated_sharding())
 step = compile_train_step(config)
 assert jax.local_device_count() == 2
@@ -162,7 +164,10 @@ def test_nothing_is_copied_between_devices_at_a_step():
 
 def test_a_shape_is_compiled_once(caplog):
     params, config, data = parameters(), step_config(), problem(lengths=(7, 10))
-    step, member = compile_train_step(config), new_member(config, trainable("head", params))
+    step, member = (
+        compile_train_step(config),
+        new_member(config.optimizer, trainable("head", params)),
+    )
     hyper = jax.device_put(hyperparameters(), replicated_sharding())
     batches = [batch_of(data, number) for number in range(14)]
     assert {batch.tokens.shape[-1] for batch in batches} == {7, 10}

@@ -14,6 +14,7 @@ from ntjax.adapters import Adapter, LoRA
 from ntjax.adapters.apply import random_parameters
 from ntjax.adapters.lora import PROJECTIONS
 from ntjax.errors import UserError
+from ntjax.inference.forward import Trainable
 from ntjax.models.config import TransformerConfig
 from ntjax.training.optimizers import (
     SCHEDULES,
@@ -22,7 +23,6 @@ from ntjax.training.optimizers import (
     make_optimizer,
     schedule_factor,
 )
-from ntjax.training.step import Trainable
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 6])

@@ -9,10 +9,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import tiny
 from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
 
-from ntjax.inference.devices import new_member, spread_population, stack, take
 from ntjax.training.loop import DivergedError, LoopConfig, Trainer
+from ntjax.training.members import new_member, spread_population, stack, take
 from ntjax.training.optimizers import OptimizerConfig
 
 STEPS = 10
@@ -37,16 +38,17 @@ def member_runs(kind, params, folder, config=CONFIG):
         own = folder / str(number)
         own.mkdir(parents=True, exist_ok=True)
         rows = problem(40, seed=seed, lengths=lengths)
-        member = new_member(config, trainable(kind, params, seed=seed))
+        member = new_member(config.optimizer, trainable(kind, params, seed=seed))
         numbers = hyperparameters(slower * rate, dropout, seed)
-        runs.append(
-            labelled_run(config, LOOP, params, member, numbers, rows, VALIDATION, own, seed)
-        )
+        runs.append(labelled_run(config, LOOP, params, member, numbers, rows, VALIDATION, seed))
     return runs
 
 
-def fit(params, runs, folder, loop=LOOP, config=CONFIG):
-    return Trainer(config, loop, params, runs, folder).fit(progress=False)
+def fit(params, runs, folder, loop=LOOP, config=CONFIG, logs=None):
+    logs = logs or [folder / f"log{number}" for number in range(len(runs))]
+    for log in logs:
+        log.mkdir(parents=True, exist_ok=True)
+    return tiny.fit(config, loop, params, runs, folder, logs)
 
 
 def lines(folder):
@@ -179,13 +181,13 @@ def test_stack_and_take():
     population = stack(trees)
     assert population["a"].shape == (3, 2)
     for number, tree in enumerate(trees):
-        one = take(population, number, 3)
+        one = take(population, number)
         np.testing.assert_array_equal(one["a"], tree["a"])
         assert jax.random.key_data(one["key"]).tolist() == [0, number]
 
 
 def test_shorter_batches_are_padded(params, tmp_path):
-    trainer = Trainer(CONFIG, LOOP, params, member_runs("ia3", params, tmp_path), tmp_path)
+    trainer = Trainer(CONFIG, LOOP, params, member_runs("ia3", params, tmp_path))
     batches = trainer._batches(0)
     spread = spread_population(batches, 1)
     longest = max(batch.tokens.shape[1] for batch in batches)

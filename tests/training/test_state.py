@@ -14,9 +14,11 @@ from tiny import MODEL, parameters, step_config, trainable
 from ntjax import adapters
 from ntjax.adapters import Adapter, LoRA
 from ntjax.errors import UserError
-from ntjax.inference.devices import new_member, replicated_sharding
-from ntjax.training.state import Checkpoints, MetricsLog, named_leaves
-from ntjax.training.step import Trainable
+from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import Trainable
+from ntjax.runs.adapter_file import named_leaves
+from ntjax.training.members import new_member
+from ntjax.training.state import Checkpoints, MetricsLog
 
 
 class Pair(NamedTuple):
@@ -33,7 +35,7 @@ def lora_member(**options):
     config = LoRA(**options)
     branches = adapters.init(config, MODEL, {}, jax.random.key(0)).parameters
     head = trainable("head", parameters()).head
-    return new_member(step_config(), Trainable(Adapter(config, branches), head))
+    return new_member(step_config().optimizer, Trainable(Adapter(config, branches), head))
 
 
 def test_names_of_leaves():

@@ -18,17 +18,10 @@ from tiny import (
 )
 
 from ntjax.adapters.apply import forward
-from ntjax.inference.devices import new_member, replicated_sharding, spread
+from ntjax.inference.devices import DEVICES, replicated_sharding
+from ntjax.training.members import DeviceBatch, Hyperparameters, Member, new_member, spread
 from ntjax.training.optimizers import OptimizerConfig
-from ntjax.training.step import (
-    DEVICES,
-    DeviceBatch,
-    Hyperparameters,
-    Member,
-    compile_train_step,
-    summed_gradients,
-    train_step,
-)
+from ntjax.training.step import compile_train_step, summed_gradients, train_step
 
 STEPS = 5
 
@@ -57,8 +50,8 @@ def test_five_steps_against_numpy(params):
     optimizer = OptimizerConfig(STEPS, "cosine", 2, weight_decay=0.2, gradient_clip=0.5)
     config, start, data = step_config(optimizer=optimizer), trainable("lora", params), problem()
     expected = NumpyAdamW(named(start), LORA_DECAYS, weight_decay=0.2, clip=0.5)
-    gradient = jax.jit(jax.value_and_grad(partial(mean_loss, config.model, params)))
-    step, member = compile_train_step(config), new_member(config, start)
+    gradient = jax.jit(jax.value_and_grad(partial(mean_loss, config.forward.model, params)))
+    step, member = compile_train_step(config), new_member(config.optimizer, start)
     hyper = jax.device_put(hyperparameters(0.02), replicated_sharding())
     norms = []
     for number in range(STEPS):
@@ -85,7 +78,7 @@ HYPERPARAMETERS = ((0.01, 0.1, 0), (0.002, 0.0, 1), (0.03, 0.4, 2))
 def members(params):
     """Member and hyper-parameters of three; adapter, rates, key and data of each its own."""
     for number, values in enumerate(HYPERPARAMETERS):
-        member = new_member(POPULATION, trainable("lora", params, seed=number))
+        member = new_member(POPULATION.optimizer, trainable("lora", params, seed=number))
         yield member, hyperparameters(*values), problem(seed=number)
 
 
@@ -173,7 +166,7 @@ def test_dropout_draws_by_seed_step_and_slot(params):
 def test_bfloat16_learns_with_float32_masters():
     config = step_config(dtype="bfloat16")
     params = jax.tree.map(lambda w: w.astype("bfloat16") if w.ndim > 1 else w, parameters())
-    member, data = new_member(config, trainable("lora", params)), problem(rows=24)
+    member, data = new_member(config.optimizer, trainable("lora", params)), problem(rows=24)
     step, hyper = compile_train_step(config), hyperparameters(0.02)
     losses = []
     for number in range(60):

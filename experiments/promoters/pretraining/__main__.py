@@ -48,11 +48,11 @@ from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.prepare import LabelledParts
 from ntjax.genomes.indexing import open_genome
 from ntjax.inference.pretrained import load_pretrained
+from ntjax.io.json import as_json, read_json, write_json
 from ntjax.leakage.loci import locus_groups
 from ntjax.metrics.seeds import seed_means
 from ntjax.reports import command_line
-from ntjax.runs.run import load_run, read_json, write_json
-from ntjax.training.finetuning import as_json
+from ntjax.runs.run import load_run
 
 ADAPTERS = {
     "mini": ("head", "ia3", "lora", "full"),

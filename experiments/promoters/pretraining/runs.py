@@ -15,9 +15,9 @@ from ntjax.baselines.cnn import CNNConfig
 from ntjax.datasets.prepare import LabelledParts, read_parts
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
+from ntjax.io.json import read_json, write_json
 from ntjax.reports.console import means_over_seeds
-from ntjax.runs.run import DESCRIPTION_FILE, read_json, write_json
-from ntjax.training.finetuning import CONFIG_FILE, RESULT_FILE
+from ntjax.runs.folder import CONFIG_FILE, DESCRIPTION_FILE, RESULT_FILE
 from ntjax.training.settings import Settings, complete
 
 HERE = Path(__file__).parent

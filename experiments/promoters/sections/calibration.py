@@ -25,11 +25,11 @@ from experiments.promoters.study import Study, kept, parts_of
 from ntjax.calibration.fitting import calibration_from_dict
 from ntjax.calibration.prior_shift import estimate_prior, log_odds_at_prior
 from ntjax.datasets.prepare import LabelledParts
+from ntjax.io.json import read_json
 from ntjax.metrics.bootstrap import multiplicities, resampling_units
 from ntjax.reports.page import Block, Figure, Table, Text
-from ntjax.runs.run import DESCRIPTION_FILE, read_json
+from ntjax.runs.folder import DESCRIPTION_FILE, PREDICTIONS_FILE, RELIABILITY_FILE
 from ntjax.sequences.alphabet import gc_content
-from ntjax.training.finetuning import PREDICTIONS_FILE, RELIABILITY_FILE
 
 NAME, TITLE = "calibration", "Can the probabilities be believed?"
 PRIORS = (0.05, 0.01)

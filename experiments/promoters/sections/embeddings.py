@@ -13,11 +13,11 @@ from experiments.promoters.data.rows import CLEAN, labels_of, main_run, protocol
 from experiments.promoters.study import Study, kept
 from ntjax.evaluation.probing import separability
 from ntjax.inference.embeddings import bag_of_kmers, embed, one_hot_kmers
+from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.tables import read_table
 from ntjax.reports.cells import interval_cell
 from ntjax.reports.figures import OTHER, PROMOTER, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
-from ntjax.inference.pretrained import PretrainedModel
 from ntjax.runs.run import Run, load_run
 
 NAME, TITLE = "embeddings", "What do the embeddings tell apart?"

@@ -22,7 +22,7 @@ from experiments.promoters.data.rows import (
 )
 from experiments.promoters.lanes import available_cores
 from experiments.promoters.study import Study, kept, members, parts_of, swept, test_probabilities
-from ntjax.adapters import full
+from ntjax.adapters import master_copies
 from ntjax.checkpoints import safetensors
 from ntjax.inference.pretrained import load_pretrained
 from ntjax.metrics.seeds import METRICS, seed_means
@@ -30,7 +30,7 @@ from ntjax.metrics.significance import holm
 from ntjax.reports.cells import LEVEL, counted, interval_cell, signed_cell, spread_cell
 from ntjax.reports.figures import draw_intervals, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
-from ntjax.runs.run import ADAPTER_FILE
+from ntjax.runs.folder import ADAPTER_FILE
 
 NAME, TITLE = "methods", "Which should I use?"
 ADAPTERS = ("head", "ia3", "lora", "full")
@@ -101,7 +101,7 @@ def _cost(study: Study, adapter: str, runs: list[Path]) -> dict[str, float]:
     count = sum(int(np.size(tensor)) for tensor in tensors.values())
     travel = [runs[0] / ADAPTER_FILE, *runs[0].glob("jax_model/*.joblib")]
     if adapter == "full":  # the file holds the head alone
-        weights = jax.eval_shape(full.init, load_pretrained(study.model).params)
+        weights = jax.eval_shape(master_copies, load_pretrained(study.model).params)
         count += sum(leaf.size for leaf in jax.tree.leaves(weights))
     return {
         "trained": count,

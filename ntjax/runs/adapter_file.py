@@ -1,0 +1,215 @@
+"""`adapter.safetensors` and `adapter.json`: adapter and head of one task, and what they mean.
+
+After full fine-tuning the whole model lies beside them in the official format (`jax_model/`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntjax import adapters
+from ntjax.adapters import Adapter, AdapterConfig
+from ntjax.calibration.fitting import Calibration, calibration_from_dict
+from ntjax.checkpoints import safetensors
+from ntjax.checkpoints.cache import locate, sha256
+from ntjax.checkpoints.official import write_pytree
+from ntjax.errors import UserError
+from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import Trainable
+from ntjax.inference.pretrained import PretrainedModel
+from ntjax.io.json import read_json, write_json
+from ntjax.models import heads
+from ntjax.models.heads import HeadConfig
+from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
+from ntjax.tasks import Task, task_from_dict
+
+_FORMAT = 1
+_KEYS = {
+    "format",
+    "tensors_sha256",
+    "model",
+    "dtype",
+    "adapter",
+    "head",
+    "task",
+    "classes",
+    "calibration",
+    "training",
+}
+
+
+class Description(NamedTuple):
+    """The content of `adapter.json`.
+
+    Attributes:
+        adapter: its configuration.
+        head: pooling and outputs.
+        task: what the outputs mean.
+        calibration: of the outputs, or None.
+        source: name of the model that was adapted, and where it came from.
+        dtype: type of the computation.
+        training: the step and the validation metric of the state that was kept.
+        tensors_sha256: of `adapter.safetensors`.
+    """
+
+    adapter: AdapterConfig
+    head: HeadConfig
+    task: Task
+    calibration: Calibration | None
+    source: dict[str, str]
+    dtype: str
+    training: Mapping[str, Any]
+    tensors_sha256: str = ""
+
+
+def write_adapter(
+    folder: Path, description: Description, trainable: Trainable, model: PretrainedModel
+) -> None:
+    """Write adapter and head (and, after full fine-tuning, the whole model) into `folder`."""
+    adapter, source = trainable.adapter, description.source
+    if adapter.config.trains_backbone:
+        merged = jax.tree.map(np.asarray, adapters.merge(adapter, model.params))
+        write_pytree(folder, _as_float32(merged), model.config.to_hyperparams())
+        source = {"name": source["name"], "path": ".", "sha256": sha256(locate(folder)[1])}
+        trainable = trainable._replace(adapter=Adapter(adapter.config, {}))
+    tensors = {name: np.asarray(leaf) for name, leaf in named_leaves(_saved(trainable)).items()}
+    safetensors.write(folder / ADAPTER_FILE, tensors, {"format": str(_FORMAT)})
+    content = {
+        "format": _FORMAT,
+        "tensors_sha256": sha256(folder / ADAPTER_FILE),
+        "model": source,
+        "dtype": description.dtype,
+        "adapter": asdict(adapter.config),
+        "head": asdict(description.head),
+        "task": description.task.to_dict(),
+        "classes": list(description.task.outputs),
+        "calibration": description.calibration and description.calibration.to_dict(),
+        "training": dict(description.training),
+    }
+    write_json(folder / DESCRIPTION_FILE, content)
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """Return leaves by path, such as `adapter.l_k`: a layout that outlives our classes."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _saved(trainable: Trainable) -> dict[str, Any]:
+    return {"adapter": trainable.adapter.parameters, "head": trainable.head}
+
+
+def _as_float32(params: Any) -> Any:
+    return jax.tree.map(lambda w: np.asarray(w, np.float32), params)
+
+
+def read_description(path: Path) -> Description:
+    """Read and check `adapter.json`.
+
+    Raises:
+        UserError: it is missing or does not describe a run.
+    """
+    content = read_json(path)
+    try:
+        _check_shape(content)
+        task = task_from_dict(content["task"], content["classes"])
+        saved = content["calibration"]
+        described = Description(
+            adapters.adapter_config(**content["adapter"]),
+            HeadConfig(**content["head"]),
+            task,
+            None if saved is None else calibration_from_dict(saved, task.kind, len(task.outputs)),
+            content["model"],
+            content["dtype"],
+            content["training"] or {},
+            content["tensors_sha256"],
+        )
+        if described.head.pooling not in heads.POOLINGS:
+            raise ValueError(f"unknown pooling {described.head.pooling!r}")
+    except KeyError as error:
+        raise UserError(f"{path}: the key {error} is missing; restore the file") from None
+    except (UserError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} does not describe a run ({error}); restore the file") from None
+    return described
+
+
+def _check_shape(content: Any) -> None:
+    """Validate the structure of `adapter.json`.
+
+    Raises:
+        KeyError: a part is missing.
+        ValueError: names the part.
+    """
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    if content["format"] != _FORMAT:
+        raise ValueError(f"format {content['format']!r} is of another version of ntjax")
+    if surplus := content.keys() - _KEYS:
+        raise ValueError(f"unknown key {', '.join(sorted(surplus))}")
+    for key in ("adapter", "head", "task", "model"):
+        if not isinstance(content[key], dict):
+            raise ValueError(f"{key} is {content[key]!r}, not a JSON object")
+    names = (content["adapter"]["kind"], content["model"]["name"], *content["model"].values())
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name of the adapter or the model is not text")
+    _check_outputs(content["classes"], content["head"])
+
+
+def _check_outputs(classes: Any, head: dict[str, Any]) -> None:
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"classes is {classes!r}, not a list of texts")
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"classes is {classes}, not all of them different")
+    if head.keys() != {"pooling", "outputs"} or type(head["outputs"]) is not int:
+        raise ValueError(f"head is {head}, not a pooling and a whole number of outputs")
+    if head["outputs"] != len(classes):
+        raise ValueError(f"{len(classes)} classes, {head['outputs']} outputs")
+
+
+def read_trainable(
+    folder: Path, model: PretrainedModel, config: AdapterConfig, head: HeadConfig
+) -> Trainable:
+    """Read adapter and head.
+
+    Raises:
+        UserError: the file does not hold the parameters of this adapter and head.
+    """
+
+    def fresh() -> dict[str, Any]:
+        key = jax.random.key(0)
+        # After full fine-tuning the weights are the model's own; only the head is beside them.
+        adapter = Adapter(config, {})
+        if not config.trains_backbone:
+            adapter = adapters.init(config, model.config, model.params, key)
+        head_parameters = heads.init(head, model.config.embed_dim, key)
+        return _saved(Trainable(adapter, head_parameters))
+
+    template = jax.eval_shape(fresh)
+    tensors, _ = safetensors.read(folder / ADAPTER_FILE)
+    expected = {name: leaf.shape for name, leaf in named_leaves(template).items()}
+    problems = [f"{name} is missing" for name in sorted(expected.keys() - tensors.keys())]
+    problems += [f"{name} is surplus" for name in sorted(tensors.keys() - expected.keys())]
+    problems += [
+        f"{name} is {tensors[name].shape}, expected {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tensors[name].shape != shape
+    ]
+    problems += [
+        f"{name} is {tensor.dtype}, expected float32"
+        for name, tensor in tensors.items()
+        if tensor.dtype != np.float32
+    ]
+    if problems:
+        raise UserError(
+            f"{folder / ADAPTER_FILE} does not hold this adapter: {'; '.join(problems)}; is it "
+            f"the file that belongs to {DESCRIPTION_FILE}?"
+        )
+    leaves = [jnp.asarray(tensors[name]) for name in expected]
+    values = jax.tree.unflatten(jax.tree.structure(template), leaves)
+    trainable = Trainable(Adapter(config, values["adapter"]), values["head"])
+    return jax.device_put(trainable, replicated_sharding())

@@ -1,0 +1,96 @@
+"""The folder of a run: its files, whether it may be used, and whose it is."""
+
+from pathlib import Path
+from typing import Any
+
+from ntjax.errors import UserError
+from ntjax.io.json import as_json, read_json, write_json
+
+CONFIG_FILE, RESULT_FILE, PREDICTIONS_FILE = "config.json", "test_metrics.json", "predictions.csv"
+ADAPTER_FILE, DESCRIPTION_FILE = "adapter.safetensors", "adapter.json"
+RELIABILITY_FILE, SPLITS_FILE, BASELINES_FILE = "reliability.json", "splits.csv", "baselines.json"
+LOG_FILE, SWEEP_FILE = "metrics.jsonl", "sweep.json"
+
+# Settings that name files: their content is compared, wherever they lie now.
+_FILES = ("train", "validation", "test")
+
+
+def open_folder(folder: Path, content: dict[str, Any], resume: bool) -> None:
+    """Begin or re-enter a run folder; `content` is that of `config.json`.
+
+    Raises:
+        UserError: the folder holds something already and `resume` is off; or the run in it had
+            other settings, data or weights.
+    """
+    path = folder / CONFIG_FILE
+    if not resume:
+        refuse_occupied(folder)
+        make_folder(folder)
+        write_json(path, content)
+        return
+    before = read_json(path)
+    if not isinstance(before, dict) or before.keys() != content.keys():
+        raise UserError(f"{path}: should hold {', '.join(content)} and nothing else; restore it")
+    for part in ("settings", "model", "data"):
+        if changed := _changed(_identity(before[part]), _identity(as_json(content[part]))):
+            raise UserError(
+                f"{folder}: cannot resume: {part} ({', '.join(changed)}) is not what {path} says "
+                "the run was begun with; begin a new run in another --out"
+            )
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and those above it.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): give another --out") from None
+
+
+def recorded_revision(folder: Path) -> str | None:
+    """Return the revision of the published model that a run was begun with; it may have changed."""
+    saved = read_json(folder / CONFIG_FILE)
+    model = saved.get("model") if isinstance(saved, dict) else None
+    return model.get("revision") if isinstance(model, dict) else None
+
+
+def _identity(part: Any) -> Any:
+    """A part of `config.json` without where things lay, which may change."""
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: _identity(value)
+        for key, value in part.items()
+        if key not in ("source", "path", "revision", *_FILES) or isinstance(value, dict)
+    }
+
+
+def _changed(before: Any, now: dict[str, Any]) -> list[str]:
+    if not isinstance(before, dict):
+        return list(now)
+    return [name for name in {**now, **before} if now.get(name) != before.get(name)]
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Refuse a folder that holds anything, before any time is spent.
+
+    Raises:
+        UserError: it is not empty, or not a folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is in use: it is a file; give a folder for --out")
+    if folder.exists() and any(map(_is_a_result, folder.iterdir())):
+        hint = ", or add --resume to go on with the run in it"
+        raise UserError(
+            f"{folder} is in use: give another --out"
+            + (hint if any((folder / name).exists() for name in (CONFIG_FILE, SWEEP_FILE)) else "")
+        )
+
+
+def _is_a_result(path: Path) -> bool:
+    """Not what `written_atomically` leaves behind when it is killed."""
+    return not (path.name.startswith(".") and path.name.endswith(".tmp"))

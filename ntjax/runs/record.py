@@ -1,0 +1,17 @@
+"""What makes a run repeatable: versions and devices."""
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import jax
+
+_PACKAGES = ("ntjax", "jax", "dm-haiku", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+
+
+def environment() -> dict[str, Any]:
+    """Return versions and devices, for the record of a run."""
+    return {
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "devices": {"platform": jax.default_backend(), "count": jax.local_device_count()},
+    }
