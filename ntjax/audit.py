@@ -36,8 +36,8 @@ from ntjax.leakage.overlap import (
 )
 from ntjax.reports import command_line
 from ntjax.reports.audit import findings, print_audit
-from ntjax.sequences.alphabet import Ambiguous
 from ntjax.runs.folder import refuse_occupied
+from ntjax.sequences.alphabet import Ambiguous
 
 REPORT_FILE, LOCI_FILE = "audit.json", "test_loci.csv"
 CLEAN_FILE, LOCUS_CLEAN_FILE = "train_clean.csv", "train_locus_clean.csv"

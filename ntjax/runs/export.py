@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ntjax import adapters
+from ntjax.checkpoints.esm_model import write_esm
 from ntjax.checkpoints.pickled_arrays import printable
 from ntjax.errors import UserError
-from ntjax.checkpoints.esm_model import write_esm
 from ntjax.runs.folder import DESCRIPTION_FILE
 from ntjax.runs.run import Run
 from ntjax.tasks import Regression

@@ -143,9 +143,7 @@ class Run:
         """Embed sequences as the adapted model does; see `PretrainedModel.embed`."""
         from ntjax.inference.embeddings import embed
 
-        [embeddings] = embed(
-            self, sequences, None if layer is None else [layer], pooling
-        ).values()
+        [embeddings] = embed(self, sequences, None if layer is None else [layer], pooling).values()
         return embeddings
 
     def save(self, folder: str | Path) -> None:
@@ -239,23 +237,35 @@ def start_of(folder: str | Path, model: PretrainedModel, adapter: AdapterConfig)
 
 
 def _described(adapter: AdapterConfig) -> str:
-    values = {name: value for name, value in asdict(adapter).items() if name not in ("kind", "dropout")}
+    values = {
+        name: value for name, value in asdict(adapter).items() if name not in ("kind", "dropout")
+    }
     return " ".join([adapter.kind, *(f"{name} {value}" for name, value in values.items())])
 
 
 def _run(
-    folder: Path, saved: Description, backbone: PretrainedModel, metrics: dict[str, Any] | None = None
+    folder: Path,
+    saved: Description,
+    backbone: PretrainedModel,
+    metrics: dict[str, Any] | None = None,
 ) -> Run:
     """A run whose backbone is at hand."""
     _check_backbone(backbone, saved.source, folder)
-    trainable = read_trainable(folder, backbone, saved.adapter, saved.head)
+    head, calibration = saved.head, saved.calibration
+    trainable = read_trainable(folder, backbone, saved.adapter, head)
     if sha256(folder / ADAPTER_FILE) != saved.tensors_sha256:
         raise UserError(
             f"{folder / ADAPTER_FILE} is not the file that {DESCRIPTION_FILE} was written with "
             "(its SHA-256 differs): restore it, or take both files of one run"
         )
     return Run(
-        backbone, saved.head, trainable, saved.task, saved.calibration, metrics or {}, saved.training
+        backbone,
+        saved.head,
+        trainable,
+        saved.task,
+        saved.calibration,
+        metrics or {},
+        saved.training,
     )
 
 

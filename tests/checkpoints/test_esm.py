@@ -247,7 +247,7 @@ def trained_run(kind, task, pooling="cls", **options):
 
 ADAPTERS = {
     "ia3": IA3(),
-    "lora": LoRA(4, 8.0, ("query", "key", "value", "mha_output", "fc1", "fc2")),
+    "lora": LoRA(4, 8.0, targets=("query", "key", "value", "mha_output", "fc1", "fc2")),
 }
 
 

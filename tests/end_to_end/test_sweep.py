@@ -26,10 +26,11 @@ import ntjax
 from ntjax.checkpoints import safetensors
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
+from ntjax.inference import forward
 from ntjax.reports import console as result_tables
 from ntjax.reports.console import means_over_seeds
 from ntjax.training import population, step
-from ntjax.training.finetune import train
+from ntjax.training.finetune import on_disk, train_jobs
 from ntjax.training.job import prepare
 from ntjax.training.sweep import expand
 
@@ -217,13 +218,13 @@ class TestMemory:
         """What is left to compile is prediction; and the step, if another was measured."""
         jobs = [replace(job, loop=replace(job.loop, steps=2)) for job in jobs[:4]]
         step.compile_train_step.cache_clear()
-        step.compile_predict.cache_clear()
+        forward.compile_predict.cache_clear()
         population.step_memory(jobs[:measured])
         folders = [tmp_path / str(number) for number in range(4)]
         for folder in folders:
             folder.mkdir()
         with jax.log_compiles(), caplog.at_level(logging.WARNING):
-            train(jobs, folders, tmp_path, progress=False)
+            train_jobs(jobs, on_disk(tmp_path, folders))
         finished = [m for m in caplog.messages if "Finished XLA compilation of jit(_fun)" in m]
         assert len(finished) == compiled
 

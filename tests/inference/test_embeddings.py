@@ -3,51 +3,67 @@ import pytest
 from small_runs import SEQUENCES, small_run
 
 from ntjax.errors import UserError
-from ntjax.inference.embeddings import bag_of_kmers, mean_embeddings, one_hot_kmers
+from ntjax.inference.embeddings import bag_of_kmers, embed, one_hot_kmers
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls", None])
 @pytest.mark.parametrize(
-    ("name", "kind", "last_layers"),
-    [("v2_3mer", None, 1), ("v2_3mer", "lora", 2), ("v1", "full", 3), ("rotary_gelu", "ia3", 1)],
+    ("name", "kind", "layers"),
+    [("v2_3mer", None, [3]), ("v2_3mer", "lora", [2, 3]), ("v1", "full", [1, 3])],
 )
-def test_means_against_a_plain_loop(golden_model, name, kind, last_layers):
+def test_every_pooling_against_a_plain_loop(golden_model, name, kind, layers, pooling):
     model = golden_model(name)
     run = small_run(model, kind) if kind else None
-    found = mean_embeddings(run or model, SEQUENCES, last_layers)
-    assert found.dtype == np.float32
-    assert found.shape == (3, 16)
+    found = embed(run or model, SEQUENCES, layers, pooling)
     adapter = run.trainable.adapter if run else None
-    layers = tuple(range(4 - last_layers, 4))
     ids = model.tokenizer.encode(SEQUENCES)
-    out = model.apply(model.params, ids, adapter=adapter, logits=False, embeddings_layers=layers)
-    for row, texts in enumerate(model.tokenizer.tokens(ids)):
-        points = [
-            np.asarray(out[f"embeddings_{layer}"], np.float64)[row, column]
-            for layer in layers
-            for column, text in enumerate(texts)
-            if "<" not in text
-        ]
-        np.testing.assert_allclose(found[row], np.mean(points, axis=0), rtol=1e-4, atol=1e-5)
+    out = model.apply(
+        model.params, ids, adapter=adapter, logits=False, embeddings_layers=tuple(layers)
+    )
+    assert list(found) == layers
+    for layer in layers:
+        whole = np.asarray(out[f"embeddings_{layer}"], np.float64)
+        for row, texts in enumerate(model.tokenizer.tokens(ids)):
+            bases = [column for column, text in enumerate(texts) if "<" not in text]
+            own = whole[row, bases]
+            expected = {"mean": own.mean(axis=0), "cls": whole[row, 0], None: own}[pooling]
+            assert found[layer][row].dtype == np.float32
+            np.testing.assert_allclose(found[layer][row], expected, rtol=1e-4, atol=1e-5)
     if run:
-        again = mean_embeddings(model, SEQUENCES, last_layers, adapter)
-        np.testing.assert_array_equal(again, found)
+        again = embed(model, SEQUENCES, layers, pooling, adapter=adapter)
+        for layer in layers:
+            for one, other in zip(again[layer], found[layer], strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_embed_of_models_and_runs(golden_model):
+    model = golden_model("v2_3mer")
+    run = small_run(model, "lora")
+    for one in (model, run):
+        np.testing.assert_array_equal(one.embed(SEQUENCES), embed(one, SEQUENCES)[3])
+        np.testing.assert_array_equal(
+            one.embed(SEQUENCES, 1, "cls"), embed(one, SEQUENCES, [1], "cls")[1]
+        )
+    assert not np.allclose(model.embed(SEQUENCES), run.embed(SEQUENCES))
 
 
 def test_bfloat16_is_near_float32(golden_model):
     exact, rounded = (
-        mean_embeddings(small_run(golden_model("v2_3mer", dtype)), SEQUENCES)
+        small_run(golden_model("v2_3mer", dtype)).embed(SEQUENCES)
         for dtype in ("float32", "bfloat16")
     )
     assert rounded.dtype == np.float32
     np.testing.assert_allclose(rounded, exact, atol=0.03)
 
 
-@pytest.mark.parametrize("last_layers", [0, 4])
-def test_layers_that_do_not_exist(golden_model, last_layers):
-    with pytest.raises(UserError, match=f"last_layers={last_layers}: .* has 1 to 3 layers"):
-        mean_embeddings(golden_model("v1"), SEQUENCES, last_layers)
+def test_what_does_not_exist(golden_model):
+    for layer in (0, 4):
+        with pytest.raises(UserError, match=f"layer {layer} does not exist: .* from 1 to 3"):
+            golden_model("v1").embed(SEQUENCES, layer)
+    with pytest.raises(UserError, match=r"pooling='max' is not known: give 'mean', 'cls' or None"):
+        golden_model("v1").embed(SEQUENCES, pooling="max")
 
 
 @pytest.mark.parametrize("name", ["v1", "v2_3mer"])

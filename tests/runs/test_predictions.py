@@ -13,11 +13,16 @@ from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
 from ntjax.calibration.fitting import LabelwiseCalibration, PredictionInterval
-from ntjax.io.tables import SequenceTable
-from ntjax.errors import UserError
 from ntjax.calibration.scaling import IsotonicScaling, PlattScaling, TemperatureScaling
-from ntjax.runs.predictions import calibrate, reliability, score_outputs, write_predictions
+from ntjax.errors import UserError
+from ntjax.io.table_output import write_columns
+from ntjax.io.tables import SequenceTable
+from ntjax.runs.predictions import calibrate, prediction_columns, reliability, score_outputs
 from ntjax.tasks import Classification, MultiLabel, Regression
+
+
+def write_predictions(path, *arguments):
+    write_columns(path, prediction_columns(*arguments))
 
 
 def drawn(rows, classes, seed=0):
@@ -130,10 +135,10 @@ def test_predictions_of_two_classes(tmp_path):
     write_predictions(path, task_of(2), table, logits, probabilities, calibrated)
     rows = list(csv.reader(io.StringIO(path.read_text())))
     assert rows == [
-        ["name", "label", "logit", "probability", "calibrated_probability"],
-        ["thrB", "no", "1.5", "0.8", "0.7"],
-        ["thrB", "yes", "-2.0", "0.1", "0.4"],
-        ['a, "b"', "no", "0.0", "0.5", "0.5"],
+        ["name", "label", "logit", "probability", "calibrated_probability", "call", "row"],
+        ["thrB", "no", "1.5", "0.8", "0.7", "class 1", "2"],
+        ["thrB", "yes", "-2.0", "0.1", "0.4", "class 0", "3"],
+        ['a, "b"', "no", "0.0", "0.5", "0.5", "class 0", "4"],
     ]
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.csv"]
 
@@ -147,11 +152,15 @@ def test_predictions_of_three_classes_have_a_column_each(tmp_path):
     assert list(frame.columns) == [
         "name",
         "label",
-        *(f"{kind}_{k}" for kind in ("logit", "probability") for k in range(3)),
-        *(f"calibrated_probability_{k}" for k in range(3)),
+        *(f"{kind}[class {k}]" for kind in ("logit", "probability") for k in range(3)),
+        *(f"calibrated_probability[class {k}]" for k in range(3)),
+        "call",
+        "row",
     ]
-    np.testing.assert_array_equal(frame[[f"logit_{k}" for k in range(3)]].astype("f4"), logits)
-    np.testing.assert_array_equal(frame["calibrated_probability_2"], 0.5)
+    found = frame[[f"logit[class {k}]" for k in range(3)]]
+    np.testing.assert_array_equal(found.astype("f4"), logits)
+    np.testing.assert_array_equal(frame["calibrated_probability[class 2]"], 0.5)
+    assert (frame["call"] == "class 2").all()
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -162,7 +171,7 @@ def test_without_calibration_its_columns_are_empty(tmp_path, classes):
     write_predictions(path, task_of(classes), table_of(labels), logits, probabilities, None)
     frame = pd.read_csv(path)
     names = [name for name in frame.columns if name.startswith("calibrated")]
-    numbered = [f"calibrated_probability_{k}" for k in range(3)]
+    numbered = [f"calibrated_probability[class {k}]" for k in range(3)]
     assert names == (["calibrated_probability"] if classes == 2 else numbered)
     assert frame[names].isna().all(axis=None)
 
@@ -227,21 +236,22 @@ def test_predictions_of_several_labels_have_a_column_each(tmp_path, is_calibrate
     path = tmp_path / "predictions.csv"
     table = table_of(["1,0", ",1", "0,"])
     write_predictions(path, LABELS, table, logits, probabilities, calibrated)
-    frame = pd.read_csv(path, dtype={"label_tata": str, "label_gc box": str})
+    frame = pd.read_csv(path, dtype={"label[tata]": str, "label[gc box]": str})
     assert list(frame.columns) == [
         "name",
         *(
-            f"{kind}_{name}"
+            f"{kind}[{name}]"
             for kind in ("label", "logit", "probability", "calibrated_probability")
             for name in LABELS.outputs
         ),
+        "row",
     ]
-    assert frame["label_tata"].fillna("").tolist() == ["1", "", "0"]
-    assert frame["label_gc box"].fillna("").tolist() == ["0", "1", ""]
-    np.testing.assert_allclose(frame["logit_gc box"], logits[:, 1], rtol=1e-6)
-    np.testing.assert_allclose(frame["probability_tata"], probabilities[:, 0])
+    assert frame["label[tata]"].fillna("").tolist() == ["1", "", "0"]
+    assert frame["label[gc box]"].fillna("").tolist() == ["0", "1", ""]
+    np.testing.assert_allclose(frame["logit[gc box]"], logits[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(frame["probability[tata]"], probabilities[:, 0])
     expected = 0.75 if is_calibrated else np.nan
-    np.testing.assert_array_equal(frame["calibrated_probability_gc box"], expected)
+    np.testing.assert_array_equal(frame["calibrated_probability[gc box]"], expected)
 
 
 # Values
@@ -283,7 +293,7 @@ def test_predictions_of_values(tmp_path):
     table = table_of(["131.25", "1e2"])
     write_predictions(path, VALUES, table, outputs, VALUES.values(outputs), None)
     assert path.read_text().splitlines() == [
-        "name,label,prediction",
-        "row_0,131.25,130.0",
-        "row_1,1e2,100.0",
+        "name,label,prediction,row",
+        "row_0,131.25,130.0,2",
+        "row_1,1e2,100.0,3",
     ]

@@ -20,11 +20,9 @@ from ntjax.tasks import (
     MultiLabel,
     Regression,
     check_select,
-    evaluate,
     task_from_dict,
 )
 from ntjax.training.members import spread
-from ntjax.training.step import LOSSES
 
 
 def table_of(*labels):
@@ -51,8 +49,6 @@ def outputs_and_targets(kind, rows=60, seed=0):
 
 def test_every_kind_has_a_loss_and_a_metric_to_choose_by():
     assert TASKS.keys() == {"classification", "multilabel", "regression"}
-    # Masked tokens are learnt without labels: no task of fine-tuning.
-    assert LOSSES.keys() == TASKS.keys() | {"masked"}
     for kind, task in TASKS.items():
         assert task.kind == kind
         assert task.select in task.selectable
@@ -62,32 +58,36 @@ def test_every_kind_has_a_loss_and_a_metric_to_choose_by():
 @pytest.mark.parametrize("kind", TASKS)
 def test_the_validation_loss_is_the_training_loss(kind):
     outputs, targets = outputs_and_targets(kind)
-    scores = evaluate(outputs, targets, kind)
+    scores = TASKS[kind].validation_scores(outputs, targets)
     assert tuple(scores) == TASKS[kind].selectable
-    assert scores["loss"] == pytest.approx(float(LOSSES[kind](outputs, targets).mean()), rel=1e-5)
+    assert scores["loss"] == pytest.approx(
+        float(TASKS[kind].loss(outputs, targets).mean()), rel=1e-5
+    )
 
 
 def test_losses_equal_scikit_learn():
     outputs, targets = outputs_and_targets("classification")
-    loss = evaluate(outputs, targets, "classification")["loss"]
+    loss = TASKS["classification"].validation_scores(outputs, targets)["loss"]
     assert loss == pytest.approx(sk.log_loss(targets, softmax(outputs.astype(float), axis=1)))
     outputs, targets = outputs_and_targets("multilabel")
     rows = [
         sk.log_loss(row[row >= 0], expit(logits[row >= 0].astype(float)), labels=[0, 1])
         for row, logits in zip(targets, outputs, strict=True)
     ]
-    assert evaluate(outputs, targets, "multilabel")["loss"] == pytest.approx(np.mean(rows))
+    assert TASKS["multilabel"].validation_scores(outputs, targets)["loss"] == pytest.approx(
+        np.mean(rows)
+    )
     outputs, targets = outputs_and_targets("regression")
-    loss = evaluate(outputs, targets, "regression")["loss"]
+    loss = TASKS["regression"].validation_scores(outputs, targets)["loss"]
     assert loss == pytest.approx(sk.mean_squared_error(targets, outputs[:, 0]))
 
 
 def test_unknown_labels_have_no_gradient():
     outputs, targets = outputs_and_targets("multilabel")
-    gradients = jax.grad(lambda x: LOSSES["multilabel"](x, targets).sum())(outputs)
+    gradients = jax.grad(lambda x: TASKS["multilabel"].loss(x, targets).sum())(outputs)
     assert (np.asarray(gradients)[targets < 0] == 0).all()
     assert (np.asarray(gradients)[targets >= 0] != 0).all()
-    nothing_known = LOSSES["multilabel"](outputs, np.full_like(targets, -1))
+    nothing_known = TASKS["multilabel"].loss(outputs, np.full_like(targets, -1))
     np.testing.assert_array_equal(nothing_known, 0)
 
 
@@ -108,14 +108,14 @@ def test_targets_reach_every_slot_of_a_batch(kind):
 
 def test_validation_metrics():
     outputs, targets = outputs_and_targets("multilabel")
-    scores = evaluate(outputs, targets, "multilabel")
+    scores = TASKS["multilabel"].validation_scores(outputs, targets)
     known = targets >= 0
     expected = [
         sk.average_precision_score(targets[at, k], outputs[at, k]) for k, at in enumerate(known.T)
     ]
     assert scores["auprc"] == pytest.approx(np.mean(expected))
     outputs, targets = outputs_and_targets("regression")
-    scores = evaluate(outputs, targets, "regression")
+    scores = TASKS["regression"].validation_scores(outputs, targets)
     assert scores["r2"] == pytest.approx(sk.r2_score(targets, outputs[:, 0]))
     assert scores["spearman"] == pytest.approx(stats.spearmanr(targets, outputs[:, 0]).statistic)
 

@@ -2,12 +2,21 @@
 
 import json
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 import pytest
 
 from ntjax.checkpoints.published import PUBLISHED
 from ntjax.errors import UserError
-from ntjax.training.settings import Settings, check, complete, differing, from_saved, option
+from ntjax.training.settings import (
+    Settings,
+    check,
+    complete,
+    explicit,
+    from_saved,
+    option,
+    refuse_differing,
+)
 
 PEAK = {"ia3": 3e-3, "lora": 5e-4, "full": 5e-5, "head": 1e-3}
 BATCH = {"ia3": 8, "lora": 16, "full": 16, "head": 32}
@@ -156,13 +165,24 @@ def test_something_else_than_settings_is_refused(saved):
 
 def test_only_what_was_given_and_differs_is_reported():
     own, _ = complete(Settings(seed=5, steps=10, lora_targets=("query",)))
-    assert differing(Settings(), own) == []
-    assert differing(Settings(seed=5, steps=10, lora_targets=("query",)), own) == []
-    assert differing(Settings(seed=6, steps=11, lora_targets=("key",)), own) == [
-        "steps",
-        "lora_targets",
-        "seed",
-    ]
+    refuse_differing(Path("out"), explicit(Settings(), None), own)
+    refuse_differing(Path("out"), explicit(own, ["seed", "steps"]), own)
+    other = explicit(Settings(seed=6, steps=11, lora_targets=("key",)), None)
+    assert list(other) == ["steps", "lora_targets", "seed"]
+    with pytest.raises(UserError, match=r"--steps 11, --lora-targets \('key',\), --seed 6"):
+        refuse_differing(Path("out"), other, own)
+
+
+def test_a_typed_default_counts_as_given():
+    own, _ = complete(Settings(seed=3))
+    with pytest.raises(UserError, match=r"cannot resume with --seed 0: .* --seed 3"):
+        refuse_differing(Path("out"), explicit(Settings(), ["seed"]), own)
+
+
+def test_more_steps_of_a_run_are_a_second_stage():
+    own, _ = complete(Settings(steps=40))
+    with pytest.raises(UserError, match=r"to train it further: --start-from out"):
+        refuse_differing(Path("out"), explicit(Settings(steps=80), ["steps"]), own)
 
 
 def test_the_option_of_a_setting():
