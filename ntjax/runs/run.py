@@ -251,8 +251,7 @@ def _run(
 ) -> Run:
     """A run whose backbone is at hand."""
     _check_backbone(backbone, saved.source, folder)
-    head, calibration = saved.head, saved.calibration
-    trainable = read_trainable(folder, backbone, saved.adapter, head)
+    trainable = read_trainable(folder, backbone, saved.adapter, saved.head)
     if sha256(folder / ADAPTER_FILE) != saved.tensors_sha256:
         raise UserError(
             f"{folder / ADAPTER_FILE} is not the file that {DESCRIPTION_FILE} was written with "

@@ -55,6 +55,6 @@ def task_from_dict(saved: Mapping[str, Any], outputs: Sequence[str]) -> Task:
     Raises:
         ValueError: unknown kind, or keys or outputs that do not go with it.
     """
-    if saved.get("kind") not in TASKS:
+    if not isinstance(saved, Mapping) or saved.get("kind") not in TASKS:
         raise ValueError(f"not a saved task: {saved} of {', '.join(outputs)}")
     return TASKS[saved["kind"]].from_dict(saved, outputs)

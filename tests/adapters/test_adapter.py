@@ -83,7 +83,7 @@ def test_a_kind_and_its_options_give_the_configuration():
     assert adapters.adapter_config("full") == Full()
     assert adapters.adapter_config("head") == HeadOnly()
     lora = adapters.adapter_config("lora", rank=4, alpha=1.0, targets=["fc1"])
-    assert lora == LoRA(4, 1.0, ("fc1",))
+    assert lora == LoRA(4, 1.0, targets=("fc1",))
     assert [config.kind for config in CONFIGS.values()] == list(CONFIGS)
 
 

@@ -112,7 +112,7 @@ def test_logits_and_gradients(name, backbone, config):
     loss.backward()
     expected = to_ours(ADAPTERS[name], {path: w.grad.numpy() for path, w in trained(model).items()})
 
-    logits = jax.jit(partial(head_outputs, config))(backbone.params, ours, ids)
+    logits = jax.jit(partial(head_outputs, config.forward))(backbone.params, ours, ids)
     np.testing.assert_allclose(logits, their_logits(model, ids).detach(), rtol=0, atol=1e-5)
 
     one = DeviceBatch(ids[None], labels[None], np.ones((1, ROWS), np.float32), None)
@@ -132,7 +132,7 @@ def test_our_numbers_do_the_same_in_peft(name, backbone, config):
     ours = jax.tree.map(lambda leaf: np.float32(leaf[::-1] * 1.1), before)
     to_theirs(ours, model)
     ids, _ = batch(1)
-    found = jax.jit(partial(head_outputs, config))(backbone.params, ours, ids)
+    found = jax.jit(partial(head_outputs, config.forward))(backbone.params, ours, ids)
     again = their_logits(model, ids).detach().numpy()
     assert np.abs(again - their_logits(adapted(name, seed=5), ids).detach().numpy()).max() > 0.05
     np.testing.assert_allclose(found, again, rtol=0, atol=1e-5)

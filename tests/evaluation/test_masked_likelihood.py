@@ -6,7 +6,7 @@ from scipy import stats
 from ntjax.baselines.markov import MarkovModel, UnigramModel
 from ntjax.datasets.masked_windows import cut_windows, masked_windows
 from ntjax.errors import UserError
-from ntjax.evaluation.masked_likelihood import baseline_scores
+from ntjax.evaluation.masked_likelihood import baseline_scores, masked_kmers
 from ntjax.metrics.masked import masked_metrics
 from ntjax.sequences.tokenizer import Tokenizer
 
@@ -59,7 +59,7 @@ def test_offsets_are_a_matter_of_the_seed_alone():
 def test_flanks_are_the_letters_next_to_the_kmer(tokenizer):
     windows = random_windows(4, 240)
     found = masked_windows(windows, np.zeros(4), tokenizer, seed=3, flank=10)
-    kmers = found.masked_kmers(10)
+    kmers = masked_kmers(found, 10)
 
     index = 0
     for row, positions in enumerate(found.positions):
@@ -75,7 +75,7 @@ def test_flanks_are_the_letters_next_to_the_kmer(tokenizer):
             index += 1
     assert len(kmers.targets) == index
     with pytest.raises(ValueError, match="flanks of 40 letters reach beyond the windows"):
-        found.masked_kmers(40)
+        masked_kmers(found, 40)
 
 
 def test_flanks_that_may_be_masked_are_refused():
@@ -137,7 +137,7 @@ def test_baselines_are_scored_at_the_masked_tokens():
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     assert correct.shape == losses.shape == found.positions.shape
 
-    kmers, model = found.masked_kmers(2), MarkovModel.fit(training, 2)
+    kmers, model = masked_kmers(found, 2), MarkovModel.fit(training, 2)
     scores = model.fillings(kmers.left, kmers.right, 3)
     losses, correct = baseline_scores(model, found)
     np.testing.assert_allclose(losses.ravel(), -scores[np.arange(ids.size), ids.ravel()])

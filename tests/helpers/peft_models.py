@@ -42,7 +42,7 @@ def modules(names):
 def peft_config(config):
     """PEFT's words for one of our adapters."""
     if isinstance(config, IA3):
-        return peft.IA3(
+        return peft.IA3Config(
             target_modules=modules(["key", "value", "fc2"]),
             feedforward_modules=modules(["fc2"]),
             modules_to_save=["classifier"],

@@ -126,7 +126,8 @@ def test_the_description(finished, adapter):
         "training",
     ]
     kinds = {kind: {"kind": kind} for kind in ADAPTERS}
-    kinds["lora"] |= {"rank": 8, "alpha": 16.0, "targets": ["query", "value"]}
+    lora = {"rank": 8, "alpha": 16.0, "dropout": 0.1, "targets": ["query", "value"]}
+    kinds["lora"] |= lora
     assert description["adapter"] == kinds[adapter]
     assert description["head"] == {"pooling": "mean", "outputs": 2}
     assert description["task"] == {"kind": "classification"}

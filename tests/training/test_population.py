@@ -29,14 +29,12 @@ def params():
     return parameters()
 
 
-def member_runs(kind, params, folder, config=CONFIG):
+def member_runs(kind, params, config=CONFIG):
     runs = []
     # Of all weights some have gradients that are hardly more than rounding errors, and Adam makes
     # steps of full size out of them: at the rates that vectors and heads take these would show.
     slower = 0.1 if kind == "full" else 1.0
-    for number, (rate, dropout, seed, lengths) in enumerate(MEMBERS):
-        own = folder / str(number)
-        own.mkdir(parents=True, exist_ok=True)
+    for rate, dropout, seed, lengths in MEMBERS:
         rows = problem(40, seed=seed, lengths=lengths)
         member = new_member(config.optimizer, trainable(kind, params, seed=seed))
         numbers = hyperparameters(slower * rate, dropout, seed)
@@ -44,8 +42,8 @@ def member_runs(kind, params, folder, config=CONFIG):
     return runs
 
 
-def fit(params, runs, folder, loop=LOOP, config=CONFIG, logs=None):
-    logs = logs or [folder / f"log{number}" for number in range(len(runs))]
+def fit(params, runs, folder, loop=LOOP, config=CONFIG):
+    logs = [folder / f"log{number}" for number in range(len(runs))]
     for log in logs:
         log.mkdir(parents=True, exist_ok=True)
     return tiny.fit(config, loop, params, runs, folder, logs)
@@ -58,8 +56,8 @@ def lines(folder):
 @pytest.mark.parametrize("kind", ["ia3", "lora", "head", "full"])
 def test_members_equal_runs_of_their_own(kind, params, tmp_path):
     config = replace(CONFIG, use_dropout=kind == "lora")
-    together = fit(params, member_runs(kind, params, tmp_path / "together", config), tmp_path)
-    for number, run in enumerate(member_runs(kind, params, tmp_path / "alone", config)):
+    together = fit(params, member_runs(kind, params, config), tmp_path)
+    for number, run in enumerate(member_runs(kind, params, config)):
         [alone] = fit(params, [run], tmp_path / f"run{number}", config=config)
         assert (together[number].step, len(together[number].history)) == (alone.step, STEPS)
         for mine, its in zip(together[number].history, alone.history, strict=True):
@@ -80,11 +78,11 @@ def test_members_equal_runs_of_their_own(kind, params, tmp_path):
 
 def test_dropout_of_a_member_is_its_own(params, tmp_path):
     """A rate of 0 among others drops nothing; the others' masks come from their own keys."""
-    config, runs = CONFIG, member_runs("lora", params, tmp_path)
+    config, runs = CONFIG, member_runs("lora", params)
     base = runs[0]
     rates = (0.0, 0.0, 0.5, 0.5)
     same = [
-        base._replace(hyperparameters=hyperparameters(0.01, rate, seed), folder=runs[0].folder)
+        base._replace(hyperparameters=hyperparameters(0.01, rate, seed))
         for rate, seed in zip(rates, (0, 1, 0, 1), strict=True)
     ]
     fitted = fit(params, same, tmp_path, LoopConfig(1, 7, log_every=1, select="loss"), config)
@@ -94,15 +92,15 @@ def test_dropout_of_a_member_is_its_own(params, tmp_path):
 
 
 class TestFailing:
-    def runs(self, params, folder, rates):
-        runs = member_runs("ia3", params, folder)
+    def runs(self, params, rates):
+        runs = member_runs("ia3", params)
         numbers = [hyperparameters(rate, 0.0, 0) for rate in rates]
         return [run._replace(hyperparameters=n) for run, n in zip(runs, numbers, strict=True)]
 
     def test_the_others_go_on(self, params, tmp_path):
-        well = self.runs(params, tmp_path / "well", (0.01, 0.01, 0.01))
+        well = self.runs(params, (0.01, 0.01, 0.01))
         expected = fit(params, well, tmp_path / "a", config=step_config())
-        runs = self.runs(params, tmp_path / "ill", (0.01, 3e38, 0.01))
+        runs = self.runs(params, (0.01, 3e38, 0.01))
         fitted = fit(params, runs, tmp_path / "b", config=step_config())
         assert [bool(member.failure) for member in fitted] == [False, True, False]
         assert "the loss at step 2 is nan; its batch held" in fitted[1].failure
@@ -111,18 +109,18 @@ class TestFailing:
             leaves = named(fitted[number].trainable)
             for name, leaf in named(expected[number].trainable).items():
                 np.testing.assert_array_equal(leaves[name], leaf)
-        assert [line["step"] for line in lines(runs[1].folder)] == [1]
+        assert [line["step"] for line in lines(tmp_path / "b" / "log1")] == [1]
 
     def test_a_failure_is_remembered(self, params, tmp_path):
-        first = self.runs(params, tmp_path, (0.01, 3e38, 0.01))
+        first = self.runs(params, (0.01, 3e38, 0.01))
         fit(params, first, tmp_path, replace(LOOP, steps=5), config=step_config())
-        again = self.runs(params, tmp_path, (0.01, 3e38, 0.01))
+        again = self.runs(params, (0.01, 3e38, 0.01))
         fitted = fit(params, again, tmp_path, config=step_config())
         assert "at step 2" in fitted[1].failure
-        assert len(lines(again[2].folder)) == STEPS
+        assert len(lines(tmp_path / "log2")) == STEPS
 
     def test_all_of_them(self, params, tmp_path):
-        runs = self.runs(params, tmp_path, (3e38, 3e38, 3e38))
+        runs = self.runs(params, (3e38, 3e38, 3e38))
         with pytest.raises(DivergedError, match="at step 2 is nan") as error:
             fit(params, runs, tmp_path, config=step_config())
         assert len(error.value.failures) == 3
@@ -134,7 +132,7 @@ def test_patience_is_each_members_own(params, tmp_path):
     loop = LoopConfig(STEPS, 7, evaluate_every=1, log_every=1, select="loss", patience=3)
     runs = [
         run._replace(hyperparameters=hyperparameters(rate, 0.0))
-        for run, rate in zip(member_runs("head", params, tmp_path), (0.0, 0.003, 0.0), strict=True)
+        for run, rate in zip(member_runs("head", params), (0.0, 0.003, 0.0), strict=True)
     ]
     fitted = fit(params, runs, tmp_path, loop, step_config())
     assert [len(member.history) for member in fitted] == [4, STEPS, 4]
@@ -148,28 +146,31 @@ def test_a_member_that_has_stopped_can_not_fail(params, tmp_path):
     config = step_config(optimizer=OptimizerConfig(STEPS, "inverse-sqrt", gradient_clip=0.0))
     rates = (1e9, 0.003)
 
-    def runs(folder):
-        made = member_runs("lora", params, folder, config)[:2]
+    def runs():
+        made = member_runs("lora", params, config)[:2]
         return [
             run._replace(hyperparameters=hyperparameters(rate, 0.0))
             for run, rate in zip(made, rates, strict=True)
         ]
 
-    [alone] = fit(params, runs(tmp_path / "a")[:1], tmp_path / "a", loop, config)
-    together = fit(params, runs(tmp_path / "b"), tmp_path / "b", loop, config)
+    [alone] = fit(params, runs()[:1], tmp_path / "a", loop, config)
+    together = fit(params, runs(), tmp_path / "b", loop, config)
     assert len(together[1].history) > len(alone.history)
     assert (together[0].failure, together[0].step) == (alone.failure, alone.step) == ("", 1)
     assert len(together[0].history) == len(alone.history) == 2
 
 
 def test_resumed_bit_for_bit(params, tmp_path):
-    whole = fit(params, member_runs("lora", params, tmp_path / "a"), tmp_path / "whole")
+    whole = fit(params, member_runs("lora", params), tmp_path / "whole")
     for steps in (5, STEPS):
-        runs = member_runs("lora", params, tmp_path / "b")
+        runs = member_runs("lora", params)
         halves = fit(params, runs, tmp_path / "halves", replace(LOOP, steps=steps))
     for number, (one, two) in enumerate(zip(whole, halves, strict=True)):
         assert one.history == two.history
-        logs = [(tmp_path / part / str(number) / "metrics.jsonl").read_bytes() for part in "ab"]
+        logs = [
+            (tmp_path / part / f"log{number}" / "metrics.jsonl").read_bytes()
+            for part in ("whole", "halves")
+        ]
         assert logs[0] == logs[1]
         leaves = named(two.trainable)
         for name, leaf in named(one.trainable).items():
@@ -187,7 +188,7 @@ def test_stack_and_take():
 
 
 def test_shorter_batches_are_padded(params, tmp_path):
-    trainer = Trainer(CONFIG, LOOP, params, member_runs("ia3", params, tmp_path))
+    trainer = Trainer(CONFIG, LOOP, params, member_runs("ia3", params))
     batches = trainer._batches(0)
     spread = spread_population(batches, 1)
     longest = max(batch.tokens.shape[1] for batch in batches)
@@ -223,7 +224,7 @@ def _environment():
     import os
 
     helpers = Path(__file__).parents[1] / "helpers"
-    return os.environ | {"PYTHONPATH": str(helpers)}
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(helpers), *sys.path])}
 
 
 def main(path):
@@ -231,7 +232,7 @@ def main(path):
 
     with TemporaryDirectory() as folder:
         params = parameters()
-        fitted = fit(params, member_runs("lora", params, Path(folder)), Path(folder))
+        fitted = fit(params, member_runs("lora", params), Path(folder))
     leaves = {
         f"{number}{name}": leaf
         for number, member in enumerate(fitted)

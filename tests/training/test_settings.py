@@ -61,7 +61,7 @@ def test_what_is_given_is_kept():
         learning_rate=0.5,
         select="loss",
     )
-    assert complete(given) == (given, {})
+    assert complete(given) == (replace(given, split_seed=0), {})
     settings, chosen = complete(Settings(steps=7))
     assert settings.steps == 7
     assert "steps" not in chosen
