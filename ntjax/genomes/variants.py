@@ -17,18 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.store import NUCLEOTIDES, UNKNOWN, Contig, Genome
+from ntjax.genomes.store import Contig, Genome
 from ntjax.io.fasta import excerpt, open_binary, read_head, require_file
 from ntjax.io.mapped_memory import release
 from ntjax.io.vcf_genotypes import read_genotypes
+from ntjax.sequences.alphabet import BASES, UNKNOWN, base_codes
 
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT"]
 _SPELLED = re.compile(rb"[ACGTacgt]+")
 # Symbols, the allele of a deletion further up, breakends, and letters for several nucleotides.
 _NOT_SPELLED = re.compile(rb"<.+>|\*|.*[\[\]].*|\.[A-Za-z]+|[A-Za-z]+\.|[ACGTNRYSWKMBDHV]+", re.I)
-_CODES = bytes.maketrans(
-    (NUCLEOTIDES + NUCLEOTIDES.lower()).encode(), bytes(range(len(NUCLEOTIDES))) * 2
-)
 # Pages of the reference that were read count as the process's memory until they are given back.
 _RECORDS_BEFORE_RELEASE = 4096
 _SHOWN_ROWS, _SHOWN_LETTERS = 3, 12
@@ -261,11 +259,11 @@ class _Reading:
         if UNKNOWN in found:
             self.unknown += 1
             return False
-        if found == ref.translate(_CODES):
+        if found == base_codes(ref).tobytes():
             return True
         self.disagreeing += 1
         if len(self.shown) < _SHOWN_ROWS:
-            there = "".join(NUCLEOTIDES[code] for code in found[:_SHOWN_LETTERS])
+            there = "".join(BASES[code] for code in found[:_SHOWN_LETTERS])
             given = ref[:_SHOWN_LETTERS].decode(errors="replace")
             dots = "..." * (len(ref) > _SHOWN_LETTERS)
             self.shown.append(
@@ -281,7 +279,7 @@ class _Reading:
             if not (_SPELLED.fullmatch(allele) or _NOT_SPELLED.fullmatch(allele)):
                 bad = excerpt(allele.decode(errors="replace"))
                 raise self.problem(line, f"ALT has {bad}, which is no allele: correct the record")
-        codes = [a.translate(_CODES) if _SPELLED.fullmatch(a) else b"" for a in alleles]
+        codes = [base_codes(a).tobytes() if _SPELLED.fullmatch(a) else b"" for a in alleles]
         self.not_spelled += codes.count(b"")
         return codes
 

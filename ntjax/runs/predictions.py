@@ -9,7 +9,7 @@ import pandas as pd
 from ntjax.metrics import regression as regression_metrics
 from ntjax.calibration.fitting import Calibration, PredictionInterval, calibrated_probabilities
 from ntjax.io.atomic import written_atomically
-from ntjax.io.labels import UNKNOWN
+from ntjax.io.labels import UNKNOWN_LABEL
 from ntjax.io.tables import SequenceTable
 from ntjax.errors import UserError
 from ntjax.metrics.classification import require_finite
@@ -94,7 +94,7 @@ def reliability(
     curves = {}
     for number, name in enumerate(task.outputs):
         if isinstance(task, MultiLabel):
-            known, happened = labels[:, number] != UNKNOWN, labels[:, number] == 1
+            known, happened = labels[:, number] != UNKNOWN_LABEL, labels[:, number] == 1
         else:
             known, happened = np.ones(len(labels), bool), labels == number
         curves[name] = None

@@ -20,7 +20,7 @@ from ntjax.calibration.fitting import (
 )
 from ntjax.errors import UserError
 from ntjax.io.labels import (
-    UNKNOWN,
+    UNKNOWN_LABEL,
     encode_label_sets,
     encode_labels,
     encode_values,
@@ -142,7 +142,7 @@ class MultiLabel:
         return task
 
     def encode(self, table: SequenceTable) -> np.ndarray:
-        """1, 0 or `UNKNOWN`, int32 [rows, labels]."""
+        """1, 0 or `UNKNOWN_LABEL`, int32 [rows, labels]."""
         return encode_label_sets(table.labels, table.source, table.rows)
 
     def fitted(self, labels: np.ndarray, source: str) -> Self:
@@ -355,6 +355,6 @@ def evaluate(
 
 def _label_cross_entropy(outputs: np.ndarray, targets: np.ndarray) -> np.floating:
     """Mean over rows of the mean over their known labels."""
-    known = targets != UNKNOWN
+    known = targets != UNKNOWN_LABEL
     losses = np.where(known, np.logaddexp(0, outputs) - targets * outputs, 0.0)
     return (losses.sum(axis=1) / known.sum(axis=1)).mean()
