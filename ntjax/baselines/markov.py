@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from scipy.special import log_softmax
 
-from ntjax.genomes.genome_pieces import stretch_pieces
+from ntjax.genomes.regions import stretch_pieces
 from ntjax.genomes.windows import Region, read_windows
 from ntjax.sequences.alphabet import reverse_complement_codes
 from ntjax.sequences.kmers import kmer_codes, whole_windows

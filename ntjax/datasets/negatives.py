@@ -13,7 +13,7 @@ import numpy as np
 
 from ntjax.errors import UserError
 from ntjax.genomes.annotation import Annotation, between_genes
-from ntjax.genomes.held_out import joined
+from ntjax.genomes.intervals import joined
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.regions import holds
 from ntjax.genomes.windows import Region

@@ -19,8 +19,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ntjax.checkpoints.cache import cache_folder
 from ntjax.errors import UserError
+from ntjax.io.files import cache_folder
 from ntjax.sequences.alphabet import UNKNOWN
 
 # Raise this when the layout changes: older stores are then made again.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ntjax.errors import UserError
 from ntjax.genomes.store import Genome
-from ntjax.io.mapped_memory import release
+from ntjax.io.files import release
 from ntjax.sequences.alphabet import BASES, reverse_complement_codes
 from ntjax.sequences.tokenizer import Tokenizer
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ntjax.genomes.genome_pieces import stretch_pieces
+from ntjax.genomes.regions import stretch_pieces
 from ntjax.genomes.windows import Region
 from ntjax.sequences.alphabet import UNKNOWN
 from ntjax.sequences.kmers import LONGEST_KMER, canonical_codes, find_sorted, whole_windows

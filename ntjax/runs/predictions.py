@@ -8,7 +8,7 @@ import pandas as pd
 
 from ntjax.metrics import regression as regression_metrics
 from ntjax.calibration.fitting import Calibration, PredictionInterval, calibrated_probabilities
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.io.labels import UNKNOWN_LABEL
 from ntjax.io.tables import SequenceTable
 from ntjax.errors import UserError

@@ -18,7 +18,7 @@ from ntjax import adapters
 from ntjax.adapters import Adapter, AdapterConfig
 from ntjax.calibration.fitting import Calibration, calibrated_probabilities, calibration_from_dict
 from ntjax.checkpoints import safetensors
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.checkpoints.cache import locate, sha256
 from ntjax.checkpoints.official import write_pytree
 from ntjax.datasets.batching import TokenisedSet

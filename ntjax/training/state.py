@@ -9,7 +9,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from ntjax.errors import UserError
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

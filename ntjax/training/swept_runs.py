@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ntjax.errors import UserError
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.runs.run import DESCRIPTION_FILE, read_json, write_json
 from ntjax.training.finetuning import (
     CONFIG_FILE,

@@ -40,7 +40,7 @@ from ahead_of_time import (
 from write_random_checkpoint import SIZES
 
 from ntjax.adapters import IA3Config, LoRAConfig
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.models.heads import HeadConfig
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.step import StepConfig

@@ -8,7 +8,7 @@ from ntjax.errors import UserError
 from ntjax.genomes import windows as genome_windows
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.windows import Region, WindowSampler, encode, read_windows
-from ntjax.io.mapped_memory import release
+from ntjax.io.files import release
 from ntjax.sequences.alphabet import reverse_complement_codes
 from ntjax.sequences.tokenizer import Tokenizer
 
