@@ -13,7 +13,7 @@ from scipy.special import logsumexp, softmax
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from ntjax.baselines.labelled_rows import LabelledRows, check_labelled_rows
-from ntjax.sequences.one_hot import ALPHABET, OTHER, letter_codes, one_hot
+from ntjax.sequences.one_hot import NO_COLUMN, column_indices, one_hot
 
 MAXIMUM_ROUNDS = 300
 """Boosting rounds that are fitted; validation rows choose how many of them are used."""
@@ -25,13 +25,13 @@ def count_3mers(sequences: Sequence[str]) -> np.ndarray:
     Returns:
         float32 `[n, 64]`, columns in the order AAA, AAC, AAG, AAT, ACA, ..., TTT.
     """
-    counts = np.zeros((len(sequences), len(ALPHABET) ** 3), dtype=np.float32)
-    codes = letter_codes(sequences, max((len(s) for s in sequences), default=1) or 1)
+    counts = np.zeros((len(sequences), NO_COLUMN**3), dtype=np.float32)
+    codes = column_indices(sequences, max((len(s) for s in sequences), default=1) or 1)
     rows = np.arange(len(sequences))
     for start in range(codes.shape[1] - 2):
         # One window per row and turn, so no cell of the fancy index occurs twice.
         first, second, third = (np.minimum(codes[:, start + i], 3).astype(int) for i in range(3))
-        whole = (codes[:, start : start + 3] != OTHER).all(axis=1)
+        whole = (codes[:, start : start + 3] != NO_COLUMN).all(axis=1)
         counts[rows, 16 * first + 4 * second + third] += whole
     return counts
 

@@ -12,8 +12,9 @@ from typing import Self
 import numpy as np
 from scipy.special import log_softmax
 
-from ntjax.genomes.genome_pieces import stretch_pieces
-from ntjax.genomes.windows import Region, read_windows, reverse_complement
+from ntjax.genomes.regions import stretch_pieces
+from ntjax.genomes.windows import Region, read_windows
+from ntjax.sequences.alphabet import reverse_complement_codes
 from ntjax.sequences.kmers import kmer_codes, whole_windows
 
 SMOOTHING = (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
@@ -70,7 +71,7 @@ def _reverse_complements(k: int) -> np.ndarray:
     """The number of each k-mer's reverse complement, int64 [4ᵏ]."""
     powers = 4 ** np.arange(k)[::-1]
     letters = np.arange(4**k)[:, None] // powers % 4
-    return reverse_complement(letters) @ powers
+    return reverse_complement_codes(letters) @ powers
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ class MarkovModel:
         Returns:
             float64 [n].
         """
-        strands = (windows, np.where(windows < 4, windows ^ 1, windows)[:, ::-1])
+        strands = (windows, reverse_complement_codes(windows))
         return sum(map(self._one_strand, strands)) / 2
 
     def _one_strand(self, windows: np.ndarray) -> np.ndarray:

@@ -18,9 +18,8 @@ import numpy as np
 from scipy.special import softmax
 
 from ntjax.errors import UserError
-from ntjax.genomes.promoter_windows import BEFORE, coded_sequences
-from ntjax.genomes.store import NUCLEOTIDES, UNKNOWN
-from ntjax.genomes.windows import reverse_complement
+from ntjax.genomes.promoter_windows import BEFORE
+from ntjax.sequences.alphabet import BASES, UNKNOWN, code_matrix, reverse_complement_codes
 
 CONSENSUS = ("TTGACA", "TATAAT")
 """What the −35 and the −10 box are like before anything is learned."""
@@ -64,7 +63,7 @@ class PositionWeights:
     def consensus(self) -> tuple[str, str]:
         """The likeliest letters of the −35 and the −10 box."""
         boxes = (self.minus_35, self.minus_10)
-        return tuple("".join(NUCLEOTIDES[code] for code in box.argmax(axis=1)) for box in boxes)
+        return tuple("".join(BASES[code] for code in box.argmax(axis=1)) for box in boxes)
 
     def scores(self, sequences: Sequence[str]) -> np.ndarray:
         """How much likelier each sequence is with a promoter than without, float64 [sequences].
@@ -95,7 +94,7 @@ class PositionWeights:
         Returns:
             float64 [letters]; NaN at the `REACH` places where the boxes could lie outside.
         """
-        codes = reverse_complement(letters) if reverse else letters
+        codes = reverse_complement_codes(letters) if reverse else letters
         scores = np.full(len(letters), np.nan)
         if len(letters) > REACH:
             scores[REACH:] = self._log_odds(codes)
@@ -211,7 +210,7 @@ def _shares(counts: np.ndarray, pseudocount: float) -> np.ndarray:
 
 def _near_consensus(box: str) -> np.ndarray:
     """Letter probabilities [6, 4] that favour those of a box."""
-    is_consensus = coded_sequences([box])[0][:, None] == np.arange(UNKNOWN)
+    is_consensus = code_matrix([box])[0][:, None] == np.arange(UNKNOWN)
     other = (1 - _CONSENSUS_PROBABILITY) / (UNKNOWN - 1)
     return np.where(is_consensus, _CONSENSUS_PROBABILITY, other)
 
@@ -224,19 +223,19 @@ def _upstream(sequences: Sequence[str], tss: int, with_tss: bool = False) -> np.
                 f"sequence {row} has {len(sequence)} letters and no start site at its letter "
                 f"{tss + 1}: give windows that reach beyond it"
             )
-    return coded_sequences([text[tss - REACH : tss + with_tss] for text in sequences])
+    return code_matrix([text[tss - REACH : tss + with_tss] for text in sequences])
 
 
 def _composition(sequences: Sequence[str]) -> np.ndarray:
     """Share of each letter in all sequences, one of each added, [4]."""
-    counts = np.array([sum(text.count(letter) for text in sequences) for letter in NUCLEOTIDES])
+    counts = np.array([sum(text.count(letter) for text in sequences) for letter in BASES])
     return (counts + 1) / (counts.sum() + UNKNOWN)
 
 
 def _given(background: Mapping[str, float]) -> np.ndarray:
-    if sorted(background) != sorted(NUCLEOTIDES):
+    if sorted(background) != sorted(BASES):
         raise ValueError(f"the background must name A, C, G and T, not {sorted(background)}")
-    shares = np.array([background[letter] for letter in NUCLEOTIDES])
+    shares = np.array([background[letter] for letter in BASES])
     if not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
         raise ValueError(f"the background must be positive and sum to 1: {dict(background)}")
     return shares

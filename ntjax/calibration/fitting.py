@@ -21,7 +21,7 @@ from ntjax.calibration.scaling import (
     as_floats,
 )
 from ntjax.errors import UserError
-from ntjax.io.labels import UNKNOWN
+from ntjax.io.labels import UNKNOWN_LABEL
 
 ClassCalibration = PlattScaling | TemperatureScaling | IsotonicScaling
 
@@ -43,7 +43,7 @@ class LabelwiseCalibration:
 
         Arguments:
             logits: `[n, labels]`.
-            labels: integers `[n, labels]`, 1, 0 or `UNKNOWN`.
+            labels: integers `[n, labels]`, 1, 0 or `UNKNOWN_LABEL`.
             method: "auto", "platt", "temperature" or "isotonic".
 
         Returns:
@@ -52,7 +52,7 @@ class LabelwiseCalibration:
         logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
         fitted = []
         for scores, truth in zip(logits.T, labels.T, strict=True):
-            known = truth != UNKNOWN
+            known = truth != UNKNOWN_LABEL
             try:
                 fitted.append(fit_calibration(_two_classes(scores[known]), truth[known], method))
             except UserError:

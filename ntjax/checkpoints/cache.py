@@ -29,13 +29,12 @@ from ntjax.checkpoints.official import (
     vocabulary_size,
 )
 from ntjax.errors import UserError
+from ntjax.io.files import ANOTHER_CACHE, cache_folder
 
 # Raise this when the layout of the cached tree changes: older files are then made again.
 _FORMAT = "ntjax-stacked-1"
 
 _EMBEDDING = ("nucleotide_transformer/embed", "embeddings")
-
-_REMEDY = "set NTJAX_CACHE_DIR to a folder on another disk"
 
 # A conversion that has written nothing for this long was killed; its temporary file is removed.
 _ABANDONED_SECONDS = 3600
@@ -148,20 +147,6 @@ def read_hyperparameters(path: Path) -> dict[str, object]:
     return hyperparameters
 
 
-def cache_folder() -> Path:
-    """Where converted weights are kept."""
-    if folder := os.environ.get("NTJAX_CACHE_DIR"):
-        return Path(folder).expanduser().absolute()
-    if folder := os.environ.get("XDG_CACHE_HOME"):
-        return Path(folder).expanduser().absolute() / "ntjax"
-    try:
-        return Path.home() / ".cache" / "ntjax"
-    except RuntimeError:  # no HOME and no entry in the password file
-        raise UserError(
-            f"there is no home folder to keep converted weights in; {_REMEDY}"
-        ) from None
-
-
 def _cache_file(weights_file: Path) -> Path:
     """One file per checkpoint's path, so that what becomes outdated is replaced, not left over."""
     source = str(weights_file.resolve())
@@ -231,7 +216,7 @@ def _convert(
     tree = stacked()
     metadata = fingerprint | {"source_sha256": digest}
     _remove_abandoned(cached)
-    safetensors.write(cached, safetensors.flatten(tree), metadata, _REMEDY)
+    safetensors.write(cached, safetensors.flatten(tree), metadata, ANOTHER_CACHE)
 
 
 def sha256(*paths: Path) -> str:

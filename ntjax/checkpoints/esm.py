@@ -17,7 +17,7 @@ import numpy as np
 
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.safetensors import LazyTensor
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from joblib.compressor import BinaryZlibFile
 
 from ntjax.errors import UserError
-from ntjax.io.atomic import format_bytes
+from ntjax.io.files import format_bytes
 
 _CHUNK = 1 << 24
 

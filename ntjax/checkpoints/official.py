@@ -25,8 +25,7 @@ from ntjax.checkpoints.pickled_arrays import RefusedFileError, printable
 from ntjax.checkpoints.safetensors import LazyTensor
 from ntjax.checkpoints.unpickler import ArrayUnpickler
 from ntjax.errors import UserError
-from ntjax.io.atomic import format_bytes, written_atomically
-from ntjax.io.mapped_memory import release
+from ntjax.io.files import format_bytes, release, written_atomically
 
 Tree = dict[str, dict[str, np.ndarray]]
 Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]

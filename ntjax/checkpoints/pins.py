@@ -8,9 +8,8 @@ request at all.
 import json
 from pathlib import Path
 
-from ntjax.checkpoints.cache import cache_folder
 from ntjax.errors import UserError
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import cache_folder, written_atomically
 
 
 def pinned_commit(repository: str) -> str | None:

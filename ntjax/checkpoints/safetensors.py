@@ -18,7 +18,7 @@ import numpy as np
 
 from ntjax.checkpoints.pickled_arrays import printable
 from ntjax.errors import UserError
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 
 _ALIGNMENT = 64
 

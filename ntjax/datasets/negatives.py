@@ -13,11 +13,11 @@ import numpy as np
 
 from ntjax.errors import UserError
 from ntjax.genomes.annotation import Annotation, between_genes
-from ntjax.genomes.held_out import joined
-from ntjax.genomes.indexing import NUCLEOTIDES
-from ntjax.genomes.promoter_windows import Sites, as_text
+from ntjax.genomes.intervals import joined
+from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.regions import holds
 from ntjax.genomes.windows import Region
+from ntjax.sequences.alphabet import BASES, base_texts
 from ntjax.sequences.shuffles import shuffled_keeping_dinucleotides
 
 MadeKind = Literal["iid", "shuffled"]
@@ -27,7 +27,7 @@ MADE_KINDS: tuple[Kind, ...] = get_args(MadeKind)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _ROUNDS = 20
-_STRONG = NUCLEOTIDES.index("C")  # C and G are the last two codes
+_STRONG = BASES.index("C")  # C and G are the last two codes
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class MadeWindows:
 
     def sequences(self, context: int = 0) -> list[str]:
         """The windows as text."""
-        return as_text(self.windows(context))
+        return base_texts(self.windows(context))
 
     def names(self) -> list[str]:
         """Such as `NC_000913.3:12345:+:shuffled`: the promoter's, and the kind."""
@@ -84,7 +84,7 @@ class MadeWindows:
 
 def made_windows(kind: MadeKind, promoters: Sites, context: int, seed: int) -> MadeWindows:
     """A sequence for each promoter; "iid" has the shares of letters of all their windows."""
-    counts = np.bincount(promoters.windows(context).ravel(), minlength=len(NUCLEOTIDES))
+    counts = np.bincount(promoters.windows(context).ravel(), minlength=len(BASES))
     return MadeWindows(kind, promoters, counts / counts.sum(), seed)
 
 

@@ -16,7 +16,7 @@ from ntjax.datasets.registry import DATASETS, load_dataset
 from ntjax.datasets.splits import grouped_split
 from ntjax.errors import UserError
 from ntjax.io.given_rows import given_table
-from ntjax.io.labels import UNKNOWN, require_similar_values
+from ntjax.io.labels import UNKNOWN_LABEL, require_similar_values
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
 from ntjax.models.config import TransformerConfig, check_length
@@ -163,7 +163,7 @@ def _notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[s
     other = "temperature" if not several and len(task.outputs) > 2 else "Platt"
     notes = []
     for name, column in zip(names, columns, strict=True):
-        known = column[column != UNKNOWN]
+        known = column[column != UNKNOWN_LABEL]
         if len(known) < MINIMUM_ROWS or len(np.unique(known)) < 2:
             notes.append(
                 f"{repr(name) if name else 'the model'} is not calibrated: its {len(known)} "

@@ -8,10 +8,10 @@ import numpy as np
 from ntjax.errors import UserError
 from ntjax.genomes.collections import GenomeTable, parse_class_weights, read_genome_table
 from ntjax.genomes.haplotypes import Haplotypes, open_haplotypes
-from ntjax.genomes.held_out import intersection, split_blocks
 from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.intervals import intersection
 from ntjax.genomes.reference_windows import open_reference_windows
-from ntjax.genomes.regions import whole_genome
+from ntjax.genomes.regions import split_blocks, whole_genome
 from ntjax.genomes.store import Genome
 from ntjax.genomes.windows import Region, WindowSource
 

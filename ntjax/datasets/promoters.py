@@ -18,9 +18,8 @@ from ntjax.datasets.negatives import (
 )
 from ntjax.errors import UserError
 from ntjax.genomes.annotation import Annotation
-from ntjax.genomes.held_out import split_blocks
 from ntjax.genomes.promoter_windows import Sites
-from ntjax.genomes.regions import holds, shrunk, without
+from ntjax.genomes.regions import holds, shrunk, split_blocks, without
 from ntjax.genomes.windows import Region
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.kmer_groups import KMER_LENGTH, rows_sharing_kmers

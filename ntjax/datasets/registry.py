@@ -18,9 +18,10 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from ntjax.checkpoints.cache import cache_folder, sha256
+from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.simulated import simulated_task
 from ntjax.errors import UserError
+from ntjax.io.files import cache_folder
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import KMER_LENGTH, rows_sharing_kmers
 

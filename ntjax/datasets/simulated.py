@@ -29,6 +29,7 @@ import numpy as np
 
 from ntjax.errors import UserError
 from ntjax.io.tables import SequenceTable
+from ntjax.sequences.one_hot import column_indices, column_texts
 
 SEQUENCE_LENGTH = 81
 TSS_INDEX = 60
@@ -53,8 +54,7 @@ BACKGROUND_PROBABILITY = {"A": 0.28, "C": 0.22, "G": 0.22, "T": 0.28}
 TRAIN_ROWS, TEST_ROWS = 4_000, 1_000
 
 _PARTS = ("train", "validation", "test")
-_LETTERS = "ACGT"
-_PLANTED = np.array([_LETTERS.index(letter) for letter in "TTGACATATAATTG"])
+_PLANTED = column_indices(["TTGACATATAATTG"], 14)[0].astype(np.int64)
 _BOXES = 2 * BOX_LENGTH
 _ABSENT = -1
 
@@ -127,7 +127,7 @@ def simulate_sigma70(
     np.put_along_axis(letters, places, np.where(promoter[:, None], planted, shuffled), axis=1)
     table = SequenceTable(
         names=tuple(f"sim_{part}_{row}" for row in range(1, rows + 1)),
-        sequences=as_text(letters),
+        sequences=tuple(column_texts(letters)),
         labels=tuple("1" if positive else "0" for positive in promoter),
         source=f"simulated_sigma70 ({part}, seed {seed})",
         rows=tuple(range(1, rows + 1)),
@@ -158,26 +158,25 @@ def motif_scores(sequences: Sequence[str]) -> np.ndarray:
                 f"sequence {row} has {len(sequence)} letters; the simulated promoters have "
                 f"{SEQUENCE_LENGTH}: cut it to −60..+20 about its transcription start site"
             )
-    codes = np.array([[_LETTERS.find(letter) for letter in text] for text in sequences], int)
-    codes = codes.reshape(len(sequences), SEQUENCE_LENGTH)
+    columns = column_indices(sequences, SEQUENCE_LENGTH)
     best = np.full(len(sequences), -np.inf)
     for distance, distance_probability in TSS_DISTANCE_PROBABILITY.items():
         for spacer, spacer_probability in SPACER_PROBABILITY.items():
             places = planted_places(np.array([distance]), np.array([spacer]))[0]
-            score = placement_log_odds(codes[:, places])
+            score = placement_log_odds(columns[:, places])
             best = np.maximum(best, score + np.log(distance_probability * spacer_probability))
     return best
 
 
-def placement_log_odds(codes: np.ndarray) -> np.ndarray:
-    """Log-odds of the letters at one placement: int `[rows, 14]` (boxes, then TG), −1 unknown."""
+def placement_log_odds(columns: np.ndarray) -> np.ndarray:
+    """Log-odds of the bases at one placement: int `[rows, 14]` (boxes, then TG), 4 if unknown."""
     background = np.array(list(BACKGROUND_PROBABILITY.values()))
     consensus = np.array(CONSENSUS_PROBABILITY)[:, None]
     is_consensus = np.arange(4) == _PLANTED[:_BOXES, None]
     boxes = np.log(np.where(is_consensus, consensus, (1 - consensus) / 3) / background)
-    boxes = np.pad(boxes, ((0, 0), (0, 1)))  # the last column, index −1: unknown letters
-    score = boxes[np.arange(_BOXES), codes[:, :_BOXES]].sum(axis=1)
-    has_tg = (codes[:, _BOXES:] == _PLANTED[_BOXES:]).all(axis=1)
+    boxes = np.pad(boxes, ((0, 0), (0, 1)))  # the last column: unknown bases
+    score = boxes[np.arange(_BOXES), columns[:, :_BOXES]].sum(axis=1)
+    has_tg = (columns[:, _BOXES:] == _PLANTED[_BOXES:]).all(axis=1)
     tg_by_chance = background[_PLANTED[_BOXES:]].prod()
     return score + np.log(1 - EXTENDED_PROBABILITY + EXTENDED_PROBABILITY * has_tg / tg_by_chance)
 
@@ -233,9 +232,3 @@ def _shuffle(planted: np.ndarray, extended: np.ndarray, keys: np.ndarray) -> np.
     free = np.arange(planted.shape[1]) >= np.where(extended, planted.shape[1], _BOXES)[:, None]
     keys = np.where(free, 1 + np.arange(planted.shape[1]), keys)  # sorts behind every other
     return np.take_along_axis(planted, np.argsort(keys, axis=1, kind="stable"), axis=1)
-
-
-def as_text(letters: np.ndarray) -> tuple[str, ...]:
-    """Texts of letter numbers (A, C, G, T = 0, 1, 2, 3), int `[rows, letters]`."""
-    alphabet = np.frombuffer(_LETTERS.encode(), np.uint8)
-    return tuple(row.tobytes().decode() for row in alphabet[letters])

@@ -21,7 +21,7 @@ from ntjax.genomes.promoter_windows import AFTER, BEFORE, Sites, window_letters
 from ntjax.genomes.regions import holds
 from ntjax.genomes.scored_sites import ScoredSites
 from ntjax.genomes.windows import Region
-from ntjax.io.mapped_memory import release
+from ntjax.io.files import release
 from ntjax.metrics.classification import require_finite
 
 WindowScores = Callable[[list[str]], np.ndarray]

@@ -7,16 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.held_out import joined
+from ntjax.genomes.intervals import Intervals, contig_rows, intervals_of, joined
 from ntjax.genomes.store import Contig, Genome
-from ntjax.io.features import (
-    Feature,
-    Intervals,
-    contig_rows,
-    described_kinds,
-    intervals_of,
-    read_gff,
-)
+from ntjax.io.bed import Feature
+from ntjax.io.gff import described_kinds, read_gff
 
 _CODING = "CDS"
 

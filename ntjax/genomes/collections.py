@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ntjax.errors import UserError
-from ntjax.genomes.indexing import Genome, open_genome
+from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.store import Genome
 from ntjax.io.tables import read_cells
 
 _COLUMNS = ("path", "class", "weight")

@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.store import NUCLEOTIDES, UNKNOWN, Genome, StoreWriter, open_store
+from ntjax.genomes.store import Genome, StoreWriter, open_store
 from ntjax.io.fasta import excerpt, open_binary, require_file
-
-AMBIGUOUS, REFUSED = 5, 255
+from ntjax.sequences.alphabet import AMBIGUOUS, NOT_A_BASE, UNKNOWN, base_codes
 
 _READ_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHITE_SPACE = b" \t\r\n\v\f"
-_SEVERAL = "RYSWKMBDHV"
 # A genome has a few letters that stand for several; a protein is full of them.
 _MOST_AMBIGUOUS = 0.1
 
@@ -32,28 +30,6 @@ def open_genome(path: str | os.PathLike) -> Genome:
     """
     path = require_file(path)
     return open_store(path, "fasta", lambda store: _fill(path, store))
-
-
-def nucleotide_codes(text: bytes) -> np.ndarray:
-    """Codes of letters in either case, uint8 [letters]; white space is left out.
-
-    0 to 3 for A, T, C, G; 4 for N; 5 (`AMBIGUOUS`) for IUPAC codes of several nucleotides; 255
-    (`REFUSED`) for anything else.
-    """
-    return np.frombuffer(text.translate(_CODES, _WHITE_SPACE), np.uint8)
-
-
-def _codes() -> bytes:
-    codes = bytearray([REFUSED] * 256)
-    groups = [*((letter, code) for code, letter in enumerate(NUCLEOTIDES))]
-    for letters, code in (*groups, ("N", UNKNOWN), (_SEVERAL, AMBIGUOUS)):
-        for letter in letters + letters.lower():
-            codes[ord(letter)] = code
-    return bytes(codes)
-
-
-_CODES = _codes()
-_ALLOWED = _WHITE_SPACE + bytes(byte for byte, code in enumerate(_CODES) if code != REFUSED)
 
 
 def _fill(path: Path, store: StoreWriter) -> None:
@@ -116,10 +92,10 @@ class _Reading:
 
     def add(self, lines: list[bytes]) -> None:
         """Letters of the record that is open."""
-        codes = nucleotide_codes(b"".join(lines))
+        codes = base_codes(b"".join(lines), _WHITE_SPACE)
         if len(codes):
             largest = codes.max()
-            if self.header is None or largest == REFUSED:
+            if self.header is None or largest == NOT_A_BASE:
                 raise self._refusal(lines)
             if largest == AMBIGUOUS:
                 self.ambiguous += int(np.count_nonzero(codes == AMBIGUOUS))
@@ -137,7 +113,8 @@ class _Reading:
                     f"{place}: {excerpt(text.decode(errors='replace'))} stands before the first "
                     "header: a FASTA record begins with a line '>name'"
                 )
-            if bad := text.translate(None, _ALLOWED).decode(errors="replace"):
+            bad = np.frombuffer(text, np.uint8)[base_codes(text) == NOT_A_BASE].tobytes()
+            if bad := bad.translate(None, _WHITE_SPACE).decode(errors="replace"):
                 remedy = "write T for U" if bad[0] in "uU" else "is this a protein?"
                 return UserError(
                     f"{place}: {bad[0]!r} is no nucleotide (a genome is written in A, C, G, T, N "

@@ -11,15 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.indexing import NUCLEOTIDES, UNKNOWN, Genome
 from ntjax.genomes.search import occurrences
-from ntjax.genomes.windows import read_windows, reverse_complement
+from ntjax.genomes.store import Genome
+from ntjax.genomes.windows import read_windows
+from ntjax.sequences.alphabet import (
+    UNKNOWN,
+    base_texts,
+    code_matrix,
+    reverse_complement_codes,
+)
 
 BEFORE, AFTER = 60, 20
-_LETTERS = np.frombuffer(NUCLEOTIDES.encode(), np.uint8)
-
-_CODE_OF_BYTE = np.full(256, UNKNOWN, np.uint8)
-_CODE_OF_BYTE[_LETTERS] = np.arange(len(NUCLEOTIDES))
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,12 @@ class Sites:
     def windows(self, context: int = 0) -> np.ndarray:
         """Letters in the direction of transcription, uint8 [sites, letters]."""
         windows = read_windows(self.genome, self.starts(context), self.shape.letters(context))
-        windows[self.reverse] = reverse_complement(windows[self.reverse])
+        windows[self.reverse] = reverse_complement_codes(windows[self.reverse])
         return windows
 
     def sequences(self, context: int = 0) -> list[str]:
         """The windows as text."""
-        return as_text(self.windows(context))
+        return base_texts(self.windows(context))
 
     def names(self) -> list[str]:
         """Such as `NC_000913.3:12345:+`: contig, place in it counted from 1, strand."""
@@ -97,11 +99,6 @@ class Sites:
 def window_letters(context: int = 0) -> int:
     """Letters of a window of the default shape, with so many letters more at each side."""
     return WindowShape().letters(context)
-
-
-def as_text(windows: np.ndarray) -> list[str]:
-    """Windows, uint8 [windows, letters] of A, T, C and G, as text."""
-    return [row.tobytes().decode() for row in _LETTERS[windows]]
 
 
 class Located(NamedTuple):
@@ -160,17 +157,11 @@ def locate(genome: Genome, promoters: Sequence[str], shape: WindowShape = Window
                 f"promoter {number} has {len(promoter)} letters, not {letters} "
                 f"(−{shape.before} to +{shape.after} about the start site): cut it to these"
             )
-    patterns = coded_sequences(promoters) if promoters else np.empty((0, letters), np.uint8)
+    patterns = code_matrix(promoters) if promoters else np.empty((0, letters), np.uint8)
     known = np.flatnonzero((patterns < UNKNOWN).all(axis=1))
-    both = np.concatenate([patterns[known], reverse_complement(patterns[known])])
+    both = np.concatenate([patterns[known], reverse_complement_codes(patterns[known])])
     starts, found = occurrences(genome, both)
     reverse = found >= len(known)
     rows = known[found % len(known)] if len(known) else found
     sites = Sites(genome, starts + shape.lead(reverse), reverse, shape)
     return Located(sites, rows, np.bincount(rows, minlength=len(promoters)))
-
-
-def coded_sequences(sequences: Sequence[str]) -> np.ndarray:
-    """Sequences of equal length as a store keeps them, uint8 [sequences, letters]."""
-    text = np.frombuffer("".join(sequences).encode(), np.uint8)
-    return _CODE_OF_BYTE[text].reshape(len(sequences), -1)

@@ -18,19 +18,18 @@ import numpy as np
 import pandas as pd
 
 from ntjax.errors import UserError
-from ntjax.genomes.indexing import REFUSED, nucleotide_codes
-from ntjax.genomes.store import UNKNOWN, Contig, Genome, StoreWriter, open_store
+from ntjax.genomes.store import Contig, Genome, StoreWriter, open_store
 from ntjax.genomes.windows import read_windows
-from ntjax.io.atomic import written_atomically
 from ntjax.io.fasta import require_file
+from ntjax.io.files import written_atomically
 from ntjax.io.tables import read_cells
+from ntjax.sequences.alphabet import NOT_A_BASE, UNKNOWN, base_codes, base_texts
 
 OVERLAP = 100
 # By part, its chromosomes; all others are the part "train".
 PAPER_SPLIT = {"validation": ("21",), "test": ("22",)}
 
 _COLUMNS = ("sequence", "chromosome", "start_pos", "end_pos")
-_LETTERS = np.frombuffer(b"ATCGN", np.uint8)
 _WINDOWS_AT_ONCE = 64
 _ROWS_AT_ONCE = 1000
 
@@ -66,9 +65,9 @@ def reference_windows(
         size = own_letters + 2 * OVERLAP
         for first in range(0, count, _WINDOWS_AT_ONCE):
             starts = np.arange(first, min(first + _WINDOWS_AT_ONCE, count)) * own_letters
-            windows = _LETTERS[read_windows(genome, contig.start + starts, size)]
+            windows = base_texts(read_windows(genome, contig.start + starts, size))
             for start, window in zip(starts.tolist(), windows, strict=True):
-                yield ReferenceWindow(window.tobytes().decode(), contig.name, start, start + size)
+                yield ReferenceWindow(window, contig.name, start, start + size)
 
 
 def write_reference_windows(
@@ -201,8 +200,8 @@ def _columns(path: Path, cells: pd.DataFrame) -> list[int]:
 def _codes(sequence: str, place: str) -> np.ndarray:
     if not sequence:
         raise UserError(f"{place}: the sequence is empty: fill it in or remove the row")
-    codes = nucleotide_codes(sequence.encode())
-    if codes.max() == REFUSED:
-        letter = next(x for x in sequence if nucleotide_codes(x.encode()).max(initial=0) == REFUSED)
-        raise UserError(f"{place}: {letter!r} is no nucleotide: give DNA")
+    codes = base_codes(sequence)
+    if codes.max() == NOT_A_BASE:
+        character = sequence[int(np.argmax(codes))]
+        raise UserError(f"{place}: {character!r} is no nucleotide: give DNA")
     return np.minimum(codes, UNKNOWN)

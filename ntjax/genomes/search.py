@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ntjax.genomes.indexing import Genome
+from ntjax.genomes.store import Genome
 from ntjax.genomes.windows import read_windows
-from ntjax.io.mapped_memory import release
+from ntjax.io.files import release
 from ntjax.sequences.kmers import LONGEST_KMER, kmer_codes, whole_windows
 
 _LETTERS_AT_ONCE = 1 << 22  # bounds the working memory to about 150 MB

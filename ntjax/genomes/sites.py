@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ntjax.errors import UserError
+from ntjax.genomes.intervals import intervals_of
 from ntjax.genomes.promoter_windows import BEFORE, Sites, WindowShape, distinct, locate
 from ntjax.genomes.regions import holds, whole_genome
 from ntjax.genomes.store import Genome
+from ntjax.io.bed import Feature, read_bed
 from ntjax.io.fasta import excerpt, read_head
-from ntjax.io.features import Feature, described_kinds, intervals_of, read_bed, read_gff
+from ntjax.io.gff import described_kinds, read_gff
 from ntjax.io.tables import SequenceTable, read_table
 
 _PROMOTER = "1"

@@ -19,13 +19,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ntjax.checkpoints.cache import cache_folder
 from ntjax.errors import UserError
-
-# The order of the nucleotides in the published vocabularies, so that a k-mer's place among the
-# k-mers is its digits read as a number. A pairs with T and C with G: the complement is code ^ 1.
-NUCLEOTIDES = "ATCG"
-UNKNOWN = 4
+from ntjax.io.files import cache_folder
+from ntjax.sequences.alphabet import UNKNOWN
 
 # Raise this when the layout changes: older stores are then made again.
 _FORMAT = "ntjax-genome-2"

@@ -17,18 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.store import NUCLEOTIDES, UNKNOWN, Contig, Genome
+from ntjax.genomes.store import Contig, Genome
 from ntjax.io.fasta import excerpt, open_binary, read_head, require_file
-from ntjax.io.mapped_memory import release
-from ntjax.io.vcf_genotypes import read_genotypes
+from ntjax.io.files import release
+from ntjax.io.vcf import read_genotypes, read_header
+from ntjax.sequences.alphabet import BASES, UNKNOWN, base_codes
 
-_COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT"]
 _SPELLED = re.compile(rb"[ACGTacgt]+")
 # Symbols, the allele of a deletion further up, breakends, and letters for several nucleotides.
 _NOT_SPELLED = re.compile(rb"<.+>|\*|.*[\[\]].*|\.[A-Za-z]+|[A-Za-z]+\.|[ACGTNRYSWKMBDHV]+", re.I)
-_CODES = bytes.maketrans(
-    (NUCLEOTIDES + NUCLEOTIDES.lower()).encode(), bytes(range(len(NUCLEOTIDES))) * 2
-)
 # Pages of the reference that were read count as the process's memory until they are given back.
 _RECORDS_BEFORE_RELEASE = 4096
 _SHOWN_ROWS, _SHOWN_LETTERS = 3, 12
@@ -101,37 +98,12 @@ def read_variants(reference: Genome, path: str | os.PathLike) -> PhasedVariants:
         raise UserError(f"{path}: is BCF: convert it with `bcftools view -Oz -o phased.vcf.gz`")
     with open_binary(path) as file:
         lines = enumerate(file, start=1)
-        samples, stated = _header(path, lines)
+        samples, stated = read_header(path, lines)
         reading = _Reading(path, reference, samples, stated)
         for number, line in lines:
             if line.strip():
                 reading.add(number, line.rstrip(b"\r\n"))
     return reading.finished()
-
-
-def _header(path: Path, lines: Iterator[tuple[int, bytes]]) -> tuple[tuple[str, ...], str]:
-    """The samples' names, and the reference as the header has it."""
-    stated = ""
-    for number, line in lines:
-        text = line.decode(errors="replace").rstrip("\r\n").removeprefix("\ufeff")
-        if text.startswith("##"):
-            stated = text[12:] if text.startswith("##reference=") else stated
-            continue
-        columns = text.split("\t")
-        if columns[:8] != _COLUMNS[:8]:
-            raise UserError(
-                f"{path}: line {number}: {excerpt(text)} is not a VCF file's line of column names, "
-                "#CHROM, POS, ID, ... with tabs between: is this a VCF?"
-            )
-        if len(columns) == 8:
-            raise UserError(
-                f"{path}: lists variants without genotypes (a sites file), so that no haplotype "
-                "is known: give the phased VCF with its samples"
-            )
-        if columns[8] != "FORMAT" or len(columns) == 9:
-            raise UserError(f"{path}: line {number}: names no samples: give a VCF with genotypes")
-        return tuple(columns[9:]), stated
-    raise UserError(f"{path}: has no line of column names (#CHROM, POS, ...): is this a VCF?")
 
 
 @dataclass
@@ -261,11 +233,11 @@ class _Reading:
         if UNKNOWN in found:
             self.unknown += 1
             return False
-        if found == ref.translate(_CODES):
+        if found == base_codes(ref).tobytes():
             return True
         self.disagreeing += 1
         if len(self.shown) < _SHOWN_ROWS:
-            there = "".join(NUCLEOTIDES[code] for code in found[:_SHOWN_LETTERS])
+            there = "".join(BASES[code] for code in found[:_SHOWN_LETTERS])
             given = ref[:_SHOWN_LETTERS].decode(errors="replace")
             dots = "..." * (len(ref) > _SHOWN_LETTERS)
             self.shown.append(
@@ -281,7 +253,7 @@ class _Reading:
             if not (_SPELLED.fullmatch(allele) or _NOT_SPELLED.fullmatch(allele)):
                 bad = excerpt(allele.decode(errors="replace"))
                 raise self.problem(line, f"ALT has {bad}, which is no allele: correct the record")
-        codes = [a.translate(_CODES) if _SPELLED.fullmatch(a) else b"" for a in alleles]
+        codes = [base_codes(a).tobytes() if _SPELLED.fullmatch(a) else b"" for a in alleles]
         self.not_spelled += codes.count(b"")
         return codes
 

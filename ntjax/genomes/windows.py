@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.indexing import NUCLEOTIDES, Genome
-from ntjax.io.mapped_memory import release
+from ntjax.genomes.store import Genome
+from ntjax.io.files import release
+from ntjax.sequences.alphabet import BASES, reverse_complement_codes
 from ntjax.sequences.tokenizer import Tokenizer
 
 # Pages of the memory map that have been read count as the process's memory, sixteen neighbours of
@@ -94,11 +95,6 @@ def count_window(genome: Genome) -> None:
         release(genome.letters)
 
 
-def reverse_complement(windows: np.ndarray) -> np.ndarray:
-    """The other strand of windows [..., letters]."""
-    return windows[..., ::-1] ^ 1
-
-
 class WindowSampler:
     """Rows of a fixed number of tokens, drawn from several genomes.
 
@@ -146,7 +142,7 @@ class WindowSampler:
             rows = source_of == number
             windows[rows] = self.sources[number].read(numbers[rows], self.letters)
         other = random.random(count) < 0.5
-        windows[other] = reverse_complement(windows[other])
+        windows[other] = reverse_complement_codes(windows[other])
         return encode(windows, random.integers(0, self.tokenizer.k, count), self.tokenizer)
 
 
@@ -158,8 +154,8 @@ def encode(windows: np.ndarray, singles: np.ndarray, tokenizer: Tokenizer) -> np
     """
     k, (rows, letters) = tokenizer.k, windows.shape
     kmers = letters // k
-    first = tokenizer.id_of(NUCLEOTIDES[0] * k)
-    letter_ids = np.array([tokenizer.id_of(letter) for letter in NUCLEOTIDES], np.int32)
+    first = tokenizer.id_of(BASES[0] * k)
+    letter_ids = np.array([tokenizer.id_of(letter) for letter in BASES], np.int32)
     powers = 4 ** np.arange(k - 1, -1, -1, dtype=np.int32)
     ids = np.empty((rows, 1 + kmers), np.int32)
     ids[:, 0] = tokenizer.cls_id

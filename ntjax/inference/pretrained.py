@@ -19,7 +19,7 @@ from ntjax.checkpoints.hub import download
 from ntjax.checkpoints.pins import pin, pinned_commit
 from ntjax.checkpoints.published import PUBLISHED, unknown_model
 from ntjax.errors import UserError
-from ntjax.io.mapped_memory import release
+from ntjax.io.files import release
 from ntjax.models.config import (
     TransformerConfig,
     check_length,

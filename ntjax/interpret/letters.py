@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ntjax.sequences.one_hot import ALPHABET, OTHER, letter_codes
+from ntjax.sequences.alphabet import COLUMN_ORDER
+from ntjax.sequences.one_hot import NO_COLUMN, column_indices
 from ntjax.sequences.tokenizer import Tokenizer
 
 
@@ -35,7 +36,7 @@ class LetterPlaces:
     @property
     def known(self) -> np.ndarray:
         """Bool [sequences, letters]: A, C, G or T stands there."""
-        return self.codes != OTHER
+        return self.codes != NO_COLUMN
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Give every letter its token's value: [sequences, tokens] -> [sequences, letters].
@@ -61,7 +62,7 @@ def letter_places(tokenizer: Tokenizer, cleaned: list[str], ids: np.ndarray) -> 
     token = np.zeros((len(ids), letters), np.int64)
     # Tokens follow each other as the letters do, row by row: each stands once for every letter.
     token[exists] = np.repeat(np.tile(np.arange(ids.shape[1]), len(ids)), sizes.ravel())
-    codes = letter_codes(cleaned, letters)
+    codes = column_indices(cleaned, letters)
     place = positions - np.take_along_axis(ends - sizes, token, axis=1)
     size = np.where(exists, np.take_along_axis(sizes, token, axis=1), 1)
     count = np.where(exists, _own_count(codes, token, tokenizer.k), 1)
@@ -91,13 +92,13 @@ def substitutions(tokenizer: Tokenizer) -> np.ndarray:
     becomes an N or comes from one, a sequence's other tokens stay what they were. Special tokens, N
     and places that a token does not have give the token itself.
     """
-    table = np.empty((tokenizer.vocabulary_size, tokenizer.k, len(ALPHABET)), np.int32)
+    table = np.empty((tokenizer.vocabulary_size, tokenizer.k, len(COLUMN_ORDER)), np.int32)
     table[:] = np.arange(tokenizer.vocabulary_size)[:, None, None]
     for token, text in enumerate(tokenizer.vocabulary):
         if "<" in text or text == "N":
             continue
         for place in range(len(text)):
-            for code, letter in enumerate(ALPHABET):
+            for code, letter in enumerate(COLUMN_ORDER):
                 changed = text[:place] + letter + text[place + 1 :]
                 table[token, place, code] = tokenizer.id_of(changed)
     return table

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ntjax.errors import UserError
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 
 
 def write_json(path: Path, content: Any) -> None:

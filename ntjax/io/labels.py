@@ -9,7 +9,7 @@ import numpy as np
 from ntjax.errors import UserError
 from ntjax.io.fasta import excerpt
 
-UNKNOWN = -1
+UNKNOWN_LABEL = -1
 """Of several labels a row: one that is not known. Not NaN, for 0 · NaN is not 0."""
 
 _WHOLE_FLOAT = re.compile(r"(-?\d+)\.0*")
@@ -155,14 +155,14 @@ def encode_label_sets(
     """Label sets, as `label_set_texts` writes them, as numbers.
 
     Returns:
-        int32 [n, labels]: 1, 0, or `UNKNOWN`.
+        int32 [n, labels]: 1, 0, or `UNKNOWN_LABEL`.
 
     Raises:
         UserError: a row of which no label is known.
     """
-    number_of = {"1": 1, "0": 0, "": UNKNOWN}
+    number_of = {"1": 1, "0": 0, "": UNKNOWN_LABEL}
     numbers = np.array([[number_of[cell] for cell in text.split(",")] for text in labels], np.int32)
-    empty = np.flatnonzero((numbers == UNKNOWN).all(axis=1))
+    empty = np.flatnonzero((numbers == UNKNOWN_LABEL).all(axis=1))
     if empty.size:
         row = empty[0] + 1 if rows is None else rows[empty[0]]
         raise UserError(
@@ -175,13 +175,13 @@ def require_both_values(labels: np.ndarray, names: Sequence[str], source: str) -
     """Refuse a label that the rows hold only one value of: nothing of it could be learned.
 
     Arguments:
-        labels: [n, labels], 1, 0 or `UNKNOWN`.
+        labels: [n, labels], 1, 0 or `UNKNOWN_LABEL`.
 
     Raises:
         UserError: names the label.
     """
     for name, column in zip(names, labels.T, strict=True):
-        if (column == UNKNOWN).all():
+        if (column == UNKNOWN_LABEL).all():
             raise UserError(
                 f"{source}: no row has a value in column {name!r}: fill it in or leave the column "
                 "out of --label-column"

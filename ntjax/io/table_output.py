@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.io.tables import SequenceTable
 
 

@@ -5,7 +5,7 @@ windows of one genome, close homologues and verbatim copies share 16-mers; two r
 almost never do (4¹⁶ = 4.3·10⁹ words). In large sets of long sequences some pair always does by
 chance, which matters when relatives of relatives are grouped: see `kmer_length_for`.
 
-Every k-mer is a 2-bit code (A, C, G, T = 0, 1, 2, 3) and *canonical*: the smaller of its own code
+Every k-mer is a 2-bit code (`ntjax.sequences.kmers`) and *canonical*: the smaller of its own code
 and that of its reverse complement. Windows that hold N are skipped. A sequence without any k-mer
 (shorter than k, or with an N in every window) is one unit of its own: it is shared only with
 sequences that equal it, or its reverse complement, from end to end.
@@ -20,20 +20,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ntjax.errors import UserError
-from ntjax.genomes.store import UNKNOWN
-from ntjax.sequences.alphabet import reverse_complement
+from ntjax.sequences.alphabet import BASES, base_codes, reverse_complement
 from ntjax.sequences.kmers import LONGEST_KMER, canonical_codes, find_sorted, whole_windows
 
 KMER_LENGTH = 16
 """Length of the shared stretch that makes two sequences related, in letters."""
 
 _WHOLE_SEQUENCE = np.uint64(1 << 63)  # no k-mer reaches this bit
-_LETTERS = "ACGT"
 _CHANCE_PARTNERS = 0.25
 _LETTERS_AT_ONCE = 1 << 22  # bounds the working memory to about 100 MB
-
-_CODE_OF_BYTE = np.full(256, UNKNOWN, np.uint8)
-_CODE_OF_BYTE[np.frombuffer(_LETTERS.encode(), np.uint8)] = np.arange(4)
 
 
 def canonical_kmers(
@@ -175,10 +170,9 @@ def _batches(sequences: Sequence[str]) -> list[tuple[int, int]]:
 def _kmers_of_batch(sequences: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.array([len(sequence) for sequence in sequences])
     # One N behind every sequence: no window that crosses a border is ever counted.
-    text = np.frombuffer(("N".join(sequences) + "N").encode(), np.uint8)
-    letters = _CODE_OF_BYTE[text]
-    starts = np.flatnonzero(whole_windows(letters, k))
-    codes = canonical_codes(letters, 3 - letters, k)[starts]
+    bases = base_codes("N".join(sequences) + "N")
+    starts = np.flatnonzero(whole_windows(bases, k))
+    codes = canonical_codes(bases, k)[starts]
     owners = np.repeat(np.arange(len(sequences)), lengths + 1)[starts]
 
     without = np.setdiff1d(np.arange(len(sequences)), owners)
@@ -198,4 +192,4 @@ def _whole_sequence_code(sequence: str) -> int:
 
 
 def _letters_of(code: int, k: int) -> str:
-    return "".join(_LETTERS[code >> 2 * place & 3] for place in reversed(range(k)))
+    return "".join(BASES[code >> 2 * place & 3] for place in reversed(range(k)))

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.indexing import Genome, nucleotide_codes
 from ntjax.genomes.promoter_windows import BEFORE, Sites, window_letters
 from ntjax.genomes.search import occurrences
-from ntjax.genomes.store import UNKNOWN
-from ntjax.genomes.windows import reverse_complement
+from ntjax.genomes.store import Genome
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.kmer_groups import (
     KMER_LENGTH,
@@ -26,6 +24,7 @@ from ntjax.leakage.kmer_groups import (
     linked_groups,
     rows_sharing_kmers,
 )
+from ntjax.sequences.alphabet import UNKNOWN, base_codes, reverse_complement_codes
 from ntjax.sequences.kmers import find_sorted
 
 REACH = 200
@@ -86,7 +85,7 @@ def find_loci(genome: Genome, sequences: Sequence[str]) -> Loci:
     Arguments:
         sequences: [rows] upper-case sequences of A, C, G, T and N, of any lengths.
     """
-    patterns = [nucleotide_codes(sequence.encode()) for sequence in sequences]
+    patterns = [base_codes(sequence) for sequence in sequences]
     known = np.array(
         [
             row
@@ -96,7 +95,9 @@ def find_loci(genome: Genome, sequences: Sequence[str]) -> Loci:
         np.int64,
     )
     forward = [patterns[row] for row in known]
-    starts, found = occurrences(genome, forward + [reverse_complement(one) for one in forward])
+    starts, found = occurrences(
+        genome, forward + [reverse_complement_codes(one) for one in forward]
+    )
     order = np.lexsort((found, starts))
     starts, found = starts[order], found[order]
     reverse = found >= len(known)

@@ -18,10 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.indexing import nucleotide_codes
 from ntjax.genomes.search import repeated_ranges
-from ntjax.genomes.store import UNKNOWN
-from ntjax.sequences.alphabet import reverse_complement
+from ntjax.sequences.alphabet import UNKNOWN, base_codes, reverse_complement
 from ntjax.sequences.kmers import LONGEST_KMER, kmer_codes, whole_windows
 
 IDENTITY = 0.9
@@ -109,7 +107,7 @@ class _Letters(NamedTuple):
 
 def _letters(sequences: Sequence[str], padding: int) -> _Letters:
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
-    codes = nucleotide_codes("".join(sequences).encode())
+    codes = base_codes("".join(sequences))
     rows = np.full((len(sequences), lengths.max() + 1), padding, np.uint8)
     rows[np.arange(rows.shape[1]) < lengths[:, None]] = np.where(codes < UNKNOWN, codes, padding)
     return _Letters(rows, lengths)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ntjax.genomes.genome_pieces import stretch_pieces
-from ntjax.genomes.store import UNKNOWN
+from ntjax.genomes.regions import stretch_pieces
 from ntjax.genomes.windows import Region
+from ntjax.sequences.alphabet import UNKNOWN
 from ntjax.sequences.kmers import LONGEST_KMER, canonical_codes, find_sorted, whole_windows
 
 SHARED_LETTERS = 31
@@ -59,7 +59,7 @@ def _coded_windows(windows: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np
         batch = np.pad(windows[first : first + rows], ((0, 0), (0, 1)), constant_values=UNKNOWN)
         text = batch.reshape(-1)
         starts = np.flatnonzero(whole_windows(text, k))
-        yield canonical_codes(text, text ^ 1, k)[starts], first + starts // (letters + 1)
+        yield canonical_codes(text, k)[starts], first + starts // (letters + 1)
 
 
 def _occurring(wanted: np.ndarray, training: Sequence[Region], k: int) -> np.ndarray:
@@ -72,7 +72,7 @@ def _occurring(wanted: np.ndarray, training: Sequence[Region], k: int) -> np.nda
     table[_hashes(wanted, bits)] = True
     for region in training:
         for piece in stretch_pieces(region, k, _PIECE_LETTERS):
-            codes = canonical_codes(piece, piece ^ 1, k)
+            codes = canonical_codes(piece, k)
             candidates = codes[table[_hashes(codes, bits)] & whole_windows(piece, k)]
             places, found = find_sorted(wanted, candidates)
             present[places[found]] = True

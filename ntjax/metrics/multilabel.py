@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntjax.errors import UserError
-from ntjax.io.labels import UNKNOWN
+from ntjax.io.labels import UNKNOWN_LABEL
 from ntjax.metrics import classification as metrics
 from ntjax.metrics.bootstrap import multiplicities, percentile_interval, resampling_units
 from ntjax.metrics.ranking import mean_of_defined, ratio
@@ -46,7 +46,7 @@ def evaluate(
     `ntjax.metrics.classification.evaluate`.
 
     Arguments:
-        labels: integers `[n, labels]`, 1, 0, or `UNKNOWN`, which counts for nothing.
+        labels: integers `[n, labels]`, 1, 0, or `UNKNOWN_LABEL`, which counts for nothing.
         probabilities: `[n, labels]`.
         names: `[labels]`.
         bootstrap: number of resamples; 0 leaves the intervals None.
@@ -109,7 +109,7 @@ class _Rows:
 
     @classmethod
     def of(cls, labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Self:
-        known, called = labels != UNKNOWN, probabilities > 0.5
+        known, called = labels != UNKNOWN_LABEL, probabilities > 0.5
         true = labels == 1
         columns = [
             (true & called).sum(axis=1),
@@ -162,8 +162,8 @@ def _checked(
         raise ValueError(
             f"labels are {labels.shape}, probabilities {probabilities.shape}, names {len(names)}"
         )
-    if not np.isin(labels, (0, 1, UNKNOWN)).all():
-        raise ValueError(f"labels must be 0, 1 or {UNKNOWN}")
+    if not np.isin(labels, (0, 1, UNKNOWN_LABEL)).all():
+        raise ValueError(f"labels must be 0, 1 or {UNKNOWN_LABEL}")
     metrics.require_finite(probabilities)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ValueError("probabilities must be in [0, 1]")

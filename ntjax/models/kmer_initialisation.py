@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ntjax.genomes.indexing import NUCLEOTIDES
 from ntjax.models.config import ROOT
+from ntjax.sequences.alphabet import BASES
 from ntjax.sequences.tokenizer import Tokenizer
 
 _OWN_SHARE = 0.1
-_LETTERS = len(NUCLEOTIDES)
+_LETTERS = len(BASES)
 
 
 def with_composed_kmers(params: dict[str, Any], tokenizer: Tokenizer, seed: int) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def with_composed_kmers(params: dict[str, Any], tokenizer: Tokenizer, seed: int)
         params: the tree of `parameter_shapes`, float32.
     """
     random = np.random.default_rng([seed, tokenizer.k])
-    first = tokenizer.id_of(NUCLEOTIDES[0] * tokenizer.k)
+    first = tokenizer.id_of(BASES[0] * tokenizer.k)
     kmers = slice(first, first + _LETTERS**tokenizer.k)
     embeddings = np.array(params[f"{ROOT}/embed"]["embeddings"])
     own = embeddings[kmers]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 
 
 @dataclass(frozen=True)

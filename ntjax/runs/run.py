@@ -18,7 +18,7 @@ from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.forward import ForwardConfig, Trainable
 from ntjax.inference.predict import predict
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.io.json import read_json, write_json
 from ntjax.models.heads import HeadConfig
 from ntjax.runs.adapter_file import Description, read_description, read_trainable, write_adapter

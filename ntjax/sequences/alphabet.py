@@ -1,4 +1,9 @@
-"""DNA letters: checking them, reverse complement, GC content."""
+"""The DNA alphabet: checked text, base codes, reverse complements, GC content.
+
+A base is stored as a code from 0 to 3, its index in `BASES`. The order A, T, C, G is that of the
+published k-mer vocabularies and of genome stores; it makes the complement of a code `code ^ 1`.
+Codes above 3 are no base: see `base_codes`.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,13 +15,93 @@ from ntjax.errors import UserError
 
 Ambiguous = Literal["refuse", "n"]
 
-_NOT_DNA = re.compile("[^ACGTNacgtn]")
-_DNA_BYTES = b"ACGTNacgtn"
+BASES = "ATCG"
+"""The bases in the order of their codes, 0 to 3."""
+
+UNKNOWN = 4
+"""Code of N. Every code from here on is no base."""
+
+AMBIGUOUS = 5
+"""What `base_codes` gives the IUPAC codes that stand for several bases, such as R for A or G."""
+
+NOT_A_BASE = 255
+"""What `base_codes` gives every other character."""
+
+COLUMN_ORDER = "".join(sorted(BASES))
+"""The order of one-hot columns and of the columns of tables for people: A, C, G, T."""
+
+NOT_DNA = re.compile(f"[^{BASES}N]", re.IGNORECASE | re.ASCII)
+"""Finds a character that is none of A, C, G, T and N, in either case."""
+
+_DNA_BYTES = f"{BASES}N{BASES}N".lower().encode() + f"{BASES}N".encode()
 _IUPAC_AMBIGUITY_CODES = frozenset("RYSWKMBDHV")
 _PROTEIN_ONLY = frozenset("EFILPQZJ")  # amino acids whose letter is no IUPAC nucleotide code
 # What pandas, NumPy and R write for a missing value. All three would pass as DNA letters.
 _MISSING = frozenset({"nan", "NaN", "NA"})
-_COMPLEMENT = bytes.maketrans(b"ACGTNacgtn", b"TGCANtgcan")
+_BASE_OF_CODE = np.frombuffer(f"{BASES}N".encode(), np.uint8)
+
+
+def _code_table() -> bytes:
+    """The code of each of the 256 bytes."""
+    codes = bytearray([NOT_A_BASE] * 256)
+    groups = [*((base, code) for code, base in enumerate(BASES)), ("N", UNKNOWN)]
+    for letters, code in (*groups, ("".join(_IUPAC_AMBIGUITY_CODES), AMBIGUOUS)):
+        for letter in letters + letters.lower():
+            codes[ord(letter)] = code
+    return bytes(codes)
+
+
+def _complement_table() -> bytes:
+    """The complement of each base as a byte, in its case; other bytes are their own."""
+    paired = "".join(BASES[code ^ 1] for code in range(len(BASES)))
+    return bytes.maketrans((BASES + BASES.lower()).encode(), (paired + paired.lower()).encode())
+
+
+_CODE_OF_BYTE = _code_table()
+_COMPLEMENT_OF_BYTE = _complement_table()
+
+
+def base_codes(text: str | bytes, dropped: bytes = b"") -> np.ndarray:
+    """Encode bases, in either case, as codes.
+
+    >>> base_codes("ATCGnR-").tolist()
+    [0, 1, 2, 3, 4, 5, 255]
+
+    Arguments:
+        text: ASCII.
+        dropped: bytes to leave out, such as white space.
+
+    Returns:
+        uint8 [bases], read-only: 0 to 3 for A, T, C, G; `UNKNOWN` for N; `AMBIGUOUS` for IUPAC
+        codes of several bases; `NOT_A_BASE` for anything else.
+    """
+    data = text.encode("ascii", "replace") if isinstance(text, str) else text
+    return np.frombuffer(data.translate(_CODE_OF_BYTE, dropped), np.uint8)
+
+
+def code_matrix(sequences: Sequence[str]) -> np.ndarray:
+    """Encode sequences of one length, uint8 [sequences, bases]; what is no base is `UNKNOWN`."""
+    codes = np.minimum(base_codes("".join(sequences)), UNKNOWN)
+    return codes.reshape(len(sequences), -1 if len(codes) else 0)
+
+
+def base_texts(codes: np.ndarray) -> list[str]:
+    """Decode codes [sequences, bases], 0 to 4, to text.
+
+    >>> base_texts(code_matrix(["ACGTN"]))
+    ['ACGTN']
+    """
+    return [row.tobytes().decode() for row in _BASE_OF_CODE[codes]]
+
+
+def complement(codes: np.ndarray) -> np.ndarray:
+    """Complement codes of any shape; codes that are no base stay."""
+    return codes ^ (codes < UNKNOWN)
+
+
+def reverse_complement_codes(codes: np.ndarray) -> np.ndarray:
+    """Reverse complement of codes [..., bases]: the other strand, read from its 5' end."""
+    return complement(codes[..., ::-1])
 
 
 def clean_sequences(
@@ -50,7 +135,7 @@ def clean_sequences(
     if "".join(stripped).encode("utf-8", "surrogatepass").translate(None, _DNA_BYTES):
         if ambiguous == "refuse":
             _refuse_letters(stripped, rows, source)
-        stripped = [_NOT_DNA.sub("N", sequence) for sequence in stripped]
+        stripped = [NOT_DNA.sub("N", sequence) for sequence in stripped]
     return [sequence.upper() for sequence in stripped]
 
 
@@ -83,7 +168,7 @@ def _refuse_missing(stripped: Sequence[str], rows: Sequence[int], source: str) -
 
 def _refuse_letters(stripped: Sequence[str], rows: Sequence[int], source: str) -> NoReturn:
     for row, sequence in zip(rows, stripped, strict=True):
-        found = _NOT_DNA.search(sequence)
+        found = NOT_DNA.search(sequence)
         if found:
             character = found.group()
             shown = repr(character)
@@ -117,7 +202,7 @@ def reverse_complement(sequences: Iterable[str]) -> list[str]:
         [n] sequences, in the given order.
     """
     return [
-        sequence.encode("ascii").translate(_COMPLEMENT)[::-1].decode("ascii")
+        sequence.encode("ascii").translate(_COMPLEMENT_OF_BYTE)[::-1].decode("ascii")
         for sequence in sequences
     ]
 

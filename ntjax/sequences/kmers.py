@@ -1,37 +1,37 @@
-"""k-mers as numbers: two bits a letter, the first letter counts most."""
+"""k-mers as numbers: two bits a base, the first base counts most."""
 
 import numpy as np
 
-from ntjax.genomes.store import UNKNOWN
+from ntjax.sequences.alphabet import UNKNOWN, complement
 
 LONGEST_KMER = 31  # bit 63 of a code stays free for those who need a mark
 
 
-def kmer_codes(letters: np.ndarray, k: int) -> np.ndarray:
-    """Code of every window of k letters, uint64 [n - k + 1].
+def kmer_codes(bases: np.ndarray, k: int) -> np.ndarray:
+    """Code of every window of k bases, uint64 [n - k + 1].
 
     Arguments:
-        letters: uint8 [n], codes of nucleotides. Windows that hold anything above 3 come out
-            wrong: see `whole_windows`.
+        bases: uint8 [n], codes as `ntjax.sequences.alphabet.base_codes` gives them. The codes of
+            windows with anything above 3 mean nothing: see `whole_windows`.
         k: 1 to 31.
     """
-    return _joined(letters, k, first_counts_most=True)
+    return _joined(bases, k, first_counts_most=True)
 
 
-def canonical_codes(letters: np.ndarray, complements: np.ndarray, k: int) -> np.ndarray:
+def canonical_codes(bases: np.ndarray, k: int) -> np.ndarray:
     """The smaller of each window's code and that of its reverse complement, uint64 [n - k + 1].
 
     Arguments:
-        letters: uint8 [n], as of `kmer_codes`.
-        complements: uint8 [n], the code of each letter's complement.
+        bases: uint8 [n], as of `kmer_codes`.
         k: 1 to 31.
     """
-    forward = _joined(letters, k, first_counts_most=True)
-    return np.minimum(forward, _joined(complements, k, first_counts_most=False), out=forward)
+    forward = _joined(bases, k, first_counts_most=True)
+    reverse = _joined(complement(bases), k, first_counts_most=False)
+    return np.minimum(forward, reverse, out=forward)
 
 
-def _joined(letters: np.ndarray, k: int, first_counts_most: bool) -> np.ndarray:
-    codes = letters.astype(np.uint64) & np.uint64(3)
+def _joined(bases: np.ndarray, k: int, first_counts_most: bool) -> np.ndarray:
+    codes = bases.astype(np.uint64) & np.uint64(3)
     width = 1
     while width < k:
         # Two windows make one of up to twice the width. Where they overlap, both say the same.
@@ -45,10 +45,10 @@ def _joined(letters: np.ndarray, k: int, first_counts_most: bool) -> np.ndarray:
     return codes
 
 
-def whole_windows(letters: np.ndarray, k: int) -> np.ndarray:
-    """Which windows of k letters hold nothing unknown, bool [n - k + 1]."""
-    is_known = letters < UNKNOWN
-    windows = max(len(letters) - k + 1, 0)
+def whole_windows(bases: np.ndarray, k: int) -> np.ndarray:
+    """Which windows of k bases hold nothing unknown, bool [n - k + 1]."""
+    is_known = bases < UNKNOWN
+    windows = max(len(bases) - k + 1, 0)
     if is_known.all():
         return np.ones(windows, bool)
     known = np.concatenate([[0], np.cumsum(is_known, dtype=np.int64)])

@@ -5,13 +5,13 @@ sequence.
 """
 
 import itertools
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ntjax.errors import UserError
+from ntjax.sequences.alphabet import NOT_DNA
 
 # Letters behind the last one, so that a word of this many can begin at every letter.
 WORD_BYTES = 8
@@ -22,7 +22,6 @@ _PADDING = "\0" * WORD_BYTES
 _UPPER_CASE_MASK = 0xDF
 # A and C differ in bit 1 only.
 _A_OR_C_MASK = 0xDD
-_NOT_A_NUCLEOTIDE = re.compile("[^ACGTNacgtn]")
 
 
 class Text(NamedTuple):
@@ -159,9 +158,7 @@ def _not_text(sequences: Sequence[str]) -> UserError:
 
 def _not_nucleotide(sequences: Sequence[str]) -> UserError:
     sequence, found = next(
-        (place, found)
-        for place, entry in enumerate(sequences)
-        if (found := _NOT_A_NUCLEOTIDE.search(entry))
+        (place, found) for place, entry in enumerate(sequences) if (found := NOT_DNA.search(entry))
     )
     return UserError(
         f"sequence {sequence}, position {found.start()} (both counted from 0): "

@@ -1,42 +1,52 @@
-"""Sequences as arrays of letters: class codes and one-hot rows."""
+"""Sequences as one-hot rows, for models that read columns."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-ALPHABET = "ACGT"
-OTHER = len(ALPHABET)
+from ntjax.sequences.alphabet import BASES, COLUMN_ORDER, UNKNOWN, base_codes, base_texts
 
-_CODE_OF_BYTE = np.full(256, OTHER, dtype=np.uint8)
-for _code, _letter in enumerate(ALPHABET):
-    _CODE_OF_BYTE[[ord(_letter), ord(_letter.lower())]] = _code
+NO_COLUMN = len(COLUMN_ORDER)
+"""Column index of what is no base."""
 
-_ROW_OF_CODE = np.eye(OTHER + 1, OTHER, dtype=np.uint8)
+_COLUMN_OF_CODE = np.full(256, NO_COLUMN, np.uint8)
+_COLUMN_OF_CODE[:UNKNOWN] = [COLUMN_ORDER.index(base) for base in BASES]
+_CODE_OF_COLUMN = np.append(base_codes(COLUMN_ORDER), np.uint8(UNKNOWN))
+_ROW_OF_COLUMN = np.eye(NO_COLUMN + 1, NO_COLUMN, dtype=np.uint8)
 
 
-def letter_codes(sequences: Sequence[str], length: int) -> np.ndarray:
-    """Number the letters: A 0, C 1, G 2, T 3, and 4 for N, other letters and padding.
+def column_indices(sequences: Sequence[str], length: int) -> np.ndarray:
+    """Give each base its one-hot column.
+
+    >>> column_indices(["ACGTN", "t"], 5).tolist()
+    [[0, 1, 2, 3, 4], [3, 4, 4, 4, 4]]
 
     Arguments:
-        sequences: n sequences of any length; longer ones are cropped at their right end,
-            shorter ones padded there.
+        sequences: of any length; longer ones are cropped at their right end, shorter ones padded
+            there.
         length: columns of the result, at least 1.
 
     Returns:
-        uint8 `[n, length]`.
+        uint8 `[sequences, length]`: indices into `COLUMN_ORDER`; `NO_COLUMN` for N, other
+        characters and padding.
     """
-    # A fixed-width byte string crops and zero-fills in one step, without a loop over letters.
-    letters = np.array(list(sequences), dtype=f"S{length}").view(np.uint8)
-    return _CODE_OF_BYTE[letters.reshape(len(sequences), length)]
+    # A fixed-width byte string crops and zero-fills in one step, without a loop over bases.
+    texts = np.array(list(sequences), dtype=f"S{length}")
+    return _COLUMN_OF_CODE[base_codes(texts.tobytes())].reshape(len(sequences), length)
 
 
 def one_hot(sequences: Sequence[str], length: int) -> np.ndarray:
-    """Encode sequences one-hot in the order A, C, G, T.
+    """Encode sequences one-hot, with columns in `COLUMN_ORDER`: A, C, G, T.
 
-    N, every other letter and the padding behind a shorter sequence are rows of zeros; longer
+    N, other characters and the padding behind a shorter sequence are rows of zeros; longer
     sequences are cropped at their right end.
 
     Returns:
-        uint8 `[n, length, 4]`.
+        uint8 `[sequences, length, 4]`.
     """
-    return _ROW_OF_CODE[letter_codes(sequences, length)]
+    return _ROW_OF_COLUMN[column_indices(sequences, length)]
+
+
+def column_texts(columns: np.ndarray) -> list[str]:
+    """Text of column indices [sequences, bases], as `column_indices` gives them; others are N."""
+    return base_texts(_CODE_OF_COLUMN[columns])

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from ntjax.errors import UserError
+from ntjax.sequences.alphabet import BASES
 from ntjax.sequences.nucleotide_text import (
     WORD_BYTES,
     Segments,
@@ -22,8 +23,6 @@ from ntjax.sequences.nucleotide_text import (
     sum_before,
 )
 
-# The order of the k-mers in the published vocabularies, not the alphabet's.
-_BASES = "ATCG"
 _SPECIAL_TOKENS_V1 = ("<unk>", "<pad>", "<mask>", "<cls>")
 _SPECIAL_TOKENS_V2 = (*_SPECIAL_TOKENS_V1, "<eos>", "<bos>")
 
@@ -74,7 +73,7 @@ class Tokenizer:
                 f"k-mers of {k} letters are not supported: k must be 2 to {_MAX_K} "
                 "(6 in the Nucleotide Transformer, 3 in its codon model)"
             )
-        kmers = tuple(map("".join, itertools.product(_BASES, repeat=k)))
+        kmers = tuple(map("".join, itertools.product(BASES, repeat=k)))
         versions = {
             len(special) + len(kmers) + 5: special
             for special in (_SPECIAL_TOKENS_V1, _SPECIAL_TOKENS_V2)
@@ -86,7 +85,7 @@ class Tokenizer:
                 f"version 1 has {first}, version 2 {second} (for 6-mers 4105 or 4107, for 3-mers "
                 "75); check the embedding's rows and k_for_kmers in hyperparams.json"
             )
-        return cls((*versions[vocabulary_size], *kmers, *_BASES, "N"), k)
+        return cls((*versions[vocabulary_size], *kmers, *BASES, "N"), k)
 
     @property
     def vocabulary_size(self) -> int:
@@ -267,7 +266,7 @@ class Tokenizer:
     def _letter_ids(self) -> np.ndarray:
         """Id of each single letter by its character code, either case, int32 `[256]`."""
         ids = np.full(256, self.unk_id, np.int32)
-        for letter in (*_BASES, "N"):
+        for letter in (*BASES, "N"):
             ids[[ord(letter), ord(letter.lower())]] = self._ids[letter]
         return ids
 

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from ntjax.calibration.fitting import LabelwiseCalibration
 from ntjax.errors import UserError
-from ntjax.io.labels import UNKNOWN, encode_label_sets, require_both_values
+from ntjax.io.labels import UNKNOWN_LABEL, encode_label_sets, require_both_values
 from ntjax.metrics import multilabel as metrics
 from ntjax.tasks.base import FEWEST_IN_A_STRATUM, Task, named_columns
 
@@ -61,7 +61,7 @@ class MultiLabel(Task):
         return cls(tuple(outputs))
 
     def encode(self, table: "SequenceTable") -> np.ndarray:
-        """1, 0 or `UNKNOWN`, int32 [rows, labels]."""
+        """1, 0 or `UNKNOWN_LABEL`, int32 [rows, labels]."""
         return encode_label_sets(table.labels, table.source, table.rows)
 
     def fitted(self, labels: np.ndarray, source: str) -> Self:
@@ -118,7 +118,7 @@ class MultiLabel(Task):
     @staticmethod
     def validation_scores(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
         """Return the cross-entropy, a mean of the rows' means, and the metrics of `selectable`."""
-        outputs, known = outputs.astype(np.float64), targets != UNKNOWN
+        outputs, known = outputs.astype(np.float64), targets != UNKNOWN_LABEL
         losses = np.where(known, np.logaddexp(0, outputs) - targets * outputs, 0.0)
         loss = (losses.sum(axis=1) / known.sum(axis=1)).mean()
         numbers = [str(number) for number in range(targets.shape[1])]
@@ -140,4 +140,4 @@ class MultiLabel(Task):
 
     def occurrences(self, labels: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return where a label is known, and where it applies, both bool [rows]."""
-        return labels[:, number] != UNKNOWN, labels[:, number] == 1
+        return labels[:, number] != UNKNOWN_LABEL, labels[:, number] == 1

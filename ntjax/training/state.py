@@ -9,7 +9,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from ntjax.errors import UserError
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.runs.adapter_file import named_leaves
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ntjax.adapters import AdapterConfig
 from ntjax.errors import UserError
 from ntjax.inference.pretrained import PretrainedModel
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.io.json import as_json, read_json, write_json
 from ntjax.runs.folder import (
     CONFIG_FILE,

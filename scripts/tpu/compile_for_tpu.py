@@ -44,7 +44,7 @@ from write_random_checkpoint import SIZES
 
 from ntjax.adapters import IA3, LoRA
 from ntjax.inference.forward import ForwardConfig
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.models.heads import HeadConfig
 from ntjax.tasks import Classification
 from ntjax.training.optimizers import OptimizerConfig

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import safetensors
 
-from ntjax.checkpoints.cache import cache_folder, load_stacked, locate
+from ntjax.checkpoints.cache import load_stacked, locate
 from ntjax.errors import UserError
+from ntjax.io.files import cache_folder
 
 
 def refused(folder, shapes_for, **options):

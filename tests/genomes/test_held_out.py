@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from ntjax.genomes.held_out import intersection, joined, split_blocks
+from ntjax.genomes.intervals import intersection, joined
+from ntjax.genomes.regions import split_blocks
 from ntjax.genomes.store import Contig, Genome
 
 FRACTIONS = {"validation": 0.02, "test": 0.03}

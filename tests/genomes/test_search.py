@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from ntjax.genomes import search as module
-from ntjax.genomes.indexing import nucleotide_codes, open_genome
+from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.search import occurrences, repeated_ranges
+from ntjax.sequences.alphabet import base_codes
 
 
 def random_text(letters, seed):
@@ -49,9 +50,7 @@ def test_as_text_search_finds_them_at_any_length(tmp_path, monkeypatch, letters_
         contigs[0],
     ]
     patterns = [pattern for pattern in patterns if "N" not in pattern]
-    places, numbers = occurrences(
-        open_genome(path), [nucleotide_codes(pattern.encode()) for pattern in patterns]
-    )
+    places, numbers = occurrences(open_genome(path), [base_codes(pattern) for pattern in patterns])
     for number, pattern in enumerate(patterns):
         assert sorted(places[numbers == number]) == searched(contigs, pattern), number
     assert not np.isin(numbers, [27, 28]).any()

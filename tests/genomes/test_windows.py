@@ -7,8 +7,9 @@ from scipy import stats
 from ntjax.errors import UserError
 from ntjax.genomes import windows as genome_windows
 from ntjax.genomes.indexing import open_genome
-from ntjax.genomes.windows import Region, WindowSampler, encode, read_windows, reverse_complement
-from ntjax.io.mapped_memory import release
+from ntjax.genomes.windows import Region, WindowSampler, encode, read_windows
+from ntjax.io.files import release
+from ntjax.sequences.alphabet import reverse_complement_codes
 from ntjax.sequences.tokenizer import Tokenizer
 
 TOKENIZERS = {
@@ -66,7 +67,9 @@ def test_encode_equals_the_tokenizer(tokenizer):
 
 def test_the_other_strand():
     windows = np.random.default_rng(0).integers(0, 4, (50, 37)).astype(np.uint8)
-    assert text_of(reverse_complement(windows)) == [other_strand(text) for text in text_of(windows)]
+    assert text_of(reverse_complement_codes(windows)) == [
+        other_strand(text) for text in text_of(windows)
+    ]
 
 
 def test_every_window_of_a_region_once(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 
 from ntjax.errors import UserError
 from ntjax.io.labels import (
-    UNKNOWN,
+    UNKNOWN_LABEL,
     classes_of,
     encode_label_sets,
     encode_labels,
@@ -135,7 +135,7 @@ def test_several_label_columns(tmp_path):
     assert table.labels == ("1,0,", "0,1,", ",,1")
     encoded = encode_label_sets(table.labels, table.source, table.rows)
     assert encoded.dtype == np.int32
-    expected = [[1, 0, UNKNOWN], [0, 1, UNKNOWN], [UNKNOWN, UNKNOWN, 1]]
+    expected = [[1, 0, UNKNOWN_LABEL], [0, 1, UNKNOWN_LABEL], [UNKNOWN_LABEL, UNKNOWN_LABEL, 1]]
     assert encoded.tolist() == expected
     again = read_table(written(tmp_path, text), label_column=["d", "a"])
     assert again.labels == (",1", ",0", "1,")
@@ -182,9 +182,9 @@ def test_a_row_without_any_known_label():
 
 
 def test_each_label_needs_both_values():
-    labels = np.array([[1, 0], [0, 0], [UNKNOWN, UNKNOWN]])
+    labels = np.array([[1, 0], [0, 0], [UNKNOWN_LABEL, UNKNOWN_LABEL]])
     require_both_values(labels[:, :1], ["a"], "some.csv")
-    labels[:, 0] = UNKNOWN
+    labels[:, 0] = UNKNOWN_LABEL
     assert problem(require_both_values, labels[:, :1], ["a"], "some.csv") == (
         "some.csv: no row has a value in column 'a': fill it in or leave the column out of "
         "--label-column"

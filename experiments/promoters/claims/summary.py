@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.promoters.data.rows import CLEAN, LOCUS_CLEAN, PUBLISHED
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.reports.cells import interval_cell
 from ntjax.reports.page import Table, as_markdown
 

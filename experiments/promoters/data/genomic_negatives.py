@@ -12,9 +12,10 @@ from pathlib import Path
 from experiments.promoters.data.rows import promoters_of, write_table
 from ntjax.datasets.promoters import NegativeOptions, against_genomic_windows
 from ntjax.datasets.registry import load_dataset
-from ntjax.genomes.held_out import split_blocks
-from ntjax.genomes.indexing import Genome, open_genome
+from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.promoter_windows import Located, locate, window_letters
+from ntjax.genomes.regions import split_blocks
+from ntjax.genomes.store import Genome
 from ntjax.genomes.windows import Region
 from ntjax.io.tables import SequenceTable, read_table
 

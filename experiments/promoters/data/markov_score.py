@@ -8,8 +8,9 @@ from scipy.special import expit
 from ntjax.baselines.markov import MarkovModel
 from ntjax.datasets.prepare import LabelledParts
 from ntjax.genomes.indexing import open_genome
-from ntjax.genomes.promoter_windows import coded_sequences, locate
+from ntjax.genomes.promoter_windows import locate
 from ntjax.genomes.regions import whole_genome, without
+from ntjax.sequences.alphabet import code_matrix
 
 ORDER = 5
 # No letter of a promoter's window is farther from its start site than this.
@@ -27,7 +28,7 @@ def markov_probabilities(parts: LabelledParts, genome: Path) -> np.ndarray:
     region = without(whole_genome(store), located.sites.places, _REACH)
     model = MarkovModel.fit([region], ORDER)
     scores = {
-        part: model.log_likelihood(coded_sequences(parts.tables[part].sequences))
+        part: model.log_likelihood(code_matrix(parts.tables[part].sequences))
         for part in ("train", "test")
     }
     threshold = best_threshold(scores["train"], parts.labels["train"])

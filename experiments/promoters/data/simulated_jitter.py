@@ -19,19 +19,18 @@ from ntjax.datasets.simulated import (
     SPACER_PROBABILITY,
     TSS_DISTANCE_PROBABILITY,
     PlantedSites,
-    as_text,
     choose,
     placement_log_odds,
     planted_places,
     simulate_sigma70,
 )
 from ntjax.io.tables import SequenceTable
+from ntjax.sequences.one_hot import column_indices, column_texts
 
 LARGEST_SHIFT = 15
 """Letters to either side; each shift from one end to the other is as likely."""
 
 _LIMIT = 21  # the farthest box is then at the sequence's first letter
-_LETTERS = "ACGT"
 _STREAMS = {"train": 3, "validation": 4, "test": 5}  # 0 to 2 draw the sequences themselves
 
 
@@ -72,7 +71,7 @@ def simulate_jittered_sigma70(
     return (
         replace(
             table,
-            sequences=as_text(np.where(inside, moved, background)),
+            sequences=tuple(column_texts(np.where(inside, moved, background))),
             source=f"jittered_sigma70 ({part}, seed {seed}, ±{largest_shift})",
         ),
         moved_sites,
@@ -114,12 +113,10 @@ def _boxes(places: np.ndarray) -> np.ndarray:
 
 
 def _codes(sequences: Sequence[str]) -> np.ndarray:
-    """Numbers of the letters in `_LETTERS`, int64 [sequences, letters]; −1 for any other."""
+    """Columns of the bases, uint8 [sequences, letters]; 4 for anything else."""
     if any(len(sequence) != SEQUENCE_LENGTH for sequence in sequences):
         raise ValueError(f"the simulated sequences have {SEQUENCE_LENGTH} letters each")
-    codes = np.full(256, -1)
-    codes[[ord(letter) for letter in _LETTERS]] = np.arange(4)
-    return codes[np.frombuffer("".join(sequences).encode(), np.uint8)].reshape(len(sequences), -1)
+    return column_indices(sequences, SEQUENCE_LENGTH)
 
 
 def _check_shift(largest_shift: int) -> None:

@@ -23,10 +23,11 @@ from ntjax.reports.cells import interval_cell, signed_cell
 from ntjax.reports.figures import COLOURS, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
 from ntjax.runs.run import Run, load_run
+from ntjax.sequences.alphabet import COLUMN_ORDER
 
 NAME, TITLE = "salience", "Which letters count?"
 FIRST = -60  # the first letter's place; that of the start site is 0, as in the report
-LETTERS = "ACGT"
+LETTERS = COLUMN_ORDER
 KNOWS = "one who knows how they were made"
 _SUBSETS = {
     "correct_promoters": "promoters, called",

@@ -18,7 +18,7 @@ from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.regions import without
 from ntjax.genomes.scored_sites import TOLERANCE, MatchedSites, ScoredSites, match, merged
 from ntjax.genomes.windows import Region
-from ntjax.io.atomic import written_atomically
+from ntjax.io.files import written_atomically
 from ntjax.runs.run import Run, load_run
 
 WEIGHTS = "position weights (−35, −10)"

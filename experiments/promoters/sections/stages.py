@@ -42,13 +42,14 @@ from experiments.promoters.study import (
 )
 from ntjax.datasets.registry import load_dataset
 from ntjax.genomes.indexing import open_genome
-from ntjax.genomes.promoter_windows import as_text, window_letters
+from ntjax.genomes.promoter_windows import window_letters
 from ntjax.genomes.windows import read_windows
 from ntjax.leakage.kmer_groups import rows_sharing_kmers
 from ntjax.leakage.loci import REACH, find_loci, rows_near
 from ntjax.metrics.seeds import seed_means
 from ntjax.metrics.significance import holm
 from ntjax.reports.page import Block
+from ntjax.sequences.alphabet import base_texts
 
 NAME, TITLE = "stages", "One stage or two?"
 
@@ -140,7 +141,7 @@ def _without_test_promoters(
     loci = find_loci(genome, test)
     letters = window_letters(REACH)
     starts = loci.sites.starts(REACH).clip(0, len(genome.letters) - letters)
-    neighbourhoods = as_text(read_windows(genome, starts, letters))
+    neighbourhoods = base_texts(read_windows(genome, starts, letters))
     unrelated, counts = {}, {}
     for number, species in SPECIES.items():
         own = promoters(archive, number)

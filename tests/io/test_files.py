@@ -3,7 +3,7 @@
 import pytest
 
 from ntjax.errors import UserError
-from ntjax.io.atomic import format_bytes, written_atomically
+from ntjax.io.files import format_bytes, written_atomically
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path):

@@ -5,7 +5,9 @@ import pytest
 from made_genomes import opened
 
 from ntjax.errors import UserError
-from ntjax.io.features import Feature, described_kinds, intervals_of, read_bed, read_gff
+from ntjax.genomes.intervals import intervals_of
+from ntjax.io.bed import Feature, read_bed
+from ntjax.io.gff import described_kinds, read_gff
 
 BED = """\
 # a comment

@@ -1,7 +1,12 @@
-"""The sample columns of a VCF record: which haplotypes carry which of its alleles."""
+"""VCF files: the header, and which haplotypes carry which of a record's alleles.
+
+https://samtools.github.io/hts-specs/VCFv4.3.pdf
+"""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +14,36 @@ import numpy as np
 from ntjax.errors import UserError
 from ntjax.io.fasta import excerpt
 
+_COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT"]
 _GENOTYPE = re.compile(rb"(\d+|\.)(?:([|/])(\d+|\.))?")
 _REFERENCE = b"0|0"
 # Where GT is all there is, most columns are four bytes wide, and are compared as one number.
 _REFERENCE_WORD = np.frombuffer(_REFERENCE + b"\t", np.uint32)[0]
+
+
+def read_header(path: Path, lines: Iterator[tuple[int, bytes]]) -> tuple[tuple[str, ...], str]:
+    """The samples' names, and the reference as the header has it."""
+    stated = ""
+    for number, line in lines:
+        text = line.decode(errors="replace").rstrip("\r\n").removeprefix("\ufeff")
+        if text.startswith("##"):
+            stated = text[12:] if text.startswith("##reference=") else stated
+            continue
+        columns = text.split("\t")
+        if columns[:8] != _COLUMNS[:8]:
+            raise UserError(
+                f"{path}: line {number}: {excerpt(text)} is not a VCF file's line of column names, "
+                "#CHROM, POS, ID, ... with tabs between: is this a VCF?"
+            )
+        if len(columns) == 8:
+            raise UserError(
+                f"{path}: lists variants without genotypes (a sites file), so that no haplotype "
+                "is known: give the phased VCF with its samples"
+            )
+        if columns[8] != "FORMAT" or len(columns) == 9:
+            raise UserError(f"{path}: line {number}: names no samples: give a VCF with genotypes")
+        return tuple(columns[9:]), stated
+    raise UserError(f"{path}: has no line of column names (#CHROM, POS, ...): is this a VCF?")
 
 
 class Carried(NamedTuple):

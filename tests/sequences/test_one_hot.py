@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ntjax.sequences.one_hot import letter_codes, one_hot
+from ntjax.sequences.one_hot import column_indices, one_hot
 
 SEQUENCES = ["ACGT", "NNACGTTTGA", "", "acgtnR", "TTTTTTTT"]
 
@@ -19,7 +19,7 @@ def test_agrees_with_a_loop_over_letters(length):
 
 
 def test_codes():
-    assert letter_codes(["ACGTN", "t"], 5).tolist() == [[0, 1, 2, 3, 4], [3, 4, 4, 4, 4]]
+    assert column_indices(["ACGTN", "t"], 5).tolist() == [[0, 1, 2, 3, 4], [3, 4, 4, 4, 4]]
 
 
 def test_no_sequences():

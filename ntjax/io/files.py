@@ -1,7 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files on disk: written whole or not at all, memory-mapped without a growing process, cached.
+
+The pages of a memory-mapped file that have been read count as the process's memory (resident set),
+and a limit on it, such as a batch system's, may end a process that has only read a large file.
+"""
 
 import contextlib
 import errno
+import mmap
 import os
 import shutil
 import uuid
@@ -9,7 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from ntjax.errors import UserError
+
+ANOTHER_CACHE = "set NTJAX_CACHE_DIR to a folder on another disk"
+"""What to do when the cache folder cannot hold a file."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -69,3 +79,46 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def release(array: np.ndarray) -> None:
+    """Give back the memory behind a memory-mapped array; of any other array nothing changes.
+
+    The array stays valid: what is read of it again comes from the system's file cache or the disk.
+    """
+    mapped = _mapping(array)
+    if mapped is None or not array.flags.forc or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    start = array.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+    first = start - start % mmap.PAGESIZE
+    if array.nbytes:
+        mapped.madvise(mmap.MADV_DONTNEED, first, start + array.nbytes - first)
+
+
+def _mapping(array: np.ndarray) -> mmap.mmap | None:
+    """The memory map that an array is a view of."""
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    owner = base.obj if isinstance(base, memoryview) else base
+    return owner if isinstance(owner, mmap.mmap) else None
+
+
+def cache_folder() -> Path:
+    """Return the folder of what is made once and used again: converted weights, genome stores.
+
+    `NTJAX_CACHE_DIR`, else `$XDG_CACHE_HOME/ntjax`, else `~/.cache/ntjax`.
+
+    Raises:
+        UserError: there is no home folder.
+    """
+    if folder := os.environ.get("NTJAX_CACHE_DIR"):
+        return Path(folder).expanduser().absolute()
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder).expanduser().absolute() / "ntjax"
+    try:
+        return Path.home() / ".cache" / "ntjax"
+    except RuntimeError:  # no HOME and no entry in the password file
+        raise UserError(
+            f"there is no home folder to keep converted weights in; {ANOTHER_CACHE}"
+        ) from None
