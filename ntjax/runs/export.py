@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ntjax import adapters
+from ntjax.checkpoints.esm_model import write_esm
 from ntjax.checkpoints.pickled_arrays import printable
 from ntjax.errors import UserError
-from ntjax.checkpoints.esm_model import write_esm
 from ntjax.runs.run import DESCRIPTION_FILE, Run
 from ntjax.tasks.base import Regression
 

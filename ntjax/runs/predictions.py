@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ntjax.metrics import regression as regression_metrics
 from ntjax.calibration.fitting import Calibration, PredictionInterval, calibrated_probabilities
+from ntjax.errors import UserError
 from ntjax.io.atomic import written_atomically
 from ntjax.io.labels import UNKNOWN
 from ntjax.io.tables import SequenceTable
-from ntjax.errors import UserError
+from ntjax.metrics import regression as regression_metrics
 from ntjax.metrics.classification import require_finite
 from ntjax.metrics.reliability import reliability_curve
 from ntjax.tasks.base import MultiLabel, Regression, Task

@@ -18,19 +18,19 @@ from ntjax import adapters
 from ntjax.adapters import Adapter, AdapterConfig
 from ntjax.calibration.fitting import Calibration, calibrated_probabilities, calibration_from_dict
 from ntjax.checkpoints import safetensors
-from ntjax.io.atomic import written_atomically
 from ntjax.checkpoints.cache import locate, sha256
 from ntjax.checkpoints.official import write_pytree
 from ntjax.datasets.batching import TokenisedSet
-from ntjax.sequences.alphabet import given_sequences
 from ntjax.errors import UserError
-from ntjax.models import heads
-from ntjax.models.heads import HeadConfig
-from ntjax.inference.pretrained import PretrainedModel, check_length, load_pretrained
-from ntjax.tasks.base import Task, task_from_dict
-from ntjax.training.optimizers import OptimizerConfig
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.predict import predict
+from ntjax.inference.pretrained import PretrainedModel, check_length, load_pretrained
+from ntjax.io.atomic import written_atomically
+from ntjax.models import heads
+from ntjax.models.heads import HeadConfig
+from ntjax.sequences.alphabet import given_sequences
+from ntjax.tasks.base import Task, task_from_dict
+from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.state import named_leaves
 from ntjax.training.step import StepConfig, Trainable, compile_predict
 

@@ -13,9 +13,9 @@ from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
 from ntjax.calibration.fitting import LabelwiseCalibration, PredictionInterval
-from ntjax.io.tables import SequenceTable
-from ntjax.errors import UserError
 from ntjax.calibration.scaling import IsotonicScaling, PlattScaling, TemperatureScaling
+from ntjax.errors import UserError
+from ntjax.io.tables import SequenceTable
 from ntjax.runs.predictions import calibrate, reliability, score_outputs, write_predictions
 from ntjax.tasks.base import Classification, MultiLabel, Regression
 

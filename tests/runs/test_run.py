@@ -14,9 +14,9 @@ from scipy.special import softmax
 import ntjax
 from ntjax import load_pretrained, load_run
 from ntjax.checkpoints.official import write_pytree
+from ntjax.datasets.prepare import read_parts
 from ntjax.errors import UserError
 from ntjax.runs.run import ADAPTER_FILE, DESCRIPTION_FILE
-from ntjax.datasets.prepare import read_parts
 from ntjax.training.settings import from_saved
 
 ADAPTERS = ("ia3", "lora", "head", "full")
