@@ -13,11 +13,10 @@ from ntjax.datasets.batching import TokenisedSet
 from ntjax.datasets.registry import DATASETS, load_dataset
 from ntjax.datasets.splits import grouped_split
 from ntjax.errors import UserError
-from ntjax.inference.pretrained import check_length
 from ntjax.io.labels import UNKNOWN, require_similar_values
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
-from ntjax.models.config import TransformerConfig
+from ntjax.models.config import TransformerConfig, check_length
 from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.tasks.base import TASKS, Classification, Regression, Task
 from ntjax.training.settings import Settings

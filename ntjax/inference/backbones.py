@@ -12,7 +12,8 @@ from ntjax.adapters import Adapter
 from ntjax.datasets.batching import TokenisedSet, evaluation_batches
 from ntjax.errors import UserError
 from ntjax.inference.devices import replicated_sharding
-from ntjax.inference.pretrained import PretrainedModel, check_length
+from ntjax.inference.pretrained import PretrainedModel
+from ntjax.models.config import check_length
 from ntjax.runs.run import Run
 from ntjax.sequences.alphabet import given_sequences
 from ntjax.training.step import DEVICES, without_widened_weights

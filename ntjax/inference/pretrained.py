@@ -20,7 +20,12 @@ from ntjax.checkpoints.pins import pin, pinned_commit
 from ntjax.checkpoints.published import PUBLISHED, unknown_model
 from ntjax.errors import UserError
 from ntjax.io.mapped_memory import release
-from ntjax.models.config import TransformerConfig, config_from_hyperparams, parameter_shapes
+from ntjax.models.config import (
+    TransformerConfig,
+    check_length,
+    config_from_hyperparams,
+    parameter_shapes,
+)
 from ntjax.sequences.tokenizer import Tokenizer
 
 DTYPES = ("float32", "bfloat16")
@@ -126,20 +131,6 @@ class PretrainedModel:
                     f"layer {layer} does not exist: layers of {self.name} count from 1 to "
                     f"{self.config.num_layers}"
                 )
-
-
-def check_length(config: TransformerConfig, tokens: int) -> None:
-    """Refuse sequences beyond the positions the model was trained on.
-
-    Raises:
-        UserError: more tokens than `max_positions`.
-    """
-    if tokens > config.max_positions:
-        letters = (config.max_positions - 1) * config.k_for_kmers
-        raise UserError(
-            f"{tokens} tokens are more than the model's {config.max_positions} positions; shorten "
-            f"the sequences to {letters:,} letters without N"
-        )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))

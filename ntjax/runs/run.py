@@ -24,9 +24,10 @@ from ntjax.datasets.batching import TokenisedSet
 from ntjax.errors import UserError
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.predict import predict
-from ntjax.inference.pretrained import PretrainedModel, check_length, load_pretrained
+from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.io.atomic import written_atomically
 from ntjax.models import heads
+from ntjax.models.config import check_length
 from ntjax.models.heads import HeadConfig
 from ntjax.sequences.alphabet import given_sequences
 from ntjax.tasks.base import Task, task_from_dict

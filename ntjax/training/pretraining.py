@@ -22,8 +22,8 @@ from ntjax.evaluation.masked_likelihood import EvaluationSet, least_tokens
 from ntjax.genomes.windows import WindowSampler
 from ntjax.inference.devices import new_member, replicated_sharding
 from ntjax.inference.predict import masked_losses
-from ntjax.inference.pretrained import PretrainedModel, check_length
-from ntjax.models.config import config_from_hyperparams
+from ntjax.inference.pretrained import PretrainedModel
+from ntjax.models.config import check_length, config_from_hyperparams
 from ntjax.models.heads import HeadConfig
 from ntjax.models.kmer_initialisation import with_composed_kmers
 from ntjax.sequences.tokenizer import Tokenizer
