@@ -19,6 +19,14 @@ def test_ruff_is_clean(command):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_each_room_imports_only_rooms_below_it():
+    # The contracts are in pyproject.toml.
+    lint = "from importlinter.cli import lint_imports_command as lint; lint(['--no-cache'])"
+    result = subprocess.run([sys.executable, "-c", lint], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 kept, 0 broken" in result.stdout
+
+
 def test_ci_runs_the_command_of_the_readme():
     last = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
     assert "pytest" in last

@@ -15,7 +15,7 @@ from jax.extend.random import threefry2x32_p
 from ntjax.adapters.base import AdapterConfig, Binding, Dropout
 from ntjax.errors import UserError
 from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
-from ntjax.models.recomputation import recomputed
+from ntjax.models.transformer import recomputed
 
 PROJECTIONS = ("query", "key", "value", "mha_output", "fc1", "fc2")
 

@@ -156,6 +156,20 @@ def _check_value(name: str, value: Any, where: str) -> None:
         raise UserError(f"{where}: layer_norm_eps={value!r} should be above 0")
 
 
+def check_length(config: TransformerConfig, tokens: int) -> None:
+    """Refuse sequences beyond the positions the model was trained on.
+
+    Raises:
+        UserError: more tokens than `max_positions`.
+    """
+    if tokens > config.max_positions:
+        letters = (config.max_positions - 1) * config.k_for_kmers
+        raise UserError(
+            f"{tokens} tokens are more than the model's {config.max_positions} positions; shorten "
+            f"the sequences to {letters:,} letters without N"
+        )
+
+
 def parameter_shapes(config: TransformerConfig) -> Shapes:
     """The whole parameter tree, per-layer arrays stacked on axis 0 (`[layers, ...]`)."""
     embed, inner = config.embed_dim, config.attention_heads * config.key_dim

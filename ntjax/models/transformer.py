@@ -19,10 +19,15 @@ import numpy as np
 
 from ntjax.models.attention import attend, attention_context, precision_of
 from ntjax.models.config import ROOT, TransformerConfig, ffn_width
-from ntjax.models.recomputation import recomputed
 from ntjax.sequences.tokenizer import Tokenizer
 
 PAD_ID, MASK_ID = Tokenizer.pad_id, Tokenizer.mask_id
+
+# For what is cheap to compute and large to keep, such as an activation: the way back computes it
+# again. In a scan over layers everything kept is written to memory once per layer, and on a CPU
+# that takes longer than the arithmetic. Both directions of a scan are loops of their own, between
+# which the compiler merges nothing anyway.
+recomputed = partial(jax.checkpoint, prevent_cse=False)
 
 Linear = Callable[[jax.Array], jax.Array]
 # hook(per_layer, name, linear, x) -> y: stands around every linear layer of every block.

@@ -9,7 +9,7 @@ import pytest
 from jax.test_util import check_grads
 
 from ntjax.models.attention import attend, attention_context
-from ntjax.models.recomputation import recomputed
+from ntjax.models.transformer import recomputed
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -1,0 +1,1 @@
+"""A run on disk: its adapter, head, calibration and predictions."""
