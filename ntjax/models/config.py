@@ -211,17 +211,3 @@ def _norm(size: int) -> dict[str, tuple[int, ...]]:
 
 def _linear(rows: int, columns: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
     return {"w": (rows, columns)} | ({"b": (columns,)} if bias else {})
-
-
-def check_length(config: TransformerConfig, tokens: int) -> None:
-    """Refuse sequences beyond the positions the model was trained on.
-
-    Raises:
-        UserError: more tokens than `max_positions`.
-    """
-    if tokens > config.max_positions:
-        letters = (config.max_positions - 1) * config.k_for_kmers
-        raise UserError(
-            f"{tokens} tokens are more than the model's {config.max_positions} positions; shorten "
-            f"the sequences to {letters:,} letters without N"
-        )
