@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ntjax.adapters import IA3, Adapter, Full, HeadOnly, LoRA
+    from ntjax.adapters import IA3, Adapter, BitFit, Full, HeadOnly, LoRA
     from ntjax.errors import UserError
     from ntjax.inference.pretrained import PretrainedModel, load_pretrained
     from ntjax.runs.run import Run, load_run
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IA3",
     "Adapter",
+    "BitFit",
     "Full",
     "HeadOnly",
     "LoRA",
@@ -36,6 +37,7 @@ __all__ = [
 _HOMES = {
     "IA3": "adapters",
     "Adapter": "adapters",
+    "BitFit": "adapters",
     "Full": "adapters",
     "HeadOnly": "adapters",
     "LoRA": "adapters",

@@ -1,4 +1,4 @@
-"""IA³, LoRA, full fine-tuning and head only, as pure functions on pytrees.
+"""IA³, LoRA, BitFit, full fine-tuning and head only, as pure functions on pytrees.
 
 An adapter is a frozen configuration and a tree of float32 parameters. `init` makes the tree,
 `bind` turns it into what the transformer understands (a hook around its linear layers and the
@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from ntjax.adapters.base import Adapter, AdapterConfig, Binding, Dropout
+from ntjax.adapters.bitfit import BitFit
 from ntjax.adapters.full import Full, HeadOnly, master_copies
 from ntjax.adapters.ia3 import IA3
 from ntjax.adapters.lora import LoRA
@@ -26,6 +27,7 @@ __all__ = [
     "Adapter",
     "AdapterConfig",
     "Binding",
+    "BitFit",
     "Dropout",
     "Full",
     "HeadOnly",
@@ -43,6 +45,7 @@ ADAPTERS: dict[str, type[AdapterConfig]] = {
     "lora": LoRA,
     "full": Full,
     "head": HeadOnly,
+    "bitfit": BitFit,
 }
 
 

@@ -88,7 +88,9 @@ def test_a_kind_and_its_options_give_the_configuration():
 
 
 def test_unknown_kinds_are_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="unknown adapter 'ia4'; known: ia3, lora, full, head"):
+    with pytest.raises(
+        UserError, match="unknown adapter 'ia4'; known: ia3, lora, full, head, bitfit"
+    ):
         adapters.adapter_config("ia4")
 
 

@@ -19,7 +19,7 @@ from ntjax.errors import UserError
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.training.settings import from_saved
 
-ADAPTERS = ("ia3", "lora", "head", "full")
+ADAPTERS = ("ia3", "lora", "bitfit", "head", "full")
 HEAD_SHAPES = {
     "head.dense.b": (16,),
     "head.dense.w": (16, 16),
@@ -34,6 +34,10 @@ ADAPTER_SHAPES = {
         "adapter.query.b": (3, 8, 16),
         "adapter.value.a": (3, 16, 8),
         "adapter.value.b": (3, 8, 16),
+    },
+    "bitfit": {
+        **{f"adapter.{name}": (3, 16) for name in ("query", "key", "value", "mha_output", "fc2")},
+        "adapter.fc1": (3, 32),
     },
     "head": {},
     "full": {},

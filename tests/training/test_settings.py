@@ -18,8 +18,8 @@ from ntjax.training.settings import (
     refuse_differing,
 )
 
-PEAK = {"ia3": 3e-3, "lora": 5e-4, "full": 5e-5, "head": 1e-3}
-BATCH = {"ia3": 8, "lora": 16, "full": 16, "head": 32}
+PEAK = {"ia3": 3e-3, "lora": 5e-4, "full": 5e-5, "head": 1e-3, "bitfit": 1e-3}
+BATCH = {"ia3": 8, "lora": 16, "full": 16, "head": 32, "bitfit": 16}
 
 
 def test_no_arguments_stand_for_mini_on_the_simulated_task():
@@ -68,7 +68,9 @@ def test_what_is_given_is_kept():
 
 
 def test_an_unknown_adapter_is_refused_by_name():
-    with pytest.raises(UserError, match="unknown adapter 'lorra'; known: ia3, lora, full, head"):
+    with pytest.raises(
+        UserError, match="unknown adapter 'lorra'; known: ia3, lora, full, head, bitfit"
+    ):
         complete(Settings(adapter="lorra"))
 
 
