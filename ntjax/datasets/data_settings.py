@@ -37,12 +37,19 @@ class DataSettings:
     """Share of the training rows that is kept apart to calibrate the probabilities."""
     test_fraction: float = 0.1
     """Share of the rows that is kept apart for the test, unless there is a test set."""
+    seed: int = 0
+    """Of everything random: split, initial values, order of rows, dropout, bootstrap."""
     split_seed: int | None = None
     """Seed of the split into parts. Otherwise --seed; with one, runs of several seeds are
     scored on the same test rows."""
     calibration: Literal["auto", "platt", "temperature", "isotonic"] = "auto"
     """How probabilities are calibrated. auto: Platt scaling of two classes (and of each label),
     temperature scaling of more. isotonic needs 100 rows at least."""
+
+    @property
+    def seed_of_the_split(self) -> int:
+        """The seed that rows are split with."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def label_columns(self) -> tuple[str, ...]:
         """Return the columns that hold the labels."""

@@ -64,7 +64,7 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
     no k-mer with each other (k = 16, longer where so many rows share 16-mers by chance).
 
     Arguments:
-        settings: complete, with a `split_seed`.
+        settings: complete.
         given: rows that are at hand, in place of files, by part: (sequences, labels) or DataFrames.
 
     Raises:
@@ -257,7 +257,7 @@ def _set_aside(
         whole.sequences,
         task.strata(task.encode(whole)),
         fractions,
-        seed=settings.split_seed or 0,
+        seed=settings.seed_of_the_split,
         k=k,
         every_class=task.every_class,
     )

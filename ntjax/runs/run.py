@@ -211,8 +211,17 @@ def load_run(folder: str | Path, model: PretrainedModel | str | Path | None = No
             saved.dtype,
             sharding=replicated_sharding(),
         )
-    metrics = folder / RESULT_FILE
-    return _run(folder, saved, model, read_json(metrics) if metrics.exists() else {})
+    return _run(folder, saved, model, _read_metrics(folder / RESULT_FILE))
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    """The metrics of a run; none where only its adapter is at hand."""
+    if not path.exists():
+        return {}
+    metrics = read_json(path)
+    if not isinstance(metrics, dict):
+        raise UserError(f"{path}: is not what ntjax has written; restore it")
+    return metrics
 
 
 def start_of(folder: str | Path, model: PretrainedModel, adapter: AdapterConfig) -> Run:

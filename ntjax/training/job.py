@@ -144,7 +144,8 @@ def _unknown_model(model: str) -> UserError | None:
 
 def _data_settings(settings: Settings) -> dict[str, Any]:
     """What rows and their split depend on."""
-    return {field.name: getattr(settings, field.name) for field in fields(DataSettings)}
+    values = {field.name: getattr(settings, field.name) for field in fields(DataSettings)}
+    return values | {"seed": None, "split_seed": settings.seed_of_the_split}
 
 
 def _model_key(settings: Settings) -> tuple[str, str]:

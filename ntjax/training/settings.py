@@ -92,8 +92,6 @@ class Settings(DataSettings):
     the labels; r2 (regression)."""
     patience: int = 0
     """Evaluations without improvement before stopping early; 0 for never."""
-    seed: int = 0
-    """Of everything random: split, initial values, order of rows, dropout, bootstrap."""
     baselines: bool = True
     """Train gradient boosting and a small CNN on the same rows, to compare with."""
 
@@ -118,17 +116,14 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
     suggested = {
         "train": _DATASET_FOR_MINI if bundled else _DATASET,
         "steps": _STEPS,
-        "batch_size": adapter.batch_size,
         "learning_rate": adapter.learning_rate_for_mini if bundled else adapter.learning_rate,
+        "batch_size": adapter.batch_size,
         **(_FOR_MINI if bundled else {}),
         "select": TASKS[settings.task].select if settings.task in TASKS else None,
     }
     given = asdict(settings)
     chosen = {name: value for name, value in suggested.items() if given[name] is None}
-    settings = replace(settings, **chosen)
-    if settings.split_seed is None:
-        settings = replace(settings, split_seed=settings.seed)
-    return settings, chosen
+    return replace(settings, **chosen), chosen
 
 
 def option(name: str) -> str:

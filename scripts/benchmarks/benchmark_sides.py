@@ -202,7 +202,7 @@ def _with_adapter(model: Any, case: Case) -> Any:
 
     if case.adapter == "ia3":
         output = r"esm\.encoder\.layer\.\d+\.output\.dense"
-        config = peft.IA3(
+        config = peft.IA3Config(
             task_type=None,
             target_modules=rf"esm\.encoder\.layer\.\d+\.attention\.self\.(key|value)|{output}",
             feedforward_modules=output,

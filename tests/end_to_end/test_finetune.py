@@ -125,6 +125,7 @@ def test_the_files_of_a_run(finished):
         "adapter.safetensors",
         "adapter.json",
         "reliability.json",
+        "splits.csv",
         "checkpoints",
     }
 
@@ -179,13 +180,25 @@ def test_the_best_checkpoint_is_the_first_with_the_best_validation_mcc(finished)
 
 def test_the_predictions_are_of_the_test_rows_in_order(finished):
     header = (finished / "predictions.csv").read_text().splitlines()[0]
-    assert header == "name,label,logit,probability,calibrated_probability"
+    assert header == "name,label,logit,probability,calibrated_probability,call,row"
     rows = [(row["name"], row["label"]) for row in predictions(finished)]
     assert len(rows) == 20
     own = [(name, label) for name, _, label in planted_rows(200)]
     assert len(set(own)) < len(own)  # names repeat, and may
     places = iter(own)
     assert all(row in places for row in rows)  # a subsequence of the file
+
+
+def test_every_row_can_be_traced(finished):
+    own = planted_rows(200)
+    with (finished / "splits.csv").open(newline="") as file:
+        splits = list(csv.DictReader(file))
+    assert sorted(int(line["row"]) for line in splits) == list(range(2, 202))
+    assert all(own[int(line["row"]) - 2][0] == line["name"] for line in splits)
+    test = [line["row"] for line in splits if line["part"] == "test"]
+    assert test == [line["row"] for line in predictions(finished)]
+    for line in predictions(finished):
+        assert own[int(line["row"]) - 2][2] == line["label"]
 
 
 def test_probabilities_follow_from_logits(finished):
@@ -304,9 +317,9 @@ def test_three_classes(here):
     result = run(quick(path, steps=10), here / "three")
     frame = pd.read_csv(here / "three" / "predictions.csv")
     kinds = ("logit", "probability", "calibrated_probability")
-    columns = [f"{kind}_{k}" for kind in kinds for k in range(3)]
-    assert list(frame.columns) == ["name", "label", *columns]
-    logits, probabilities = (frame[[f"{kind}_{k}" for k in range(3)]] for kind in kinds[:2])
+    columns = [f"{kind}[{k}]" for kind in kinds for k in range(3)]
+    assert list(frame.columns) == ["name", "label", *columns, "call", "row"]
+    logits, probabilities = (frame[[f"{kind}[{k}]" for k in range(3)]] for kind in kinds[:2])
     exponentials = np.exp(logits.to_numpy(np.float64))
     expected = exponentials / exponentials.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
@@ -350,7 +363,14 @@ def test_other_formats_give_the_same_run(here, name, tmp_path):
         run(quick(here / "train.csv", steps=2), reference)
     run(quick(path, steps=2), tmp_path / "out")
     for result in RESULTS:
-        assert (tmp_path / "out" / result).read_bytes() == (reference / result).read_bytes()
+        if result == "predictions.csv":  # a row is numbered by its place in its own file
+            found, expected = (
+                [{k: v for k, v in row.items() if k != "row"} for row in predictions(folder)]
+                for folder in (tmp_path / "out", reference)
+            )
+            assert found == expected
+        else:
+            assert (tmp_path / "out" / result).read_bytes() == (reference / result).read_bytes()
 
 
 def test_a_batch_larger_than_the_data_holds_each_row_once(here):

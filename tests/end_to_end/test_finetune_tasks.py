@@ -98,7 +98,7 @@ def test_a_regression_is_learned(regression):
     assert result["calibrated"] is None
     assert 0.7 <= result["interval"]["coverage"]["value"] <= 1
     frame = pd.read_csv(folder / "predictions.csv")
-    assert list(frame.columns) == ["name", "label", "prediction"]
+    assert list(frame.columns) == ["name", "label", "prediction", "row"]
     assert result["n"] == len(frame)
     found = stats.spearmanr(frame["label"], frame["prediction"]).statistic
     assert result["spearman"]["value"] == pytest.approx(found)
@@ -140,14 +140,14 @@ def test_several_labels_are_learned(multilabel):
     assert result["labels"].keys() == {"tata", "gc box"}
     assert result["calibrated"]["labels"].keys() == {"tata", "gc box"}
     frame = pd.read_csv(folder / "predictions.csv")
-    assert frame["label_gc box"].isna().sum() > 0
+    assert frame["label[gc box]"].isna().sum() > 0
     for name in ("tata", "gc box"):
-        rows = frame[frame[f"label_{name}"].notna()]
+        rows = frame[frame[f"label[{name}]"].notna()]
         assert result["labels"][name]["n"] == len(rows)
-        auroc = sk.roc_auc_score(rows[f"label_{name}"], rows[f"logit_{name}"])
+        auroc = sk.roc_auc_score(rows[f"label[{name}]"], rows[f"logit[{name}]"])
         assert result["labels"][name]["auroc"]["value"] == pytest.approx(auroc)
         np.testing.assert_allclose(
-            rows[f"probability_{name}"], expit(rows[f"logit_{name}"]), rtol=1e-6
+            rows[f"probability[{name}]"], expit(rows[f"logit[{name}]"]), rtol=1e-6
         )
     curves = json.loads((folder / "reliability.json").read_text())
     assert curves["calibrated"].keys() == {"tata", "gc box"}
@@ -161,7 +161,7 @@ def test_loaded_labels_predict_what_was_reported(multilabel):
     for kind, calibrated in (("probability", False), ("calibrated_probability", True)):
         found = loaded.predict(scored_sequences(folder), calibrated=calibrated)
         assert found.shape == (result["n"], 2)
-        reported = frame[[f"{kind}_{name}" for name in loaded.classes]]
+        reported = frame[[f"{kind}[{name}]" for name in loaded.classes]]
         np.testing.assert_allclose(found, reported, atol=1e-6)
 
 

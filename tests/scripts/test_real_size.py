@@ -158,7 +158,8 @@ print(*run("large", embed_dim=1024, ffn_embed_dim=4096, attention_heads=16, num_
 @linux_only
 def test_one_layer_at_a_time_is_held(tmp_path):
     def growth(action):
-        places = {"PYTHONPATH": str(SCRIPTS), "NTJAX_CACHE_DIR": str(tmp_path)}
+        path = os.pathsep.join([str(SCRIPTS.parent), *sys.path])
+        places = {"PYTHONPATH": path, "NTJAX_CACHE_DIR": str(tmp_path)}
         finished = subprocess.run(
             [sys.executable, "-W", "error", "-c", MEMORY_PROGRAM, action, str(tmp_path)],
             env=os.environ | places | {"JAX_PLATFORMS": "cpu"},
@@ -225,7 +226,7 @@ class TestNoFloat32Copy:
 
     @pytest.fixture
     def float32_bytes(self, wide):
-        shapes = parameter_shapes(wide.model)["nucleotide_transformer/layers/fc1"]
+        shapes = parameter_shapes(wide.forward.model)["nucleotide_transformer/layers/fc1"]
         return 4 * math.prod(shapes["w"])
 
     @pytest.mark.parametrize("kind", ["ia3", "lora"])
@@ -241,7 +242,7 @@ class TestNoFloat32Copy:
     def test_without_the_compiler_option_they_would_be(self, wide, float32_bytes):
         """Once this fails, XLA has stopped doing it and the option can go."""
         params, member, _, _, batch = described(wide)
-        lowered = jax.jit(partial(head_outputs, wide)).lower(
+        lowered = jax.jit(partial(head_outputs, wide.forward)).lower(
             params, member.trainable, batch.tokens[0, 0]
         )
         assert lowered.compile().memory_analysis().temp_size_in_bytes > float32_bytes
