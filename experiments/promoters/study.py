@@ -1,7 +1,7 @@
 """What the promoter study shares: its options, its rows, its runs, and what it keeps."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,15 +11,19 @@ import jax
 import numpy as np
 import pandas as pd
 
+from ntjax import fine_tune, sweep
 from ntjax.baselines.cnn import CNNConfig
 from ntjax.checkpoints.cache import sha256
+from ntjax.datasets.data_settings import DataSettings
 from ntjax.datasets.prepare import LabelledParts, read_parts
 from ntjax.errors import UserError
-from ntjax.finetune import Options, finetune
 from ntjax.inference.pretrained import load_pretrained
 from ntjax.io.json import read_json, write_json
+from ntjax.io.tables import SequenceTable
 from ntjax.runs.folder import CONFIG_FILE, SWEEP_FILE
-from ntjax.training.settings import Settings, complete, refuse_differing
+from ntjax.training.finetune import explicit_settings
+from ntjax.training.settings import refuse_differing
+from ntjax.training.sweep import written
 from ntjax.training.swept_runs import TABLE_FILE, saved_sweep
 
 HERE = Path(__file__).parent
@@ -116,18 +120,25 @@ def _dimensions(model: str) -> int:
 
 
 class Rows(NamedTuple):
-    """Files to train and test on.
+    """Rows to train and test on.
 
     Attributes:
         name: of the folder that keeps the runs on them.
-        train, test: CSV files, or a data set's name as `train`.
-        validation: likewise; otherwise set aside from the training rows.
+        train: rows, or a data set's name.
+        test: rows; None for those of the data set.
+        validation: rows; otherwise set aside from the training rows.
     """
 
     name: str
-    train: str
-    test: str | None = None
-    validation: str | None = None
+    train: SequenceTable | str
+    test: SequenceTable | None = None
+    validation: SequenceTable | None = None
+
+    @property
+    def given(self) -> dict[str, SequenceTable | str]:
+        """The parts that are there, as `ntjax.fine_tune` calls them."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {part: rows for part, rows in parts.items() if rows is not None}
 
 
 def require_same_runs(study: Study, genome: Path) -> None:
@@ -161,29 +172,37 @@ def trained(study: Study, rows: Rows, name: str, **settings: Any) -> Path:
     """
     folder = study.runs_folder / rows.name / name
     resume = (folder / CONFIG_FILE).exists()
-    finetune(Options(_settings(study, rows, settings), folder, resume, study.progress))
+    fine_tune(out=folder, resume=resume, progress=study.progress, **_options(study, rows, settings))
     return folder
 
 
-def swept(study: Study, rows: Rows, name: str, sweep: tuple[str, ...], **settings: Any) -> Path:
+def swept(
+    study: Study, rows: Rows, name: str, vary: Mapping[str, Sequence[Any]], **settings: Any
+) -> Path:
     """The folder of a finished sweep, likewise.
 
     Raises:
         UserError: a member failed, or there is one, with other settings.
     """
     folder = study.runs_folder / rows.name / name
-    done = folder / "done.json"
-    chosen = _settings(study, rows, settings)
+    done, options = folder / "done.json", _options(study, rows, settings)
     if done.exists():
         own, values, _ = saved_sweep(folder)
-        refuse_differing(folder, chosen, own)
-        if values != list(sweep):
-            raise UserError(f"{folder}: it was swept over {values}, not {list(sweep)}")
+        refuse_differing(folder, explicit_settings(**options), own)
+        if values != written(vary):
+            raise UserError(f"{folder}: it was swept over {values}, not {written(vary)}")
     else:
         resume = (folder / SWEEP_FILE).exists()
         # On a CPU, whose cores one member keeps busy, many at once need more memory for nothing.
         at_once = 1 if jax.default_backend() == "cpu" and not resume else 0
-        finetune(Options(chosen, folder, resume, study.progress, sweep, at_once))
+        sweep(
+            vary=vary,
+            members_at_once=at_once,
+            out=folder,
+            resume=resume,
+            progress=study.progress,
+            **options,
+        )
         table = pd.read_csv(folder / TABLE_FILE)
         if table["failure"].notna().any():
             raise UserError(f"{folder}: a member failed; {TABLE_FILE} in it says why")
@@ -199,12 +218,23 @@ def members(folder: Path) -> dict[str, Path]:
 
 def parts_of(study: Study, rows: Rows, seed: int = 0) -> LabelledParts:
     """The rows, and which of them a seed keeps for validation."""
-    return read_parts(complete(_settings(study, rows, {"seed": seed}))[0])
+    return labelled_parts(rows.given, seed)
 
 
-def _settings(study: Study, rows: Rows, settings: dict[str, Any]) -> Settings:
-    given = {"model": study.model, "baselines": False} | settings
-    return Settings(train=rows.train, validation=rows.validation, test=rows.test, **given)
+def labelled_parts(given: Mapping[str, SequenceTable | str], seed: int) -> LabelledParts:
+    """Split rows as a run of this seed does.
+
+    Arguments:
+        given: by part: rows, or a data set's name as `train`.
+        seed: of the run.
+    """
+    names = {part: rows for part, rows in given.items() if isinstance(rows, str)}
+    tables = {part: rows for part, rows in given.items() if not isinstance(rows, str)}
+    return read_parts(DataSettings(**names, seed=seed), tables)
+
+
+def _options(study: Study, rows: Rows, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"model": study.model, **rows.given} | settings
 
 
 def test_probabilities(runs: list[Path]) -> np.ndarray:

@@ -25,7 +25,8 @@ def given_table(
     """Make a table of `(sequences, labels)` or of a DataFrame with the columns of a file.
 
     Arguments:
-        data: a pair of sequences [n] and labels [n] (or [n, labels]), or a DataFrame.
+        data: a pair of sequences [n] and labels [n] (or [n, labels]), a DataFrame, or a table,
+            which is returned as it is.
         name: what messages call it, such as "train".
         sequence_column: column of a DataFrame that holds the sequences.
         label_column: that of the labels; several for labels that are 0 or 1 each.
@@ -37,6 +38,8 @@ def given_table(
     """
     from ntjax.io.tables import SequenceTable
 
+    if isinstance(data, SequenceTable):
+        return data
     several = not isinstance(label_column, str)
     label_columns = tuple(label_column) if several else (label_column,)
     if hasattr(data, "columns"):

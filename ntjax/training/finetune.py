@@ -44,8 +44,8 @@ def fine_tune(
     validation: Any = None,
     test: Any = None,
     *,
-    adapter: AdapterConfig | str = "ia3",
-    task: str = "classification",
+    adapter: AdapterConfig | str | None = None,
+    task: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -63,8 +63,8 @@ def fine_tune(
             a data set.
         validation: the same; rows that choose the state that is kept. Otherwise set aside.
         test: the same; rows that are scored in the end. Otherwise set aside.
-        adapter: `IA3()`, `LoRA(rank=8)`, `HeadOnly()`, `Full()`, ... or a name.
-        task: "classification", "multilabel" or "regression".
+        adapter: `IA3()` unless another is given: `LoRA(rank=8)`, `HeadOnly()`, `Full()`, or a name.
+        task: "classification" unless another is given: "multilabel" or "regression".
         out: folder for the results, as the command writes them; None leaves nothing on disk.
         resume: go on with the run in `out`.
         progress: show progress bars.
@@ -87,7 +87,7 @@ def fine_tune(
     (3, 2)
     """
     given = given_rows(model, train, validation, test)
-    explicit = explicit_settings(model, train, validation, test, adapter, task, settings)
+    explicit = explicit_settings(model, train, validation, test, adapter, task, **settings)
     folder = None if out is None else Path(out)
     if resume:
         if folder is None:
@@ -116,31 +116,35 @@ def given_rows(model: Any, train: Any, validation: Any, test: Any) -> Given:
 
 def explicit_settings(
     model: Any,
-    train: Any,
-    validation: Any,
-    test: Any,
-    adapter: AdapterConfig | str,
-    task: str,
-    settings: dict[str, Any],
+    train: Any = None,
+    validation: Any = None,
+    test: Any = None,
+    adapter: AdapterConfig | str | None = None,
+    task: str | None = None,
+    **settings: Any,
 ) -> dict[str, Any]:
-    """What was asked for, as settings by name."""
+    """Return what was asked for, as settings by name; the arguments are those of `fine_tune`.
+
+    Raises:
+        UserError: there is no such setting.
+    """
     for name in settings:
         refuse_unknown(name)
-    explicit: dict[str, Any] = {"task": task}
+    asked: dict[str, Any] = {"model": str(model)}
     if isinstance(model, PretrainedModel):
-        explicit |= {"model": model.name, "dtype": model.dtype}
-    else:
-        explicit["model"] = str(model)
+        asked = {"model": model.name, "dtype": model.dtype}
     if isinstance(adapter, AdapterConfig):
-        explicit["adapter"] = adapter.kind
+        asked["adapter"] = adapter.kind
         for name in adapters.options_of(adapter.kind):
-            explicit[f"{adapter.kind}_{name}"] = getattr(adapter, name)
-    else:
-        explicit["adapter"] = adapter
+            asked[f"{adapter.kind}_{name}"] = getattr(adapter, name)
+    elif adapter is not None:
+        asked["adapter"] = adapter
+    if task is not None:
+        asked["task"] = task
     for part, data in (("train", train), ("validation", validation), ("test", test)):
         if data is not None:
-            explicit[part] = str(data) if isinstance(data, (str, Path)) else GIVEN_ROWS
-    return explicit | settings
+            asked[part] = str(data) if isinstance(data, (str, Path)) else GIVEN_ROWS
+    return asked | settings
 
 
 def resumed_settings(folder: Path, explicit: dict[str, Any]) -> Settings:

@@ -86,8 +86,8 @@ def sweep(
     *,
     vary: Mapping[str, Iterable[Any]],
     members_at_once: int = 0,
-    adapter: AdapterConfig | str = "ia3",
-    task: str = "classification",
+    adapter: AdapterConfig | str | None = None,
+    task: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -112,7 +112,7 @@ def sweep(
     """
     given = given_rows(model, train, validation, test)
     own = Settings(
-        **explicit_settings(model, train, validation, test, adapter, task, settings),
+        **explicit_settings(model, train, validation, test, adapter, task, **settings),
         baselines=False,
     )
     folder = None if out is None else Path(out)

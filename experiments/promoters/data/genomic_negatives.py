@@ -6,10 +6,10 @@ by blocks of the genome. `genomic, 281 letters`: the same with 100 letters more 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.promoters.data.rows import promoters_of, write_table
+from experiments.promoters.data.rows import promoters_of
 from ntjax.datasets.promoters import NegativeOptions, against_genomic_windows
 from ntjax.datasets.registry import load_dataset
 from ntjax.genomes.indexing import open_genome
@@ -17,7 +17,7 @@ from ntjax.genomes.promoter_windows import Located, locate, window_letters
 from ntjax.genomes.regions import split_blocks
 from ntjax.genomes.store import Genome
 from ntjax.genomes.windows import Region
-from ntjax.io.tables import SequenceTable, read_table
+from ntjax.io.tables import SequenceTable
 
 CONTEXT = 100
 FRAMES = 6
@@ -27,13 +27,19 @@ WITH_CONTEXT = f"genomic, {window_letters(CONTEXT)} letters"
 
 @dataclass(frozen=True)
 class Task:
-    """Rows to learn: what `ntjax.finetune` calls train, validation and test."""
+    """Rows to learn: what `ntjax.fine_tune` calls train, validation and test."""
 
     name: str
-    train: str
-    validation: str | None = None
-    test: str | None = None
+    train: SequenceTable | str
+    validation: SequenceTable | None = None
+    test: SequenceTable | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> dict[str, SequenceTable | str]:
+        """The parts that are there."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {part: rows for part, rows in parts.items() if rows is not None}
 
 
 def known_promoters(genome: Path) -> Located:
@@ -43,18 +49,16 @@ def known_promoters(genome: Path) -> Located:
     return locate(open_genome(genome), list(dict.fromkeys(both)))
 
 
-def tasks(folder: Path, genome: Path) -> dict[str, Task]:
-    """The tasks by name; files that are not there yet are written to `folder`."""
+def tasks(genome: Path) -> dict[str, Task]:
+    """The tasks by name."""
     known = known_promoters(genome)
     options = NegativeOptions(room=CONTEXT, redraw=False)
     found = against_genomic_windows(known.unique, known.start_sites, options)
     notes = (f"{known.described()}; promoters of unique sequence are used", *found.notes)
     made = {PROMOTERS: Task(PROMOTERS, PROMOTERS)}
     for name, context in ((GENOMIC, 0), (WITH_CONTEXT, CONTEXT)):
-        files = [folder / name / f"{part}.csv" for part in ("train", "validation", "test")]
-        for path in files:
-            write_table(path, found.parts[path.stem].table(context))
-        made[name] = Task(name, *map(str, files), notes)
+        parts = (found.parts[part].table(context) for part in ("train", "validation", "test"))
+        made[name] = Task(name, *parts, notes)
     return made
 
 
@@ -65,30 +69,16 @@ def parts_of_genome(genome: Genome) -> dict[str, Region]:
     return split_blocks(genome, shares, options.block_letters, options.seed)
 
 
-def in_six_frames(task: Task, folder: Path) -> Task:
+def in_six_frames(task: Task) -> Task:
     """The task with each training row six times, without its first 0 to 5 letters."""
-    if task.train == PROMOTERS:
-        splits = load_dataset(PROMOTERS)
-        train, test = splits.train, str(folder / "test.csv")
-        write_table(Path(test), splits.test)
-    else:
-        train, test = read_table(task.train), task.test
-    path = folder / "train.csv"
+    train, test = task.train, task.test
+    if isinstance(train, str):
+        splits = load_dataset(train)
+        train, test = splits.train, splits.test
     copies = [row for row in range(len(train)) for _ in range(FRAMES)]
     repeated = train.take(copies)
-    write_table(
-        path,
-        SequenceTable(
-            names=repeated.names,
-            sequences=tuple(
-                text[number % FRAMES :] for number, text in enumerate(repeated.sequences)
-            ),
-            labels=repeated.labels,
-            source=repeated.source,
-            rows=repeated.rows,
-        ),
-    )
-    return Task(task.name, str(path), task.validation, test)
+    shifted = (text[number % FRAMES :] for number, text in enumerate(repeated.sequences))
+    return Task(task.name, replace(repeated, sequences=tuple(shifted)), task.validation, test)
 
 
 def frames(sequences: Sequence[str]) -> list[list[str]]:

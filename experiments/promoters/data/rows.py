@@ -10,7 +10,6 @@ from experiments.promoters.data.genome_files import find_genome
 from experiments.promoters.study import Rows, Study, test_probabilities, trained
 from ntjax.datasets.registry import load_dataset
 from ntjax.genomes.indexing import open_genome
-from ntjax.io import table_output
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.loci import locus_clean, locus_groups
 from ntjax.metrics.classification import evaluate
@@ -28,15 +27,10 @@ PROTOCOLS = {
 
 def protocol_rows(study: Study, protocol: str) -> Rows:
     """The published training rows as a protocol leaves them, and the published test rows."""
-    folder = study.runs_folder / "rows" / protocol
-    files = {part: folder / f"{part}.csv" for part in ("train", "test")}
-    if not all(path.exists() for path in files.values()):
-        train, test = protocol_tables(protocol, find_genome(study.genome))
-        write_table(files["train"], train)
-        write_table(files["test"], test)
-    return Rows(protocol, *map(str, files.values()))
+    return Rows(protocol, *protocol_tables(protocol, find_genome(study.genome)))
 
 
+@cache
 def protocol_tables(protocol: str, genome: Path) -> tuple[SequenceTable, SequenceTable]:
     """Training rows as a protocol leaves them, and the test rows."""
     splits = load_dataset(DATASET, CLEAN if protocol == CLEAN else PUBLISHED)
@@ -71,14 +65,6 @@ def evaluated(study: Study, run: Path) -> dict[str, Any]:
     [of_promoter] = test_probabilities([run])
     both = np.stack([1 - of_promoter, of_promoter], axis=1)
     return evaluate(labels, both, groups=test_loci(study))
-
-
-def write_table(path: Path, table: SequenceTable) -> str:
-    """`name,sequence,label`, unless the file is there; returns its path."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table_output.write_table(path, table)
-    return str(path)
 
 
 def labels_of(table: SequenceTable) -> np.ndarray:

@@ -37,13 +37,12 @@ from experiments.promoters.data.markov_score import markov_probabilities
 from experiments.promoters.pretraining.runs import (
     Study,
     baselines_of,
-    labelled_parts,
     long_run,
     members_of,
     untrained_members,
 )
 from experiments.promoters.pretraining.tables import as_markdown
-from experiments.promoters.study import require_same, test_probabilities
+from experiments.promoters.study import labelled_parts, require_same, test_probabilities
 from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.prepare import LabelledParts
 from ntjax.genomes.indexing import open_genome
@@ -83,7 +82,7 @@ def run(study: Study) -> None:
     """Run what is missing, then write the tables."""
     genome = find_genome(study.genome)
     _require_same_study(study, genome)
-    known = tasks(study.runs / "rows", genome)
+    known = tasks(genome)
     results = _kept_results(study)
     for name in study.tasks:
         for result in _results(study, known, name, genome):
@@ -106,7 +105,7 @@ def _results(
 ) -> Iterator[dict[str, Any]]:
     """The table of a task's methods; then, if wanted, that and the table of frames."""
     task = known[name]
-    parts = labelled_parts(study, task)
+    parts = labelled_parts(task.given, 0)
     methods = _methods(study, task, parts, genome)
     result = {
         "rows": {part: len(table) for part, table in parts.tables.items()},
@@ -118,7 +117,7 @@ def _results(
     if study.frames:
         framed |= _framed(study, study.mini, task)
     if study.long_steps:
-        shifted = in_six_frames(task, study.runs / "rows" / f"{task.name}, six frames")
+        shifted = in_six_frames(task)
         title = f"six frames in training, {study.long_steps:,} steps, one seed"
         framed[title] = test_probabilities([long_run(study, shifted)])
     if name == GENOMIC and study.context:
@@ -169,10 +168,10 @@ def _framed(study: Study, model: str, task: Task) -> dict[str, np.ndarray]:
     """The six phases of 6-mers: averaged over at the test, trained on, and both."""
     adapter = study.frames_adapter
     folder = study.runs / task.name
-    shifted = in_six_frames(task, study.runs / "rows" / f"{task.name}, six frames")
+    shifted = in_six_frames(task)
     plain = members_of(study, model, adapter, task, folder / f"mini-{adapter}")
     trained = members_of(study, model, adapter, shifted, folder / f"mini-{adapter}-six-frames")
-    test = labelled_parts(study, task).tables["test"].sequences
+    test = labelled_parts(task.given, 0).tables["test"].sequences
     return {
         "six frames averaged at the test": _averaged(plain, test),
         "six frames in training": test_probabilities(trained),

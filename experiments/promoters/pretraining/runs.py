@@ -1,6 +1,6 @@
 """The runs of the pre-training study: what is trained, and picked up where it stopped."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -11,14 +11,13 @@ import pandas as pd
 from experiments.promoters.data.baseline_runs import BOOSTING, CNN, baseline_runs
 from experiments.promoters.data.genomic_negatives import GENOMIC, PROMOTERS, Task
 from experiments.promoters.data.untrained import untrained
+from experiments.promoters.study import labelled_parts
+from ntjax import fine_tune, sweep
 from ntjax.baselines.cnn import CNNConfig
-from ntjax.datasets.prepare import LabelledParts, read_parts
 from ntjax.errors import UserError
-from ntjax.finetune import Options, finetune
 from ntjax.io.json import read_json, write_json
 from ntjax.reports.console import means_over_seeds
 from ntjax.runs.folder import CONFIG_FILE, DESCRIPTION_FILE, RESULT_FILE
-from ntjax.training.settings import Settings, complete
 
 HERE = Path(__file__).parent
 
@@ -74,22 +73,17 @@ class Study:
         return getattr(self, f"{adapter}_rates")
 
 
-def _settings(study: Study, task: Task, **others: Any) -> Settings:
-    return Settings(
-        train=task.train,
-        validation=task.validation,
-        test=task.test,
-        steps=study.steps,
-        batch_size=study.batch_size,
-        head=study.head,
-        baselines=False,
-        **others,
-    )
+def _options(study: Study, task: Task, **others: Any) -> dict[str, Any]:
+    settings = {"steps": study.steps, "batch_size": study.batch_size, "head": study.head}
+    return task.given | settings | others
 
 
-def labelled_parts(study: Study, task: Task, seed: int = 0) -> LabelledParts:
-    """The rows of a task, and which of them a seed keeps for validation."""
-    return read_parts(complete(_settings(study, task, seed=seed))[0])
+def _trained(run: Path, options: dict[str, Any]) -> Path:
+    """A finished run's folder: trained, or gone on with, if it is not there."""
+    if not (run / RESULT_FILE).exists():
+        resume = (run / CONFIG_FILE).exists()
+        fine_tune(out=run, resume=resume, progress=True, **options)
+    return run
 
 
 def untrained_members(study: Study, task: Task) -> list[Path]:
@@ -107,25 +101,26 @@ def untrained_members(study: Study, task: Task) -> list[Path]:
 
 def _untrained_member(study: Study, task: Task, folder: Path, seed: int, rate: float) -> Path:
     run = folder / f"learning_rate={rate:g},seed={seed}"
-    if not (run / RESULT_FILE).exists():
-        model = str(untrained(study.mini, seed, study.runs / "untrained" / str(seed)))
-        settings = _settings(
-            study, task, model=model, adapter="full", learning_rate=rate, seed=seed
-        )
-        finetune(Options(settings, run, (run / CONFIG_FILE).exists()))
-    return run
+    if (run / RESULT_FILE).exists():
+        return run
+    model = str(untrained(study.mini, seed, study.runs / "untrained" / str(seed)))
+    own = {"model": model, "adapter": "full", "learning_rate": rate, "seed": seed}
+    return _trained(run, _options(study, task, **own))
 
 
 def members_of(study: Study, model: str, adapter: str, task: Task, folder: Path) -> list[Path]:
     """Run folders of the seeds, at the learning rate that validation chose."""
-    rates = ",".join(f"{rate:g}" for rate in study.rates(adapter))
-    sweep = (f"learning_rate={rates}", f"seed=0:{study.seeds}")
+    vary = {"learning_rate": study.rates(adapter), "seed": range(study.seeds)}
     done = folder / "done.json"
     if not done.exists():
-        settings = _settings(study, task, model=model, adapter=adapter)
-        resume = (folder / "sweep.json").exists()
-        at_once = 0 if resume else study.members_at_once
-        finetune(Options(settings, folder, resume, sweep=sweep, members_at_once=at_once))
+        sweep(
+            vary=vary,
+            members_at_once=study.members_at_once,
+            out=folder,
+            resume=(folder / "sweep.json").exists(),
+            progress=True,
+            **_options(study, task, model=model, adapter=adapter),
+        )
         table = pd.read_csv(folder / "sweep.csv")
         means = means_over_seeds(table, "mcc")
         whole = means[means["seeds"] == means["members"]]
@@ -142,7 +137,7 @@ def baselines_of(study: Study, task: Task) -> dict[str, np.ndarray]:
     The CNN also with as many passes over the rows as the networks have.
     """
     folder = study.runs / task.name / "baselines"
-    rows = partial(labelled_parts, study, task)
+    rows = partial(labelled_parts, task.given)
     seen = study.steps * study.batch_size / len(rows(0).tables["train"])
     brief = CNNConfig(epochs=max(1, round(seen)))
     passes = f"{brief.epochs} pass{'es' if brief.epochs > 1 else ''} over the rows"
@@ -158,12 +153,6 @@ def baselines_of(study: Study, task: Task) -> dict[str, np.ndarray]:
 def long_run(study: Study, task: Task) -> Path:
     """mini with all weights, seed 0 alone, for `study.long_steps`."""
     run = study.runs / task.name / f"mini-full-{study.long_steps}-steps"
-    if not (run / RESULT_FILE).exists():
-        settings = replace(
-            _settings(study, task, model=study.mini, adapter="full"),
-            learning_rate=study.full_rates[0],
-            steps=study.long_steps,
-            evaluate_every=500,
-        )
-        finetune(Options(settings, run, (run / CONFIG_FILE).exists()))
-    return run
+    own = {"model": study.mini, "adapter": "full", "learning_rate": study.full_rates[0]}
+    own |= {"steps": study.long_steps, "evaluate_every": 500}
+    return _trained(run, _options(study, task, **own))

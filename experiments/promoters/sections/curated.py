@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.promoters.data.genome_files import find_genome
-from experiments.promoters.data.rows import DATASET, labels_of, promoters_of, write_table
+from experiments.promoters.data.rows import DATASET, labels_of, promoters_of
 from experiments.promoters.data.species import at_most, labelled, random_letters
 from experiments.promoters.sections.comparison import METRICS
 from experiments.promoters.study import Rows, Study, kept, test_probabilities, trained
@@ -138,11 +138,9 @@ def _train(
     study: Study, name: str, positives: list[str], test: Any, seeds: int, fold: int
 ) -> np.ndarray:
     """Probabilities [seeds, test rows] of models trained on these and as many random letters."""
-    folder = study.runs_folder / "rows" / NAME
-    table = labelled(positives, random_letters(positives, seed=fold), name)
+    train = labelled(positives, random_letters(positives, seed=fold), name)
     stem = name.replace(" ", "_").replace("'", "").replace(",", "")
-    train = write_table(folder / f"{stem}.csv", table)
-    rows = Rows(NAME, train, write_table(folder / f"test-{fold}.csv", test))
+    rows = Rows(NAME, train, test)
     steps = _steps(study)
     every = max(1, steps // study.choose(3, 4))
     settings = study.lora(steps) | {"schedule": "cosine", "evaluate_every": every}

@@ -14,7 +14,6 @@ from experiments.promoters.study import Study, kept
 from ntjax.evaluation.probing import separability
 from ntjax.inference.embeddings import bag_of_kmers, embed, one_hot_kmers
 from ntjax.inference.pretrained import PretrainedModel
-from ntjax.io.tables import read_table
 from ntjax.reports.cells import interval_cell
 from ntjax.reports.figures import OTHER, PROMOTER, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
@@ -42,7 +41,7 @@ def _over_last_layers(
 
 
 def _run(study: Study) -> dict[str, Any]:
-    test = read_table(protocol_rows(study, CLEAN).test)
+    test = protocol_rows(study, CLEAN).test
     adapted = load_run(main_run(study))
     layers = min(_LAYERS, adapted.model.config.num_layers)
     sequences, labels = test.sequences, labels_of(test)

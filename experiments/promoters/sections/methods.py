@@ -68,7 +68,7 @@ def _in_protocol(study: Study, protocol: str) -> dict[str, Any]:
     for adapter in ADAPTERS:
         settings: dict[str, Any] = {"adapter": adapter, "steps": _steps(study)}
         settings |= {"batch_size": _BATCH, "head": study.head()}
-        folder = swept(study, rows, f"methods-{adapter}", (f"seed=0:{seeds}",), **settings)
+        folder = swept(study, rows, f"methods-{adapter}", {"seed": range(seeds)}, **settings)
         runs = list(members(folder).values())
         name = f"{Path(study.model).name}, {adapter}"
         probabilities[name], costs[name] = test_probabilities(runs), _cost(study, adapter, runs)

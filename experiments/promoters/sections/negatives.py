@@ -8,13 +8,13 @@ import numpy as np
 from experiments.promoters.data.baseline_runs import BOOSTING, fitted_baseline
 from experiments.promoters.data.genome_files import find_annotation, find_genome
 from experiments.promoters.data.genomic_negatives import known_promoters
-from experiments.promoters.data.rows import labels_of, write_table
+from experiments.promoters.data.rows import labels_of
 from experiments.promoters.study import Rows, Study, kept, parts_of, trained
 from ntjax.datasets.negatives import KINDS
 from ntjax.datasets.promoters import PromoterWindows, windows_by_kind
 from ntjax.genomes.annotation import read_annotation
 from ntjax.genomes.indexing import open_genome
-from ntjax.io.tables import SequenceTable, read_table
+from ntjax.io.tables import SequenceTable
 from ntjax.leakage.loci import locus_groups
 from ntjax.metrics.classification import evaluate
 from ntjax.reports.cells import interval_cell
@@ -33,8 +33,8 @@ def run(study: Study) -> dict[str, Any]:
 
 def _run(study: Study) -> dict[str, Any]:
     by_kind = _windows(study)
-    rows = {kind: _rows(study, kind, found) for kind, found in by_kind.items()}
-    tests = {kind: read_table(own.test) for kind, own in rows.items()}
+    rows = {kind: _rows(kind, found) for kind, found in by_kind.items()}
+    tests = {kind: own.test for kind, own in rows.items()}
     genome = open_genome(find_genome(study.genome))
     loci = {kind: locus_groups(table.sequences, genome) for kind, table in tests.items()}
     steps = study.steps(250, 1000)
@@ -67,13 +67,9 @@ def _windows(study: Study) -> dict[str, PromoterWindows]:
     return windows_by_kind(known.unique, known.start_sites, KINDS, annotation)
 
 
-def _rows(study: Study, kind: str, found: PromoterWindows) -> Rows:
-    folder = study.runs_folder / "rows" / f"negatives-{kind}"
-    files = {
-        part: write_table(folder / f"{part}.csv", sites.table())
-        for part, sites in found.parts.items()
-    }
-    return Rows(f"negatives-{kind}", files["train"], files["test"], files["validation"])
+def _rows(kind: str, found: PromoterWindows) -> Rows:
+    parts = {part: sites.table() for part, sites in found.parts.items()}
+    return Rows(f"negatives-{kind}", **parts)
 
 
 def _auroc(table: SequenceTable, probabilities: np.ndarray, loci: np.ndarray) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.promoters.data.baseline_runs import BOOSTING, baseline_runs
-from experiments.promoters.data.rows import write_table
 from experiments.promoters.data.species import (
     CDS,
     CONVERGENT,
@@ -74,10 +73,10 @@ def _left_out(study: Study, archive: Archive, number: int) -> dict[str, Any]:
     }
     probabilities = {}
     for name, training in tables.items():
-        rows = _rows(study, f"{name} {number}", training, test)
+        rows = _rows(f"{name} {number}", training, test)
         runs = [_run_of(study, rows, seed) for seed in range(_SEEDS)]
         probabilities[name] = test_probabilities(runs)
-    rows = _rows(study, f"{OTHERS} {number}", tables[OTHERS], test)
+    rows = _rows(f"{OTHERS} {number}", tables[OTHERS], test)
     parts = partial(parts_of, study, rows)
     folder = study.runs_folder / rows.name / "baselines"
     probabilities[BOOSTED] = baseline_runs(folder, parts, BOOSTING, 1).probabilities
@@ -122,17 +121,12 @@ def _counts(sequences: Mapping[str, Sequence[str]]) -> dict[str, int]:
     return {kind: len(sequences[kind]) for kind in KINDS}
 
 
-def _rows(study: Study, name: str, training: _Training, test: Windows) -> Rows:
-    name = f"{NAME}-{name.replace(' ', '-')}"
-    folder = study.runs_folder / "rows" / name
-    paths = [
-        write_table(
-            folder / f"{part}.csv",
-            labelled(windows[PROMOTER], (*windows[CDS], *windows[CONVERGENT]), part),
-        )
+def _rows(name: str, training: _Training, test: Windows) -> Rows:
+    tables = [
+        labelled(windows[PROMOTER], (*windows[CDS], *windows[CONVERGENT]), part)
         for part, windows in (("train", training.kept), ("test", test.sequences))
     ]
-    return Rows(name, *paths)
+    return Rows(f"{NAME}-{name.replace(' ', '-')}", *tables)
 
 
 def _run_of(study: Study, rows: Rows, seed: int) -> Path:

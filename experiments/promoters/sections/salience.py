@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.promoters.data.planted_precision import planted_letters, planted_precision
-from experiments.promoters.data.rows import CLEAN, labels_of, main_run, protocol_rows, write_table
+from experiments.promoters.data.rows import CLEAN, labels_of, main_run, protocol_rows
 from experiments.promoters.data.simulated_jitter import (
     planted_posterior,
     simulate_jittered_sigma70,
@@ -18,7 +18,6 @@ from ntjax.interpret.aggregation import mean_maps_by_outcome
 from ntjax.interpret.attention_salience import attention_salience
 from ntjax.interpret.gradients import gradients
 from ntjax.interpret.mutagenesis import mutagenesis, position_importance
-from ntjax.io.tables import read_table
 from ntjax.reports.cells import interval_cell, signed_cell
 from ntjax.reports.figures import COLOURS, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
@@ -48,7 +47,7 @@ def run(study: Study) -> dict[str, Any]:
 
 def _run(study: Study) -> dict[str, Any]:
     adapted = load_run(main_run(study))
-    test = read_table(protocol_rows(study, CLEAN).test)
+    test = protocol_rows(study, CLEAN).test
     labels = labels_of(test)
     probabilities = adapted.predict(test.sequences)[:, 1]
     maps = _maps(adapted, _some(test.sequences, study), study)
@@ -86,18 +85,12 @@ def _maps(run: Run, sequences: Any, study: Study) -> Maps:
 
 def _planted(study: Study) -> dict[str, Any]:
     """Precision at the planted letters of simulated promoters whose boxes stand anywhere."""
-    folder = study.runs_folder / "rows" / "simulated"
     train, _ = simulate_jittered_sigma70(8000, 0)
     test, sites = simulate_jittered_sigma70(400, 0, "test")
-    files = [
-        write_table(folder / "train.csv", train),
-        write_table(folder / "test.csv", test),
-    ]
     steps = study.steps(900, 2000)
     # All weights, so that the model learns the boxes: what is tested here is the maps.
-    adapted = load_run(
-        trained(study, Rows("simulated", *files), "full", adapter="full", steps=steps, head="mean")
-    )
+    rows = Rows("simulated", train, test)
+    adapted = load_run(trained(study, rows, "full", adapter="full", steps=steps, head="mean"))
     planted = planted_letters(sites)
     boxes = np.flatnonzero(planted.any(axis=1))  # the others have no letter to be found
     promoters = [test.sequences[row] for row in boxes]

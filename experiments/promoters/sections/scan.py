@@ -60,7 +60,7 @@ def _run(study: Study) -> dict[str, Any]:
     path = find_genome(study.genome)
     located = known_promoters(path)
     known, genome = located.start_sites, located.sites.genome
-    task = tasks(study.runs_folder / "rows", path)[GENOMIC]
+    task = tasks(path)[GENOMIC]
     methods = fitted(study, Rows(GENOMIC, task.train, task.test, task.validation))
     parts, size = parts_of_genome(genome), NegativeOptions().block_letters
     regions = {

@@ -16,7 +16,6 @@ from experiments.promoters.data.rows import (
     promoters_of,
     protocol_rows,
     test_loci,
-    write_table,
 )
 from experiments.promoters.data.species import (
     PARTS,
@@ -168,8 +167,7 @@ def _species_rows(
         positives += chosen
         negatives += random_letters(chosen, seed=100 + number)
     name = f"species-{protocol}"
-    path = study.runs_folder / "rows" / name / "train.csv"
-    train = write_table(path, labelled(positives, negatives, "species"))
+    train = labelled(positives, negatives, "species")
     return Rows(name, train, protocol_rows(study, protocol).test), len(positives)
 
 

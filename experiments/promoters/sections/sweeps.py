@@ -58,8 +58,8 @@ def _run(study: Study) -> dict[str, Any]:
     of_protocol = {CLEAN: {name: probabilities[name] for name in names}}
     for protocol in PROTOCOLS:
         if protocol != CLEAN:
-            values = f"lora_dropout={','.join(f'{value:g}' for value in beside)}"
-            of_protocol[protocol] = _probabilities(_swept(study, seeds, values, protocol))
+            vary = {"lora_dropout": list(beside)}
+            of_protocol[protocol] = _probabilities(_swept(study, seeds, vary, protocol))
     return {
         "seeds": seeds,
         "steps": arms[0]["steps"][-1],
@@ -94,32 +94,41 @@ def _tested(
 def _arms(study: Study, seeds: int) -> list[dict[str, Any]]:
     """Every setting: nine dropouts, then the others one at a time, all else as in the first."""
     rate = study.lora_rate()
-    found = _swept(study, seeds, "lora_dropout=0.1:0.9:0.1")
-    for values in ("lora_rank=1,32", "lora_alpha=1,32", f"learning_rate={rate / 4:g},{rate * 4:g}"):
-        found += _swept(study, seeds, values)
+    found = _swept(study, seeds, {"lora_dropout": [tenth / 10 for tenth in range(1, 10)]})
+    rates = [float(f"{rate * factor:g}") for factor in (1 / 4, 4)]
+    for setting, values in (
+        ("lora_rank", [1, 32]),
+        ("lora_alpha", [1.0, 32.0]),
+        ("learning_rate", rates),
+    ):
+        found += _swept(study, seeds, {setting: values})
     if study.full:  # the report's own pairs: its notebook's, and that of its best run
         for rank, alpha in ((1, 32.0), (32, 1.0)):
-            [arm] = _swept(study, seeds, "", lora_rank=rank, lora_alpha=alpha)
+            [arm] = _swept(study, seeds, {}, lora_rank=rank, lora_alpha=alpha)
             found.append(arm | {"name": f"rank {rank}, α {alpha:g}"})
     return found
 
 
 def _swept(
-    study: Study, seeds: int, values: str, protocol: str = CLEAN, **changed: Any
+    study: Study,
+    seeds: int,
+    vary: dict[str, list[float]],
+    protocol: str = CLEAN,
+    **changed: Any,
 ) -> list[dict[str, Any]]:
-    """The arms of one setting's `values`, all seeds of each; of one arm without a setting."""
+    """The arms of one setting's values, all seeds of each; of one arm without a setting."""
     steps = study.steps(60, 240)
     settings = {"lora_rank": RANK, "lora_alpha": ALPHA, "lora_dropout": DROPOUT} | changed
     settings |= study.lora(steps) | {"schedule": "cosine"}
     settings |= {"evaluate_every": max(1, steps // study.choose(3, 4))}
-    setting = values.partition("=")[0]
-    sweep = (values,) * bool(values) + (f"seed=0:{seeds}",)
+    setting = next(iter(vary), "")
     name = "sweep-" + (setting or "-".join(f"{value:g}" for value in changed.values()))
     if setting:
         settings.pop(setting)
-    name += f"-{values.rpartition('=')[2].replace(',', '-')}" * (protocol != CLEAN)
+    if protocol != CLEAN:
+        name += "".join(f"-{value:g}" for value in vary[setting])
     rows = protocol_rows(study, protocol)
-    folder = swept(study, rows, name, sweep, select="accuracy", **settings)
+    folder = swept(study, rows, name, {**vary, "seed": range(seeds)}, select="accuracy", **settings)
     table = pd.read_csv(folder / TABLE_FILE).sort_values("seed", kind="stable")
     groups = table.groupby(setting) if setting else [(None, table)]
     return [_arm(folder, setting, value, lines) for value, lines in groups]
