@@ -136,8 +136,8 @@ def test_rematerialisation_changes_no_gradient(params):
     batch = single_device(padded_batch(problem(lengths=(6, 10)), 5, 0, 8))
     arguments = (params, trainable("ia3", params), hyperparameters(), np.int32(0), batch)
     plain, again = (gradients_of(rematerialise=choice).trace(*arguments) for choice in (0, 1))
-    assert "remat" in str(again.jaxpr)
-    assert "remat" not in str(plain.jaxpr)
+    # Cheap values are recomputed in both; here whole layers are too.
+    assert str(again.jaxpr).count("remat") > str(plain.jaxpr).count("remat")
     loss, weight, gradient = plain.lower().compile()(*arguments)
     loss_again, _, gradient_again = again.lower().compile()(*arguments)
     assert weight == 5
