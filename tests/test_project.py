@@ -1,6 +1,5 @@
 """The project's own rules: style, the README's commands, the licence."""
 
-import json
 import re
 import subprocess
 import sys
@@ -33,37 +32,6 @@ def test_ci_runs_the_command_of_the_readme():
     assert last in (ROOT / "README.md").read_text().splitlines()
 
 
-@pytest.mark.parametrize("module", ["finetune", "pretrain"])
-def test_options_in_the_readme_exist(module):
-    options = subprocess.run(
-        [sys.executable, "-m", f"ntjax.{module}", "--help"], capture_output=True, text=True
-    ).stdout
-    commands = re.findall(rf"python -m ntjax\.{module}((?: [^`\n]*)?)", _readme())
-    flags = {flag for command in commands for flag in re.findall(r"--[a-z0-9-]+", command)}
-    assert len(flags) > 5
-    assert not [flag for flag in sorted(flags) if flag not in options]
-
-
-@pytest.mark.parametrize(
-    "results",
-    [
-        "ntjax/checkpoints/mini.md",
-        "experiments/promoters/full/summary.md",
-        "scripts/benchmarks/benchmark_genomes.md",
-        "scripts/benchmarks/benchmark.md",
-        "scripts/benchmarks/benchmark_population.md",
-        "scripts/tpu/compile_for_tpu.md",
-        "scripts/benchmarks/real_size.md",
-    ],
-)
-def test_tables_in_the_readme_come_from_committed_results(results):
-    # Of several tables the first, with what stands in the sections after it left to the file.
-    first = re.split(r"\n## (?:v5e:8x8|Pairs of models)", (ROOT / results).read_text())[0]
-    rows = [line for line in first.splitlines() if line.startswith("| ")]
-    assert len(rows) > 2
-    assert not [row for row in rows if row not in _readme()]
-
-
 def test_no_paths_of_one_machine():
     tracked = subprocess.run(
         ["git", "ls-files", "*.py", "*.md", "*.toml"], cwd=ROOT, capture_output=True, text=True
@@ -75,21 +43,3 @@ def test_no_paths_of_one_machine():
         if name != "tests/test_project.py" and pattern.search((ROOT / name).read_text())
     ]
     assert not found
-
-
-def _readme() -> str:
-    return (ROOT / "README.md").read_text()
-
-
-def test_the_pre_training_table_in_the_readme_is_that_of_its_results():
-    results = json.loads((ROOT / "experiments/promoters/pretraining/pretraining.json").read_text())[
-        "results"
-    ]
-    for method in results["genomic"]["methods"]:
-        cells = [
-            "{value:.3f} ({low:.3f} to {high:.3f})".format(
-                **results[task]["methods"][method]["auroc"]
-            )
-            for task in ("ecoli_promoters", "genomic")
-        ]
-        assert f"| {method} | {' | '.join(cells)} |" in _readme()

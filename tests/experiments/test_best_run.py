@@ -1,4 +1,4 @@
-"""The README's command for the report's best run, up to the download of the model."""
+"""The command of the study's page for the report's best run, up to the download of the model."""
 
 import os
 import shlex
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "experiments/promoters/README.md"
 
 
 @pytest.mark.skipif("NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no rows")
 def test_the_command_gets_as_far_as_the_download(tmp_path):
-    [line] = [text for text in README.read_text().splitlines() if "--lora-rank 32" in text]
+    [line] = [text for text in PAGE.read_text().splitlines() if "--lora-rank 32" in text]
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "ntjax.finetune"]
     offline = {"HF_HUB_OFFLINE": "1", "NTJAX_CACHE_DIR": str(tmp_path), "JAX_PLATFORMS": "cpu"}
