@@ -18,6 +18,7 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from ntjax.baselines.labelled_rows import LabelledRows, check_labelled_rows
+from ntjax.errors import UserError
 from ntjax.sequences.one_hot import one_hot
 from ntjax.tasks import TASKS
 
@@ -84,7 +85,8 @@ def fit_cnn(
         progress: whether to show a bar over the epochs.
 
     Raises:
-        UserError: no rows, or fewer than two classes.
+        UserError: no rows, fewer than two classes, or training that diverges: no epoch has a
+            validation score.
     """
     if kind == "classification":
         labels, held_out, outputs = check_labelled_rows((sequences, labels), validation)
@@ -111,10 +113,17 @@ def fit_cnn(
             best = (score, epoch, params)
         epochs.set_postfix_str(f"validation score {score:.3f}, best {best[0]:.3f}")
     score, epoch, params = best
+    if epoch == 0:
+        raise UserError(
+            f"the CNN's training diverged: its outputs on the validation rows are not finite after "
+            f"any of {config.epochs} epochs; look for extreme labels, or train without baselines"
+        )
     return CNN(jax.device_get(params), config, length, outputs, epoch, score)
 
 
 def _score(outputs: np.ndarray, labels: np.ndarray, kind: str) -> float:
+    if not np.isfinite(outputs).all():
+        return np.nan
     if kind == "classification":
         return float((outputs.argmax(axis=1) == labels).mean())
     return -float(TASKS[kind].loss(outputs, labels).mean())

@@ -1,7 +1,9 @@
 """Baselines on the rows of a fine-tuning run: same training, validation, calibration, test."""
 
+from functools import partial
 from typing import Any
 
+from ntjax.baselines.both_strands import Baseline, fit_both_strands
 from ntjax.baselines.cnn import fit_cnn
 from ntjax.baselines.gradient_boosting import (
     fit_boosted_labels,
@@ -9,6 +11,7 @@ from ntjax.baselines.gradient_boosting import (
     fit_gradient_boosting,
 )
 from ntjax.datasets.prepare import LabelledParts
+from ntjax.datasets.reverse_complements import ReverseComplement
 from ntjax.runs.predictions import calibrate, score_outputs
 
 _FIT_BOOSTING = {
@@ -19,35 +22,63 @@ _FIT_BOOSTING = {
 
 
 def score_baselines(
-    parts: LabelledParts, seed: int = 0, progress: bool = True, calibration: str = "auto"
+    parts: LabelledParts,
+    seed: int = 0,
+    progress: bool = True,
+    calibration: str = "auto",
+    reverse_complement: ReverseComplement = "none",
 ) -> dict[str, dict[str, Any]]:
-    """Train gradient boosting and the small CNN; their test metrics, as in `test_metrics.json`.
+    """Train gradient boosting and the small CNN, and score them on the test rows.
 
-    `calibration`: the method, as for the model they are compared with.
+    Arguments:
+        parts: the rows of the model that they are compared with.
+        seed: of the CNN's training and of the bootstrap.
+        progress: whether to show a bar over the CNN's epochs.
+        calibration: the method, as for the model.
+        reverse_complement: what the reverse complement of a row is; unless "none", it is learned
+            from too, and outputs are averaged over both strands.
+
+    Returns:
+        By baseline what `test_metrics.json` holds; `notes` only where there is something to know.
+
+    Raises:
+        UserError: rows that a baseline cannot learn from.
     """
-    sequences = {part: table.sequences for part, table in parts.tables.items()}
+    kind, fitted = parts.task.kind, {}
     training, validation = (
-        (sequences[part], parts.targets(part)) for part in ("train", "validation")
+        (parts.tables[part].sequences, parts.targets(part)) for part in ("train", "validation")
     )
-    options, kind = {"validation": validation, "seed": seed}, parts.task.kind
-    models = {
-        "gradient boosting": _FIT_BOOSTING[kind](*training, **options),
-        "CNN": fit_cnn(*training, **options, kind=kind, progress=progress),
+    for name, fit in {
+        "gradient boosting": _FIT_BOOSTING[kind],
+        "CNN": partial(fit_cnn, kind=kind, progress=progress),
+    }.items():
+        fitted[name] = fit_both_strands(fit, training, validation, reverse_complement, seed=seed)
+    notes = _notes_on_length(parts)
+    return {
+        name: _scored(model, parts, seed, calibration) | ({"notes": notes} if notes else {})
+        for name, model in fitted.items()
     }
-    results = {}
-    for name, model in models.items():
-        calibrator = calibrate(
-            parts.task,
-            model.logits(sequences["calibration"]),
-            parts.labels["calibration"],
-            calibration,
-        )
-        results[name], _, _ = score_outputs(
-            parts.task,
-            model.logits(sequences["test"]),
-            parts.labels["test"],
-            calibrator,
-            seed,
-            parts.test_groups,
-        )
-    return results
+
+
+def _scored(model: Baseline, parts: LabelledParts, seed: int, calibration: str) -> dict[str, Any]:
+    outputs = {part: model.logits(parts.tables[part].sequences) for part in ("calibration", "test")}
+    calibrator = calibrate(
+        parts.task, outputs["calibration"], parts.labels["calibration"], calibration
+    )
+    metrics, _, _ = score_outputs(
+        parts.task, outputs["test"], parts.labels["test"], calibrator, seed, parts.test_groups
+    )
+    return metrics
+
+
+def _notes_on_length(parts: LabelledParts) -> list[str]:
+    """Tell how many test rows the baselines see only the head of."""
+    longest = max(map(len, parts.tables["train"].sequences))
+    test = parts.tables["test"].sequences
+    longer = sum(len(sequence) > longest for sequence in test)
+    if not longer:
+        return []
+    return [
+        f"{longer:,} of {len(test):,} test rows are longer than the longest training row: of these "
+        f"the baselines see only the first {longest:,} bp, position by position"
+    ]

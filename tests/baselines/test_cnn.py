@@ -150,3 +150,18 @@ def test_one_class_is_refused():
         fit_cnn(["ACGT", "TTTT"], [1, 1], validation=(["ACGT"], [1]), progress=False)
     with pytest.raises(UserError, match="validation set has no rows"):
         fit_cnn(["ACGT", "TTTT"], [0, 1], validation=([], []), progress=False)
+
+
+def test_diverged_training_is_refused():
+    sequences, _ = planted_rows(40)
+    values = np.full(40, np.float32(3e38))
+    config = dataclasses.replace(SMALL, epochs=2)
+    with pytest.raises(UserError, match=r"the CNN's training diverged: .* any of 2 epochs"):
+        fit_cnn(
+            sequences,
+            values,
+            validation=(sequences, values),
+            kind="regression",
+            config=config,
+            progress=False,
+        )

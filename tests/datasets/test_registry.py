@@ -191,7 +191,7 @@ def test_cache_that_can_not_be_written(server, folders, monkeypatch):
     [
         ("ecoli_promotors", "did you mean 'ecoli_promoters'"),
         ("simulated", "did you mean 'simulated_sigma70'"),
-        ("zebrafish", "choose one of ecoli_promoters, simulated_sigma70"),
+        ("zebrafish", "choose one of ecoli_promoters, simulated_sigma70, ecoli_coding_strand"),
     ],
 )
 def test_unknown_name(name, remedy):
@@ -210,6 +210,26 @@ def test_simulated_needs_no_files(monkeypatch, folders):
     assert (len(splits.train), len(splits.test)) == (4_000, 1_000)
     assert splits.train == load_dataset("simulated_sigma70", "published").train
     assert not Path(folders / "cache").exists()
+
+
+def test_coding_strand_needs_no_files_and_brings_all_parts(monkeypatch, folders):
+    monkeypatch.setenv("NTJAX_OFFLINE", "1")
+    splits = load_dataset("ecoli_coding_strand")
+    parts = (splits.train, splits.validation, splits.calibration, splits.test)
+    assert [len(part) for part in parts] == [1_000, 250, 250, 2_000]
+    assert {label for part in parts for label in part.labels} == {"forward", "reverse"}
+    assert splits.train == load_dataset("ecoli_coding_strand", "published").train
+    assert "Markov chain" in splits.notes[0]
+    assert DATASETS["ecoli_coding_strand"].reverse_complement == "flip-label"
+    assert not Path(folders / "cache").exists()
+
+
+def test_other_data_sets_leave_parts_and_strands_open():
+    splits = load_dataset("simulated_sigma70")
+    assert splits.validation is None
+    assert splits.calibration is None
+    for name in ("ecoli_promoters", "simulated_sigma70"):
+        assert DATASETS[name].reverse_complement == "none"
 
 
 def test_registered_files_are_pinned():
