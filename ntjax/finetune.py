@@ -18,7 +18,6 @@ from typing import Annotated, Any, NoReturn
 import jax
 import tyro
 
-from ntjax.baselines.comparison import score_baselines
 from ntjax.errors import UserError
 from ntjax.io.json import read_json, write_json
 from ntjax.io.settings_file import read_settings
@@ -34,7 +33,7 @@ from ntjax.runs.folder import (
 )
 from ntjax.runs.run import Run
 from ntjax.training import swept_runs
-from ntjax.training.finetune import resumed_settings, run_job, with_baselines
+from ntjax.training.finetune import baseline_scores, resumed_settings, run_job, with_baselines
 from ntjax.training.job import Job, initial_trainable, notes, prepare
 from ntjax.training.settings import (
     Settings,
@@ -186,9 +185,7 @@ def _finetune_sweep(options: Options) -> dict[str, Any]:
 def _baselines_of(sweep: Sweep, job: Job, progress: bool) -> dict[str, Any]:
     path = sweep.folder / BASELINES_FILE
     if not path.exists():
-        settings = job.settings
-        scores = score_baselines(job.parts, settings.seed, progress, settings.calibration)
-        write_json(path, scores)
+        write_json(path, baseline_scores(job, progress))
     return read_json(path)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from ntjax.io.features import Feature, read_gff
+from ntjax.io.bed import Feature
+from ntjax.io.gff import read_gff
 
 from experiments.promoters.data.genome_files import find_annotation, find_genome
 from ntjax.datasets.coding_strand import FILE, PARTS, WINDOW_LENGTH, pack_bases, window_table

@@ -12,7 +12,8 @@ class DataSettings:
     """One of several classes a row, several labels a row that are 0 or 1 each, or a number."""
     train: str | None = None
     """CSV, TSV, Parquet or FASTA file (gzip or not), or a data set (ecoli_promoters,
-    simulated_sigma70). Chosen: simulated_sigma70 for mini, ecoli_promoters for the others."""
+    ecoli_coding_strand, simulated_sigma70). Chosen: ecoli_coding_strand for mini, ecoli_promoters
+    for the others."""
     validation: str | None = None
     """File whose rows choose the checkpoint. Otherwise set aside from the training rows."""
     test: str | None = None

@@ -13,6 +13,7 @@ from ntjax.calibration.scaling import MINIMUM_ISOTONIC_ROWS, MINIMUM_ROWS
 from ntjax.datasets.batching import TokenisedSet
 from ntjax.datasets.data_settings import DataSettings
 from ntjax.datasets.registry import DATASETS, load_dataset
+from ntjax.datasets.reverse_complements import ReverseComplement
 from ntjax.datasets.splits import grouped_split
 from ntjax.errors import UserError
 from ntjax.io.given_rows import given_table
@@ -43,6 +44,7 @@ class LabelledParts:
         test_groups: int [test rows]; rows that share a k-mer, directly or through others, have the
             same number.
         notes: what a reader of the result has to know about the data.
+        reverse_complement: what the reverse complement of a row is.
     """
 
     tables: dict[str, SequenceTable]
@@ -50,6 +52,7 @@ class LabelledParts:
     task: Task
     test_groups: np.ndarray
     notes: tuple[str, ...] = ()
+    reverse_complement: ReverseComplement = "none"
 
     def targets(self, part: str) -> np.ndarray:
         """What the loss compares the outputs of a part with, [rows] or [rows, labels]."""
@@ -95,7 +98,8 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
     notes += _notes_on_calibration(task, labels["calibration"], settings.calibration)
     notes += _notes_on_few_rows(tables, task, settings) + _notes_on_overlap(tables, k)
     groups, note = _test_groups(tables["test"], k)
-    return LabelledParts(tables, labels, task, groups, (*notes, *note))
+    strands = DATASETS[settings.train].reverse_complement if settings.train in DATASETS else "none"
+    return LabelledParts(tables, labels, task, groups, (*notes, *note), strands)
 
 
 def _test_groups(test: SequenceTable, k: int) -> tuple[np.ndarray, list[str]]:
@@ -217,7 +221,9 @@ def _given_tables(
                 "classes"
             )
         dataset = load_dataset(settings.train, protocol=settings.protocol)
-        tables, notes = {"train": dataset.train, "test": dataset.test}, list(dataset.notes)
+        own = {part: getattr(dataset, part) for part in PARTS}
+        tables = {part: table for part, table in own.items() if table is not None}
+        notes = list(dataset.notes)
     elif Path(settings.train).exists() or Path(settings.train).suffix:
         tables["train"] = read_table(settings.train, **options)
     else:
@@ -245,6 +251,8 @@ def _set_aside(
         "test": settings.test_fraction,
     }
     fractions = {part: share for part, share in wanted.items() if part not in tables}
+    if not fractions:
+        return {part: tables[part] for part in PARTS}
     if not all(0 < share < 1 for share in fractions.values()) or sum(fractions.values()) >= 1:
         raise UserError(
             "the fractions set aside for "

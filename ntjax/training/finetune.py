@@ -255,10 +255,21 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
     return run
 
 
+def baseline_scores(job: Job, progress: bool = False) -> dict[str, Any]:
+    """Train the baselines on a job's rows, on both strands where its data set allows that."""
+    return score_baselines(
+        job.parts,
+        job.settings.seed,
+        progress,
+        job.settings.calibration,
+        job.parts.reverse_complement,
+    )
+
+
 def with_baselines(job: Job, run: Run, folder: Path | None = None, progress: bool = False) -> Run:
     """Train gradient boosting and the CNN on the same rows, and set them beside the run."""
     assert run.record is not None
-    scores = score_baselines(job.parts, job.settings.seed, progress, job.settings.calibration)
+    scores = baseline_scores(job, progress)
     if folder is not None:
         write_json(folder / BASELINES_FILE, scores)
     return replace(run, record=replace(run.record, baselines=scores))

@@ -180,7 +180,7 @@ def _step_config(settings: Settings, model: PretrainedModel, parts: LabelledPart
     return StepConfig(
         ForwardConfig(
             model.config,
-            HeadConfig(settings.head, len(parts.task.outputs)),
+            HeadConfig(settings.head or "cls", len(parts.task.outputs)),
             settings.dtype,
             settings.rematerialise,
         ),

@@ -17,8 +17,8 @@ from ntjax.tasks import TASKS, check_select
 _STEPS = 1000
 # The embedded default: small enough for two CPU cores and two minutes. A small model takes, and
 # needs, larger steps.
-_FOR_MINI = {"steps": 300, "batch_size": 32}
-_DATASET, _DATASET_FOR_MINI = "ecoli_promoters", "simulated_sigma70"
+_FOR_MINI = {"steps": 300, "batch_size": 32, "head": "mean"}
+_DATASET, _DATASET_FOR_MINI = "ecoli_promoters", "ecoli_coding_strand"
 
 _AT_LEAST = {
     "steps": 1,
@@ -78,8 +78,9 @@ class Settings(DataSettings):
     """LoRA: probability to drop an input of the branch while training."""
     lora_targets: tuple[str, ...] = ("query", "value")
     """LoRA: linear layers with a branch, from query key value mha_output fc1 fc2."""
-    head: Literal["cls", "mean"] = "cls"
-    """What the head sees of the last layer: the <cls> position, or the mean over nucleotides."""
+    head: Literal["cls", "mean"] | None = None
+    """What the head reads of the last layer: the <cls> position, or the mean over the tokens of
+    bases. Chosen: cls (mean for mini)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the computation; trained parameters are float32 in both."""
     rematerialise: bool = False
@@ -118,6 +119,7 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
         "steps": _STEPS,
         "learning_rate": adapter.learning_rate_for_mini if bundled else adapter.learning_rate,
         "batch_size": adapter.batch_size,
+        "head": "cls",
         **(_FOR_MINI if bundled else {}),
         "select": TASKS[settings.task].select if settings.task in TASKS else None,
     }
