@@ -6,7 +6,7 @@ are fitted on rows that neither trained the model nor test it.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, logsumexp, softmax
-from sklearn.isotonic import IsotonicRegression
 
 from ntjax.errors import UserError
 
@@ -25,8 +24,15 @@ simulations with a log loss of 0.46 it adds 0.03 to that of Platt scaling at 100
 and 0.007 at 1,000 where Platt's curve is the true one; where it is not, isotonic scaling is the
 better one from 50 rows on."""
 
-# A temperature beyond these says that the logits carry no information, or nothing else.
-_TEMPERATURE_BOUNDS = (1e-3, 1e3)
+# A temperature beyond this, or its inverse: the logits carry no information, or nothing else.
+_HIGHEST_TEMPERATURE = 1e3
+_GRID = 30
+
+# The prior of log T has density proportional to (1 + |log T| / width) ** -weight. In simulations
+# (2 to 30 classes, logits of spread 1 to 4) this pair costs a calibrated model at most 0.0012 nats
+# a row, and with 200 rows gains at least 0.85 of what the true temperature gains at T = 1/3 and 3.
+_PRIOR_WEIGHT = 7.0
+_PRIOR_WIDTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class PlattScaling:
         center, spread = logits.mean(), logits.std()
         if spread <= 1e-12 * max(1.0, abs(center)):
             spread = np.inf  # Equal logits tell nothing: slope 0, the base rate for every row.
-        slope, intercept = _fit_sigmoid((logits - center) / spread, _smoothed(labels, 2)[:, 1])
+        slope, intercept = _fit_sigmoid((logits - center) / spread, _smoothed(labels == 1))
         slope = slope / spread
         return cls(float(slope), float(intercept - slope * center))
 
@@ -87,11 +93,11 @@ class TemperatureScaling:
 
     @classmethod
     def fit(cls, logits: ArrayLike, labels: ArrayLike) -> Self:
-        """Maximum likelihood on smoothed targets.
+        """Maximise the likelihood of hard labels and a prior on log T that peaks at T = 1.
 
-        A row of class k has the target (N_k + 1)/(N_k + K) for k and 1/(N_k + K) for the others:
-        Platt's targets for K classes, without which the temperature of logits that are always
-        right would be 0.
+        The prior counts as a fixed number of rows, however many classes there are: it keeps T = 1
+        unless the rows say otherwise, and above 0 where the logits are always right. Its tails are
+        heavy, so that a temperature far from 1 is hardly pulled back.
 
         Arguments:
             logits: `[n, classes]`.
@@ -102,20 +108,14 @@ class TemperatureScaling:
         """
         classes = np.shape(logits)[-1]
         logits, labels = _checked(logits, labels, classes=classes, dimensions=2)
-        targets = _smoothed(labels, classes)
+        rows = np.arange(len(labels))
 
-        def negative_log_likelihood(log_temperature: float) -> float:
-            scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-            return -float((targets * scaled).sum(axis=1).mean())
+        def penalised_loss(log_temperature: float) -> float:
+            likelihoods = log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels]
+            penalty = _PRIOR_WEIGHT * np.log1p(abs(log_temperature) / _PRIOR_WIDTH)
+            return float(penalty - likelihoods.sum())
 
-        # Convex in 1/temperature, so it has a single minimum in its logarithm too.
-        found = minimize_scalar(
-            negative_log_likelihood,
-            bounds=np.log(_TEMPERATURE_BOUNDS),
-            method="bounded",
-            options={"xatol": 1e-6},
-        )
-        return cls(float(np.exp(found.x)))
+        return cls(float(np.exp(_lowest(penalised_loss))))
 
     def apply(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Probabilities `[n, classes]` from logits `[n, classes]`."""
@@ -165,9 +165,11 @@ class IsotonicScaling:
                 f"isotonic scaling has {len(labels)} rows and needs {MINIMUM_ISOTONIC_ROWS} at "
                 "least: set more rows aside for calibration or use another method"
             )
+        from sklearn.isotonic import IsotonicRegression  # slow to import, and seldom asked for
+
         corners = []
         for number, scores in _log_odds(logits):
-            targets = _smoothed((labels == number).astype(np.int64), 2)[:, 1]
+            targets = _smoothed(labels == number)
             curve = IsotonicRegression(out_of_bounds="clip").fit(scores, targets)
             corners.append((curve.X_thresholds_, curve.y_thresholds_))
         x, y = zip(*corners, strict=True)
@@ -228,10 +230,23 @@ def _checked(
     return logits, labels.astype(np.int64)
 
 
-def _smoothed(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Targets `[n, classes]`: (N_k + 1)/(N_k + K) for the row's class k, 1/(N_k + K) elsewhere."""
-    rows = np.bincount(labels, minlength=classes)[labels]
-    return (np.eye(classes)[labels] * rows[:, None] + 1) / (rows + classes)[:, None]
+def _smoothed(positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Platt's targets `[n]`: (N₊ + 1)/(N₊ + 2) for positive rows, 1/(N₋ + 2) for the others."""
+    rows = np.bincount(positive, minlength=2)[positive.astype(np.int64)]
+    return (rows * positive + 1) / (rows + 2)
+
+
+def _lowest(function: Callable[[float], float]) -> float:
+    """Log temperature at a function's lowest value: the better of the lowest on a grid, refined.
+
+    The prior has a cusp at 0, a point of the grid, so that a temperature of exactly 1 is found.
+    """
+    grid = np.log(_HIGHEST_TEMPERATURE) * np.arange(-_GRID, _GRID + 1) / _GRID
+    values = [function(point) for point in grid]
+    best = int(np.argmin(values))
+    between = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found = minimize_scalar(function, bounds=between, method="bounded", options={"xatol": 1e-6})
+    return float(found.x) if found.fun < values[best] else float(grid[best])
 
 
 def _fit_sigmoid(

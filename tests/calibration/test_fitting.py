@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
@@ -71,6 +70,22 @@ def test_platt_is_the_minimum_in_any_unit_of_the_logits(unit):
     assert (residuals * scores / unit).mean() == pytest.approx(0, abs=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("seed", "slope", "intercept"),
+    [
+        (0, 0.5107552821532669, -0.06612374463425033),
+        (1, 0.5152035999656693, -0.09171805062059774),
+        (19, 0.5748936045436005, -0.23023286031812562),
+    ],
+)
+def test_platt_gives_the_numbers_of_earlier_runs(seed, slope, intercept):
+    generator = np.random.default_rng(seed)
+    scores = 3 * generator.normal(size=300)
+    labels = (generator.random(300) < expit(scores / 2)).astype(int)
+    fitted = PlattScaling.fit(scores, labels)
+    assert (fitted.slope, fitted.intercept) == pytest.approx((slope, intercept), rel=1e-9)
+
+
 def test_platt_undoes_known_overconfidence_and_bias():
     logits, labels = sample(2, 40_000, overconfidence=4, bias=2)
     fitted = PlattScaling.fit(margins(logits), labels)
@@ -124,25 +139,97 @@ def test_temperature_recovers_the_known_one(temperature):
     )
 
 
-def test_temperature_is_the_minimum():
-    logits, labels = sample(5, 200, 4, overconfidence=3)
-    rows = np.bincount(labels)[labels][:, None]
-    targets = np.where(np.arange(4) == labels[:, None], (rows + 1) / (rows + 4), 1 / (rows + 4))
-    other = minimize(
-        lambda inverse: -(targets * log_softmax(logits * inverse, axis=1)).sum(), 1.0, tol=1e-8
-    )
+def penalised_loss(logits, labels, temperature):
+    """Negative log-likelihood of hard labels, less the log of the prior's density."""
+    log_likelihood = log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels].sum()
+    return 7 * np.log1p(abs(np.log(temperature)) / 0.5) - log_likelihood
+
+
+@pytest.mark.parametrize("overconfidence", [0.2, 1.0, 1.1, 3.0, 30.0])
+@pytest.mark.parametrize("n", [20, 200])
+def test_temperature_is_the_minimum(n, overconfidence):
+    logits, labels = sample(5, n, 4, overconfidence=overconfidence)
     fitted = TemperatureScaling.fit(logits, labels).temperature
-    assert fitted == pytest.approx(1 / other.x[0], rel=1e-4)
+    everywhere = np.exp(np.linspace(np.log(1e-3), np.log(1e3), 4001))
+    losses = [penalised_loss(logits, labels, temperature) for temperature in everywhere]
+    assert penalised_loss(logits, labels, fitted) <= min(losses) + 1e-6
+
+
+def test_temperature_without_reason_is_exactly_one():
+    logits, labels = sample(5, 50, 4, overconfidence=1.0)
+    assert TemperatureScaling.fit(logits, labels).temperature == 1
 
 
 @pytest.mark.parametrize("unit", [0.01, 1.0, 100.0])
-def test_temperature_of_separated_classes_gives_the_smoothed_targets(unit):
-    labels = np.arange(60) % 3
-    fitted = TemperatureScaling.fit(unit * np.eye(3)[labels], labels)
-    # 21/23 for the class that 20 of 20 rows had.
-    assert fitted.apply(unit * np.eye(3)) == pytest.approx(
-        np.where(np.eye(3) == 1, 21 / 23, 1 / 23), abs=1e-4
-    )
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_temperature_of_separated_classes_stays_above_zero(classes, unit):
+    labels = np.arange(60) % classes
+    fitted = TemperatureScaling.fit(unit * np.eye(classes)[labels], labels)
+    # Logits that are sure of themselves already stay as they are; others are sharpened, not
+    # without bound.
+    assert min(0.9, unit / 20) < fitted.temperature <= 1
+    assert (np.diag(fitted.apply(unit * np.eye(classes))) > 0.9).all()
+
+
+def change_of_log_loss(classes, temperature, rows, repetitions, spread):
+    """Mean change, and the fitted temperatures, when labels are drawn from softmax(z / T).
+
+    The losses are expected ones on 4,000 new rows, which the change with the true T is given of.
+    """
+    generator = np.random.default_rng([classes, rows, round(100 * temperature)])
+    new = spread * generator.normal(size=(4000, classes))
+    truth = softmax(new / temperature, axis=1)
+
+    def loss(fitted):
+        return -(truth * log_softmax(new / fitted, axis=1)).sum(axis=1).mean()
+
+    fitted = []
+    for _ in range(repetitions):
+        logits = spread * generator.normal(size=(rows, classes))
+        draws = generator.random((rows, 1))
+        cumulative = softmax(logits / temperature, axis=1).cumsum(axis=1)
+        labels = np.minimum((cumulative < draws).sum(axis=1), classes - 1)
+        fitted.append(TemperatureScaling.fit(logits, labels).temperature)
+    changes = [loss(one) - loss(1.0) for one in fitted]
+    return np.mean(changes), loss(temperature) - loss(1.0), np.array(fitted)
+
+
+def check_simulated_temperatures(classes, repetitions, spread):
+    for rows in (20, 50, 200, 2000):
+        change, _, _ = change_of_log_loss(classes, 1.0, rows, repetitions, spread)
+        assert change <= 0.002
+    for temperature in (1 / 3, 3.0):
+        for rows in (200, 2000):
+            change, possible, fitted = change_of_log_loss(
+                classes, temperature, rows, repetitions, spread
+            )
+            assert change <= 0.8 * possible < 0
+        assert np.exp(np.log(fitted).mean()) == pytest.approx(temperature, rel=0.1)
+
+
+@pytest.mark.parametrize("classes", [2, 4, 10, 30])
+def test_simulated_temperatures(classes):
+    check_simulated_temperatures(classes, repetitions=4, spread=2.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [1.0, 4.0])
+@pytest.mark.parametrize("classes", [2, 4, 10, 30])
+def test_simulated_temperatures_at_length(classes, spread):
+    # A hundred repetitions, and the spreads 2 and 3, pass too, in nine minutes.
+    check_simulated_temperatures(classes, repetitions=20, spread=spread)
+
+
+def test_temperature_of_an_easy_task_of_many_classes():
+    # Always right and rightly sure of it: smoothed targets made the mean probability 0.3.
+    generator = np.random.default_rng(0)
+    labels = np.arange(240) % 12
+    logits = 6 * np.eye(12)[labels] + 0.5 * generator.normal(size=(240, 12))
+    fitted = fit_calibration(logits[:120], labels[:120])
+    before = evaluate(labels[120:], softmax(logits[120:], axis=1), bootstrap=0)
+    after = evaluate(labels[120:], calibrated_probabilities(fitted, logits[120:]), bootstrap=0)
+    assert before["accuracy"]["value"] == after["accuracy"]["value"] == 1
+    assert after["ece"]["value"] <= before["ece"]["value"] < 0.06
 
 
 def test_temperature_keeps_the_ranking_of_classes():
