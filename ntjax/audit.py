@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 
 from ntjax.datasets.registry import DATASETS, load_dataset
-from ntjax.errors import UserError
+from ntjax.errors import MissingLabelsError, UserError
 from ntjax.genomes.indexing import open_genome
 from ntjax.io.json import write_json
 from ntjax.io.labels import classes_of
@@ -135,10 +135,8 @@ def _read(path: str, options: Options) -> SequenceTable:
             ambiguous=options.ambiguous,
             require_labels=not options.unlabelled,
         )
-    except UserError as error:
-        if "label" in str(error):
-            raise UserError(f"{error}; --unlabelled audits without labels") from None
-        raise
+    except MissingLabelsError as error:
+        raise MissingLabelsError(f"{error}; --unlabelled audits without labels") from None
 
 
 def _no_such_data(name: str) -> UserError:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ntjax.errors import UserError
+from ntjax.errors import MissingLabelsError, UserError
 from ntjax.io.fasta import excerpt
 
 UNKNOWN_LABEL = -1
@@ -38,7 +38,7 @@ def label_texts(
     """A column of labels as text `[n]`; None if some are missing and need not be there.
 
     Raises:
-        UserError: a label is missing.
+        MissingLabelsError: a label is missing.
     """
     text_of = {value: _label_text(value) for value in set(values)}
     labels = tuple(text_of[value] for value in values)
@@ -47,7 +47,7 @@ def label_texts(
             return None
         position = next(i for i, text in enumerate(labels) if text.lower() in _MISSING_LABELS)
         what = f"missing ({labels[position]!r})" if labels[position] else "empty"
-        raise UserError(
+        raise MissingLabelsError(
             f"{source}: row {rows[position]}: the label is {what}: fill it in or remove the row"
         )
     return labels

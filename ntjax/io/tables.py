@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ntjax.errors import UserError
+from ntjax.errors import MissingLabelsError, UserError
 from ntjax.io.fasta import (
     excerpt,
     is_gzip,
@@ -105,7 +105,8 @@ def read_table(
             every row has one.
 
     Raises:
-        UserError: the file can't be read, a column or label is missing, a sequence isn't DNA.
+        MissingLabelsError: a label, or the column of the labels, is missing.
+        UserError: the file can't be read, a column is missing, a sequence isn't DNA.
     """
     several = not isinstance(label_column, str)
     label_columns = tuple(label_column) if several else (label_column,)
@@ -284,7 +285,8 @@ def _chosen_columns(
         if column in found:
             chosen[role] = column
         elif is_required:
-            raise UserError(f"{path}: {_missing_column(role, column, found)}")
+            kind = MissingLabelsError if role.startswith("label") else UserError
+            raise kind(f"{path}: {_missing_column(role, column, found)}")
     return chosen
 
 
@@ -314,7 +316,7 @@ def _read_fasta_columns(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
     for header, sequence, row in read_fasta(path):
         name, label = split_label(header)
         if label is None and wanted.require_labels:
-            raise UserError(
+            raise MissingLabelsError(
                 f"{path}: line {row}: header {excerpt('>' + header)} has no label: write "
                 "'>name|label' or '>name label=1' (a label without spaces)"
             )

@@ -61,8 +61,12 @@ def _one_line(box: str) -> str:
 def run(command: Callable[[], Any]) -> None:
     """Run a command; a user's error is one line on stderr and exit code 2.
 
-    An interrupted run exits with 128 + the signal's number, as shells expect.
+    An interrupted run exits with 128 + the signal's number, as shells expect. What the terminal
+    or file cannot show, such as "×" where the encoding is ASCII, is printed as "?".
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         command()
     except UserError as error:

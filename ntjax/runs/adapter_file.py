@@ -133,7 +133,7 @@ def read_description(path: Path) -> Description:
             raise ValueError(f"unknown pooling {described.head.pooling!r}")
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing; restore the file") from None
-    except (UserError, TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} does not describe a run ({error}); restore the file") from None
     return described
 

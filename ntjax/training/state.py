@@ -71,6 +71,8 @@ class Checkpoints:
         try:
             self._refuse_other(step, wanted)
             restored = self._manager.restore(step, args=items)
+        except UserError:
+            raise
         except (AttributeError, KeyError, OSError, ValueError) as error:
             raise UserError(
                 f"{self._manager.directory / str(step)}: the checkpoint is damaged; delete it and "

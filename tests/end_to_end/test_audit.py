@@ -169,6 +169,11 @@ def test_bad_files(here, tmp_path):
         UserError, match=r"line 1: header '>a' has no label: .*; --unlabelled audits"
     ):
         audit(Options(good, str(unlabelled)))
+    protein = tmp_path / "labelled" / "label.csv"
+    protein.parent.mkdir()
+    protein.write_text("sequence,label\nMEPQ,1\n")
+    with pytest.raises(UserError, match="looks like protein: give the DNA$"):
+        audit(Options(good, str(protein)))  # the word in a path says nothing about labels
     gap = write(tmp_path / "gap.csv", [("x", "ACGTACGT", "1"), ("y", "ACGT", "")])
     with pytest.raises(UserError, match=r"gap\.csv: row 3: the label is empty"):
         audit(Options(gap, good))
