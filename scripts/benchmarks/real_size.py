@@ -31,6 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1]))  # where write_random_checkpoint lies
+
 from write_random_checkpoint import SIZES, write_random_checkpoint
 
 GIB = 1 << 30

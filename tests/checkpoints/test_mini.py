@@ -27,7 +27,7 @@ def test_the_file_is_the_architecture_and_small():
 def test_the_card_belongs_to_the_weights():
     card = json.loads(mini.WEIGHTS_FILE.with_suffix(".json").read_text())
     assert card["weights"] == mini.weights_id()
-    folder = files("ntjax.models")
+    folder = files("ntjax.checkpoints")
     assert all((folder / f"mini.{ending}").is_file() for ending in ("md", "png"))
 
 

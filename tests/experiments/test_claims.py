@@ -22,7 +22,9 @@ UP, DOWN, NONE = (0.01, 0.03), (-0.03, -0.01), (-0.01, 0.03)
 @pytest.fixture(scope="module")
 def measured():
     records = {p.stem: json.loads(p.read_text())["result"] for p in RESULTS.glob("*.json")}
-    records[PRETRAINING] = json.loads((HERE / "pretraining.json").read_text())["results"]
+    records[PRETRAINING] = json.loads((HERE / PRETRAINING / f"{PRETRAINING}.json").read_text())[
+        "results"
+    ]
     return records
 
 

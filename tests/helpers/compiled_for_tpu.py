@@ -11,6 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import tiny
+
+sys.path.append(str(Path(__file__).parents[2] / "scripts" / "tpu"))
+
 from ahead_of_time import (
     bytes_needed,
     collectives,

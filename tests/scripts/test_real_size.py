@@ -33,7 +33,7 @@ from ntjax.training.step import (
     head_outputs,
 )
 
-SCRIPTS = Path(__file__).parents[2] / "scripts" / "benchmarks"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="reads resident memory from /proc"
@@ -45,6 +45,7 @@ def scripts():
     """`scripts(name)`: a script as a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
+        patch.syspath_prepend(SCRIPTS / "benchmarks")
         yield importlib.import_module
 
 

@@ -17,7 +17,7 @@ def run(study: Study) -> dict[str, Any]:
     wanted = {section for claim in CLAIMS for section in claim.sections}
     found = {name: result_of(study, name) for name in wanted - {PRETRAINING}}
     records = {name: result for name, result in found.items() if result is not None}
-    records[PRETRAINING] = read_json(HERE / f"{PRETRAINING}.json")["results"]
+    records[PRETRAINING] = read_json(HERE / PRETRAINING / f"{PRETRAINING}.json")["results"]
     lines = []
     for claim in CLAIMS:
         where = ", ".join(claim.sections) or "published numbers"
