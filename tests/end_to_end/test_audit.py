@@ -199,6 +199,7 @@ def test_from_the_command_line(here, tmp_path):
     assert refused.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @needs_data
 def test_published_promoters(tmp_path, capsys):
     """What is known of the data set; 15,484 rows stay where only test promoters count."""

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from small_runs import SEQUENCES, small_run
+from tiers import first_by_default
 
 from ntjax.errors import UserError
 from ntjax.inference.embeddings import bag_of_kmers, mean_embeddings, one_hot_kmers
@@ -10,7 +11,9 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @pytest.mark.parametrize(
     ("name", "kind", "last_layers"),
-    [("v2_3mer", None, 1), ("v2_3mer", "lora", 2), ("v1", "full", 3), ("rotary_gelu", "ia3", 1)],
+    first_by_default(
+        [("v2_3mer", None, 1), ("v2_3mer", "lora", 2), ("v1", "full", 3), ("rotary_gelu", "ia3", 1)]
+    ),
 )
 def test_means_against_a_plain_loop(golden_model, name, kind, last_layers):
     model = golden_model(name)
@@ -35,6 +38,7 @@ def test_means_against_a_plain_loop(golden_model, name, kind, last_layers):
         np.testing.assert_array_equal(again, found)
 
 
+@pytest.mark.compiled
 def test_bfloat16_is_near_float32(golden_model):
     exact, rounded = (
         mean_embeddings(small_run(golden_model("v2_3mer", dtype)), SEQUENCES)
