@@ -272,6 +272,7 @@ class TestMeasuring:
 
     def test_the_committed_table_comes_from_the_committed_figures(self, scripts):
         committed = SCRIPTS / "benchmarks" / "real_size.json"
-        table = scripts("real_size").as_markdown(json.loads(committed.read_text()))
+        results = json.loads(committed.read_text())
+        table = scripts("real_size").as_markdown(results)
         assert table == committed.with_suffix(".md").read_text()
         assert results["models"]["2B5_1000G"]["finetune"]["peak_bytes"] < 20 << 30
