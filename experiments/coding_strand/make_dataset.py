@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from ntjax.io.bed import Feature
-from ntjax.io.gff import read_gff
 
 from experiments.promoters.data.genome_files import find_annotation, find_genome
 from ntjax.datasets.coding_strand import FILE, PARTS, WINDOW_LENGTH, pack_bases, window_table
 from ntjax.errors import UserError
+from ntjax.io.bed import Feature
 from ntjax.io.fasta import read_fasta
 from ntjax.io.files import written_atomically
+from ntjax.io.gff import read_gff
 from ntjax.io.tables import SequenceTable
 from ntjax.reports import command_line
 

@@ -32,7 +32,8 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1]))  # where write_random_checkpoint lies
+
 from write_random_checkpoint import SIZES, write_random_checkpoint
 
 GIB = 1 << 30

@@ -30,6 +30,8 @@ from typing import Any
 # Before JAX is imported: nothing is computed here, least of all on an accelerator.
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+sys.path.append(str(Path(__file__).parents[1]))  # where write_random_checkpoint lies
+
 from ahead_of_time import (
     bytes_needed,
     collectives,

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from adapted_models import MODELS, random_parameters, run
+from tiers import first_by_default
 
 from ntjax import adapters
 from ntjax.adapters import IA3, Full, HeadOnly, LoRA
@@ -22,12 +23,12 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=first_by_default(list(MODELS)))
 def model(request):
     return MODELS[request.param]
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(scope="module", params=first_by_default(["float32", "bfloat16"]))
 def bare(request, model):
     """Data type, weights and outputs of the bare model."""
     dtype, params = request.param, random_parameters(model)

@@ -184,6 +184,7 @@ def our_losses(backbone, config, start):
     return losses, norms, member.trainable
 
 
+@pytest.mark.compiled
 def test_twenty_steps_of_adamw(name, backbone, config):
     model = adapted(name)
     start = to_ours(ADAPTERS[name], weights_of(model))

@@ -215,6 +215,7 @@ def masked(letters, flank):
     return MaskedKmers(left, right, kmer_numbers(kmer), 6)
 
 
+@pytest.mark.slow
 def test_entropy_of_a_chain_of_order_2_and_choice_of_the_order(source):
     log_chain, triples, draw = source
     entropy = -(triples * log_chain).sum()

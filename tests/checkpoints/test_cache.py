@@ -149,6 +149,7 @@ print(float(sum(leaf.sum() for leaves in tree.values() for leaf in leaves.values
 """
 
 
+@pytest.mark.slow
 def test_processes_that_convert_at_once_all_succeed(small, cache, shapes_for):
     helpers = Path(__file__).parents[1] / "helpers"
     arguments = [sys.executable, "-c", LOAD, str(small.folder), str(helpers)]

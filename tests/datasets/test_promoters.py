@@ -289,6 +289,7 @@ def is_convergent(annotation, start, end, strand):
     return pointing and is_gap and (centred or (first <= start and end <= behind))
 
 
+@pytest.mark.slow
 @needs_data
 def test_negatives_of_k12_are_of_their_kind(k12):
     """Against the annotation, window by window."""

@@ -280,7 +280,7 @@ def test_the_reliability_curves_follow_from_the_predictions(finished):
                     assert curve["mean_predicted"][k] is None
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_baselines_are_scored_on_the_same_rows(here, finished):
     out = here / "baselines"
     run(quick(here / "train.csv", steps=2, baselines=True), out)
@@ -306,12 +306,14 @@ def test_the_same_command_twice_gives_the_same_bytes(here, finished, settings):
         assert (here / "again" / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+@pytest.mark.end_to_end
 def test_another_seed_is_another_run(here, finished):
     run(quick(here / "train.csv", steps=10, seed=1), here / "seed1")
     rows = [(row["name"], row["label"]) for row in predictions(here / "seed1")]
     assert rows != [(row["name"], row["label"]) for row in predictions(finished)]
 
 
+@pytest.mark.end_to_end
 def test_three_classes(here):
     path = write_csv(here / "three.csv", planted_rows(240, classes=3))
     result = run(quick(path, steps=10), here / "three")
@@ -373,6 +375,7 @@ def test_other_formats_give_the_same_run(here, name, tmp_path):
             assert (tmp_path / "out" / result).read_bytes() == (reference / result).read_bytes()
 
 
+@pytest.mark.end_to_end
 def test_a_batch_larger_than_the_data_holds_each_row_once(here):
     """A billion slots, filled up with rows that weigh nothing, would not fit into memory."""
     run(quick(here / "train.csv", steps=2, batch_size=140), here / "whole")
@@ -459,7 +462,7 @@ def test_without_a_folder_a_fresh_one_is_made(here, command, monkeypatch, tmp_pa
         assert all(re.fullmatch(r"\d{8}-\d{6}-rotary_gelu-ia3(-\d)?", run.name) for run in made)
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_the_embedded_default_needs_no_arguments(command, tmp_path):
     """All but `--steps`: 300 of them take two minutes."""
     code, printed, err = command("--steps", 2, "--no-baselines", "--no-progress", "--out", tmp_path)
@@ -609,6 +612,7 @@ def test_a_file_in_place_of_the_folder(refused, here, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.end_to_end
 def test_a_run_that_diverges_names_step_and_rows(refused, here, tmp_path):
     settings = quick(here / "train.csv", learning_rate=1e38, gradient_clip=0.0, steps=40)
     found = refused(*arguments(settings, tmp_path / "out"))
@@ -637,6 +641,7 @@ def test_the_real_command_exits_with_2_and_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.end_to_end
 def test_a_reader_that_has_seen_enough_is_no_error():
     process = start("--help")
     process.stdout.close()
@@ -662,6 +667,7 @@ def uninterrupted(here, long):
     return here / "uninterrupted"
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     here, tmp_path, long, uninterrupted, number

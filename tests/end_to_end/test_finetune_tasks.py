@@ -165,6 +165,7 @@ def test_loaded_labels_predict_what_was_reported(multilabel):
         np.testing.assert_allclose(found, reported, atol=1e-6)
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("calibration", ["temperature", "isotonic"])
 def test_calibration_on_request(folder, labels_table, calibration):
     table = pd.read_csv(labels_table).rename(columns={"tata": "label"})
@@ -216,7 +217,7 @@ def test_platt_scaling_of_three_classes_is_refused(folder, values_table):
         read_parts(quick(path, calibration="platt"))
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_baselines_learn_values_and_labels(values_table, labels_table):
     values = {"task": "regression", "label_column": "expression"}
     labels = {"task": "multilabel", "label_column": "tata,gc box"}

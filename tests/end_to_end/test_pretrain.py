@@ -59,6 +59,7 @@ def genome_data(out):
     return read_json(out / "config.json")["data"]["genomes"]
 
 
+@pytest.mark.end_to_end
 def test_a_table_of_genomes_with_classes(here, tmp_path):
     table = here / "genomes.csv"
     table.write_text("path,class\na.fna,bacteria\nb.fna,fungi\nc.fna,plants\n")
@@ -236,7 +237,7 @@ def long(here):
     return given, here / "whole"
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_command_goes_on_as_if_nothing_had_happened(long, tmp_path, number):
     (given, whole), out = long, tmp_path / "out"

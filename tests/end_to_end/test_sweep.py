@@ -189,6 +189,7 @@ def jobs(settings):
     return population.sharing_a_program(prepare([member.settings for member in swept]))
 
 
+@pytest.mark.compiled
 class TestMemory:
     def test_grows_with_the_members(self, jobs):
         one, two, four = (population.step_memory(jobs[:count]) for count in (1, 2, 4))
@@ -268,7 +269,7 @@ def test_members_at_once_without_a_sweep(here, settings):
 
 
 class TestResume:
-    @pytest.mark.slow
+    @pytest.mark.end_to_end
     def test_after_a_kill(self, settings, tmp_path):
         settings = replace(settings, steps=60)
         whole, killed = (

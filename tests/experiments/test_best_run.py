@@ -11,6 +11,7 @@ import pytest
 PAGE = Path(__file__).parents[2] / "experiments/promoters/README.md"
 
 
+@pytest.mark.study
 @pytest.mark.skipif("NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no rows")
 def test_the_command_gets_as_far_as_the_download(tmp_path):
     [line] = [text for text in PAGE.read_text().splitlines() if "--lora-rank 32" in text]

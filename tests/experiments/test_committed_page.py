@@ -10,7 +10,7 @@ from committed_study import copy_results
 from experiments.promoters.study import Study
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.study,
     pytest.mark.skipif(
         "NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no published curves"
     ),

@@ -14,6 +14,8 @@ from experiments.promoters.lanes import available_cores, run_in_lanes
 from experiments.promoters.study import Study
 from ntjax.errors import UserError
 
+pytestmark = pytest.mark.study
+
 
 def note(name, study, after=None):
     print(f"{name} at work")

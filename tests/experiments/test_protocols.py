@@ -22,7 +22,10 @@ from experiments.promoters.study import Study
 from ntjax.io.tables import read_table
 
 DATA = os.environ.get("NTJAX_DATA_DIR")
-pytestmark = pytest.mark.skipif(not DATA, reason="NTJAX_DATA_DIR is not set: no genome to look in")
+pytestmark = [
+    pytest.mark.study,
+    pytest.mark.skipif(not DATA, reason="NTJAX_DATA_DIR is not set: no genome to look in"),
+]
 REACH, START = 200, 60  # letters; of 81 the 61st is the start site
 test_loci.__test__ = False
 

@@ -11,7 +11,7 @@ import pytest
 from ntjax.runs.folder import RESULT_FILE
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.study,
     pytest.mark.skipif(
         "NTJAX_DATA_DIR" not in os.environ,
         reason="NTJAX_DATA_DIR is not set: no promoters and no genome here",

@@ -255,6 +255,7 @@ def test_rows_of_the_sampler(opened):
         assert "".join(tokenizer.vocabulary[token] for token in row[1:]) in both
 
 
+@pytest.mark.slow
 def test_made_up_genotypes_on_the_real_chromosome_20(tmp_path):
     if "NTJAX_DATA_DIR" not in os.environ:
         pytest.skip("NTJAX_DATA_DIR is not set: the development data are needed")

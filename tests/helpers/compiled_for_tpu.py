@@ -12,7 +12,8 @@ from pathlib import Path
 
 import tiny
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "tpu"))
+sys.path.append(str(Path(__file__).parents[2] / "scripts" / "tpu"))
+
 from ahead_of_time import (
     bytes_needed,
     collectives,

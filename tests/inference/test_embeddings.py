@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from small_runs import SEQUENCES, small_run
+from tiers import first_by_default
 
 from ntjax.errors import UserError
 from ntjax.inference.embeddings import bag_of_kmers, embed, one_hot_kmers
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("pooling", ["mean", "cls", None])
 @pytest.mark.parametrize(
     ("name", "kind", "layers"),
-    [("v2_3mer", None, [3]), ("v2_3mer", "lora", [2, 3]), ("v1", "full", [1, 3])],
+    first_by_default([("v2_3mer", None, [3]), ("v2_3mer", "lora", [2, 3]), ("v1", "full", [1, 3])]),
 )
 def test_every_pooling_against_a_plain_loop(golden_model, name, kind, layers, pooling):
     model = golden_model(name)
@@ -49,6 +50,7 @@ def test_embed_of_models_and_runs(golden_model):
     assert not np.allclose(model.embed(SEQUENCES), run.embed(SEQUENCES))
 
 
+@pytest.mark.compiled
 def test_bfloat16_is_near_float32(golden_model):
     exact, rounded = (
         small_run(golden_model("v2_3mer", dtype)).embed(SEQUENCES)

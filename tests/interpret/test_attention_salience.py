@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from small_runs import SEQUENCES, small_run
+from tiers import first_by_default
 
 from ntjax.errors import UserError
 from ntjax.interpret.attention_salience import attention_salience, received_attention
@@ -35,12 +36,14 @@ def salience_of(texts, received):
 
 @pytest.mark.parametrize(
     ("name", "kind", "options"),
-    [
-        ("v2_3mer", "lora", {}),
-        ("v2_3mer", "ia3", {"layers": (3, 1), "heads": [2]}),
-        ("v1", "full", {"queries": "cls"}),
-        ("rotary_gelu", "head", {"layers": (1, 2, 3)}),
-    ],
+    first_by_default(
+        [
+            ("v2_3mer", "lora", {}),
+            ("v2_3mer", "ia3", {"layers": (3, 1), "heads": [2]}),
+            ("v1", "full", {"queries": "cls"}),
+            ("rotary_gelu", "head", {"layers": (1, 2, 3)}),
+        ]
+    ),
 )
 def test_salience_against_a_plain_loop(golden_model, name, kind, options):
     model = golden_model(name)
@@ -110,6 +113,7 @@ def test_a_bare_model_runs_with_an_adapter(golden_model):
         attention_salience(run, SEQUENCES, adapter=run.trainable.adapter)
 
 
+@pytest.mark.compiled
 def test_bfloat16_is_near_float32(golden_model):
     exact, rounded = (
         attention_salience(small_run(golden_model("v2_3mer", dtype)), SEQUENCES).salience

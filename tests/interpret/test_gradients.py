@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from small_runs import SEQUENCES, small_run
+from tiers import first_by_default
 
 from ntjax.interpret.gradients import gradients
 from ntjax.interpret.scores import score_weights
@@ -52,7 +53,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "kind", "task", "pooling", "target"), CASES)
+@pytest.mark.parametrize(("name", "kind", "task", "pooling", "target"), first_by_default(CASES))
 def test_gradients_against_finite_differences(golden_model, name, kind, task, pooling, target):
     run = small_run(golden_model(name), kind, task, pooling)
     found = gradients(run, SEQUENCES, target=target)
@@ -104,6 +105,7 @@ def test_letters_share_what_their_token_has(golden_model):
     assert ((found.substitutions[~is_n] != 0).sum(axis=1) == 3).all()
 
 
+@pytest.mark.compiled
 def test_bfloat16_is_near_float32(golden_model):
     exact, rounded = (
         gradients(small_run(golden_model("v2_3mer", dtype)), SEQUENCES)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from small_runs import SEQUENCES, small_run
+from tiers import first_by_default
 
 from ntjax.interpret.mutagenesis import mutagenesis, position_importance
 
@@ -21,12 +22,14 @@ def score(run, sequence, target):
 
 @pytest.mark.parametrize(
     ("name", "kind", "task", "pooling", "target"),
-    [
-        ("v2_3mer", "lora", "two", "mean", None),
-        ("rotary_gelu", "ia3", "three", "cls", "weak"),
-        ("v2_3mer", "full", "labels", "mean", "TATA"),
-        ("v1", "head", "value", "mean", None),
-    ],
+    first_by_default(
+        [
+            ("v2_3mer", "lora", "two", "mean", None),
+            ("rotary_gelu", "ia3", "three", "cls", "weak"),
+            ("v2_3mer", "full", "labels", "mean", "TATA"),
+            ("v1", "head", "value", "mean", None),
+        ]
+    ),
 )
 def test_mutants_one_by_one(golden_model, name, kind, task, pooling, target):
     run = small_run(golden_model(name), kind, task, pooling)

@@ -378,6 +378,7 @@ def test_a_description_that_is_no_json_object_is_refused(copy, text):
     assert str(path) in refused(copy)
 
 
+@pytest.mark.compiled
 def test_a_bfloat16_run_keeps_its_type(here):
     run(quick(here / "train.csv", dtype="bfloat16", steps=10), here / "bfloat16")
     tensors = load_file(here / "bfloat16" / ADAPTER_FILE)
@@ -400,6 +401,7 @@ def test_a_fully_trained_run_refuses_other_weights(finished, here):
         load_run(finished("full"), model=quick(here / "train.csv").model)
 
 
+@pytest.mark.compiled
 def test_full_fine_tuning_in_bfloat16_keeps_the_float32_weights(here, tmp_path):
     settings = quick(
         here / "train.csv", adapter="full", dtype="bfloat16", steps=2, learning_rate=1e-9

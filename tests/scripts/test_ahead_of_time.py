@@ -16,6 +16,8 @@ from tiny import step_config
 
 from ntjax.models.config import parameter_shapes
 
+pytestmark = pytest.mark.tpu
+
 SCRIPT = Path(__file__).parents[1] / "helpers" / "compiled_for_tpu.py"
 
 
@@ -51,7 +53,6 @@ def trained_numbers(kind, layers):
 CASES = [("ia3", 2), ("ia3", 6), ("lora", 2), ("lora", 6)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "layers"), CASES)
 class TestAHost:
     def test_one_message_sums_gradients_loss_and_rows(self, programs, kind, layers):
@@ -85,7 +86,6 @@ class TestAHost:
         assert {shape for dtype, shape in operands if dtype != "bf16"} <= {scores}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ia3", "lora"])
 class TestDepth:
     def test_more_layers_are_no_more_to_compile(self, programs, kind):
@@ -107,7 +107,6 @@ class TestDepth:
         assert 4 * weights <= more <= 1.2 * 4 * weights
 
 
-@pytest.mark.slow
 def test_64_chips_send_what_four_do(programs):
     host, pod = programs[f"ia3/2/{HOST}"], programs[f"ia3/2/{POD}"]
     assert pod["devices"] == 64
@@ -115,7 +114,6 @@ def test_64_chips_send_what_four_do(programs):
     assert pod["temporary"] <= 1.1 * host["temporary"]
 
 
-@pytest.mark.slow
 def test_500m_fits_in_a_v5e(tmp_path):
     program = compiled(tmp_path / "large.json", "500M")["ia3"]
     assert [kind for kind, _, _ in program["collectives"]] == ["all-reduce"]

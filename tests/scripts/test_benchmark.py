@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.compiled
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "benchmark.py"
 
 
@@ -15,7 +17,6 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
 def test_a_small_benchmark(tmp_path):
     for package in ("torch", "transformers", "peft"):
         pytest.importorskip(package, reason=f"{package} is not installed (extra 'interop')")

@@ -27,7 +27,7 @@ from ntjax.training.members import DeviceBatch, Hyperparameters, Member
 from ntjax.training.optimizers import OptimizerConfig, make_optimizer
 from ntjax.training.step import StepConfig, compile_train_step
 
-SCRIPTS = Path(__file__).parents[2] / "scripts" / "benchmarks"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="reads resident memory from /proc"
@@ -39,7 +39,7 @@ def scripts():
     """`scripts(name)`: a script as a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
-        patch.syspath_prepend(SCRIPTS.parent)
+        patch.syspath_prepend(SCRIPTS / "benchmarks")
         yield importlib.import_module
 
 
@@ -50,7 +50,7 @@ def written(scripts, tmp_path_factory):
     sizes = {"num_layers": 3, "embed_dim": 32, "ffn_embed_dim": 64, "attention_heads": 4}
     sizes["key_dim"] = 8
     options = [text for name, n in sizes.items() for text in (f"--{name.replace('_', '-')}", n)]
-    command = [sys.executable, SCRIPTS.parent / "write_random_checkpoint.py", "500M_1000G", folder]
+    command = [sys.executable, SCRIPTS / "write_random_checkpoint.py", "500M_1000G", folder]
     subprocess.run([*map(str, command), *map(str, options)], check=True, stdout=subprocess.PIPE)
     return folder, replace(scripts("write_random_checkpoint").SIZES["500M_1000G"], **sizes)
 
@@ -155,10 +155,11 @@ print(*run("large", embed_dim=1024, ffn_embed_dim=4096, attention_heads=16, num_
 """
 
 
+@pytest.mark.compiled
 @linux_only
 def test_one_layer_at_a_time_is_held(tmp_path):
     def growth(action):
-        path = os.pathsep.join([str(SCRIPTS.parent), *sys.path])
+        path = os.pathsep.join([str(SCRIPTS), *sys.path])
         places = {"PYTHONPATH": path, "NTJAX_CACHE_DIR": str(tmp_path)}
         finished = subprocess.run(
             [sys.executable, "-W", "error", "-c", MEMORY_PROGRAM, action, str(tmp_path)],
@@ -219,6 +220,7 @@ def described(config, kind="ia3"):
     return params, member, hyperparameters, np.int32(0), batch
 
 
+@pytest.mark.compiled
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="about what XLA does on CPUs")
 @pytest.mark.usefixtures("quick_compilation")
 class TestNoFloat32Copy:
@@ -268,6 +270,8 @@ class TestMeasuring:
         assert 0.2 < seconds < 30
 
     def test_the_committed_table_comes_from_the_committed_figures(self, scripts):
-        results = json.loads((SCRIPTS / "real_size.json").read_text())
-        assert scripts("real_size").as_markdown(results) == (SCRIPTS / "real_size.md").read_text()
+        committed = SCRIPTS / "benchmarks" / "real_size.json"
+        results = json.loads(committed.read_text())
+        table = scripts("real_size").as_markdown(results)
+        assert table == committed.with_suffix(".md").read_text()
         assert results["models"]["2B5_1000G"]["finetune"]["peak_bytes"] < 20 << 30

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.compiled
+
 SCRIPT = Path(__file__).parents[1] / "helpers" / "on_devices.py"
 DEVICES = (1, 2, 8)
 
@@ -44,7 +46,6 @@ def runs_of(results, kind):
             yield count, int(accumulation), leaves
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "runs"), [("ia3", 3), ("lora", 6), ("head", 3)])
 def test_parameters_after_ten_steps(results, kind, runs):
     (_, _, reference), *others = runs_of(results, kind)
@@ -56,7 +57,6 @@ def test_parameters_after_ten_steps(results, kind, runs):
             np.testing.assert_allclose(leaf, reference[name], rtol=0, atol=1e-5, err_msg=where)
 
 
-@pytest.mark.slow
 def test_dropout_was_on(results):
     # Otherwise the test above would say nothing of it.
     lora, head = (next(runs_of(results, kind))[2] for kind in ("lora", "head"))
@@ -64,7 +64,6 @@ def test_dropout_was_on(results):
     assert not any("query" in name for name in head)
 
 
-@pytest.mark.slow
 def test_gradients_of_all_weights(results):
     # Parameters would not do: Adam makes a step of full size out of the rounding error of a
     # gradient that is 0, such as the key bias's.
@@ -78,7 +77,6 @@ def test_gradients_of_all_weights(results):
             assert distance < 1e-5 * norm, f"{name}: {count} devices, {accumulation} passes"
 
 
-@pytest.mark.slow
 def test_masked_language_model_gradients(results):
     """One large batch, accumulated passes, many devices: the same masks, the same mean."""
     (_, _, reference), *others = runs_of(results, "masked")

@@ -107,6 +107,7 @@ def operations():
     return {kind: count(kind) for kind in TRAINED}
 
 
+@pytest.mark.compiled
 class TestCost:
     # A matrix product costs one pass forward, one for the gradient of its input and one for
     # that of its weights.
@@ -147,6 +148,7 @@ with jax.transfer_guard_device_to_device("disallow"):
 """
 
 
+@pytest.mark.compiled
 def test_nothing_is_copied_between_devices_at_a_step():
     """On two devices; the guard is shown to work on weights that lie on one of them."""
     flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"

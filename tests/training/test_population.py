@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from tiers import first_by_default
 from tiny import hyperparameters, labelled_run, named, parameters, problem, step_config, trainable
 
 from ntjax.training.loop import DivergedError, LoopConfig, Trainer
@@ -53,7 +54,7 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("kind", ["ia3", "lora", "head", "full"])
+@pytest.mark.parametrize("kind", first_by_default(["lora", "ia3", "head", "full"]))
 def test_members_equal_runs_of_their_own(kind, params, tmp_path):
     config = replace(CONFIG, use_dropout=kind == "lora")
     together = fit(params, member_runs(kind, params, config), tmp_path)
@@ -76,6 +77,7 @@ def test_members_equal_runs_of_their_own(kind, params, tmp_path):
     assert len(losses) == len(MEMBERS), "the members were not different"
 
 
+@pytest.mark.compiled
 def test_dropout_of_a_member_is_its_own(params, tmp_path):
     """A rate of 0 among others drops nothing; the others' masks come from their own keys."""
     config, runs = CONFIG, member_runs("lora", params)
@@ -139,6 +141,7 @@ def test_patience_is_each_members_own(params, tmp_path):
     assert [member.step for member in fitted][::2] == [1, 1]
 
 
+@pytest.mark.compiled
 def test_a_member_that_has_stopped_can_not_fail(params, tmp_path):
     # The first member gets no better from the first evaluation on and is stepped on until its
     # numbers overflow; the second keeps the population going.
@@ -200,7 +203,7 @@ def test_shorter_batches_are_padded(params, tmp_path):
         assert (spread.tokens[0, number, 0, :, length:] == 1).all()  # <pad>
 
 
-@pytest.mark.slow
+@pytest.mark.compiled
 def test_devices_change_nothing(tmp_path):
     """The same population on two devices, each with half of every member's rows."""
     results = {}

@@ -16,8 +16,6 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "helpers" / "run_to_the_end.py"
 STEPS = 60
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
@@ -97,6 +95,7 @@ def wait_for_a_checkpoint_being_written(process, folder):
         assert process.poll() is None, process.stderr.read()
 
 
+@pytest.mark.end_to_end
 def test_killed_four_times(start, uninterrupted, tmp_path):
     # Before there is a checkpoint, between two, and twice while one is being written.
     for lines, writing in ((2, False), (9, True), (22, False), (36, True)):
@@ -143,6 +142,7 @@ def test_resumed_after_sigterm(start, terminated, uninterrupted, tmp_path):
     assert_same_run(tmp_path, uninterrupted)
 
 
+@pytest.mark.compiled
 def test_resumed_on_more_devices(start, terminated, uninterrupted, tmp_path):
     """The sums are then added in another order: the same but for rounding."""
     shutil.copytree(terminated[0], tmp_path, dirs_exist_ok=True)

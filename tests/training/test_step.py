@@ -112,6 +112,7 @@ def train_together(params):
     return named(population), np.array(losses).T
 
 
+@pytest.mark.compiled
 def test_vmap_trains_many_members_at_once(params):
     alone, (together, losses) = list(train_alone(params)), train_together(params)
     for number, (leaves, expected) in enumerate(alone):
@@ -132,6 +133,7 @@ def single_device(rows, weights=None):
     return DeviceBatch(rows.tokens[None], rows.labels[None], weights[None], slots[None])
 
 
+@pytest.mark.compiled
 def test_rematerialisation_changes_no_gradient(params):
     batch = single_device(padded_batch(problem(lengths=(6, 10)), 5, 0, 8))
     arguments = (params, trainable("ia3", params), hyperparameters(), np.int32(0), batch)
@@ -163,6 +165,7 @@ def test_dropout_draws_by_seed_step_and_slot(params):
     assert np.ptp([loss(dropout=0.0, slot=slot) for slot in range(8)]) < 1e-6
 
 
+@pytest.mark.compiled
 def test_bfloat16_learns_with_float32_masters():
     config = step_config(dtype="bfloat16")
     params = jax.tree.map(lambda w: w.astype("bfloat16") if w.ndim > 1 else w, parameters())
