@@ -47,6 +47,7 @@ from experiments.promoters.study import require_same, test_probabilities
 from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.prepare import LabelledParts
 from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.windows import PROMOTER_WINDOW
 from ntjax.inference.pretrained import load_pretrained
 from ntjax.leakage.loci import locus_groups
 from ntjax.metrics.seeds import seed_means
@@ -147,7 +148,9 @@ def _require_same_study(study: Study, genome: Path) -> None:
 def _compared(
     parts: LabelledParts, methods: dict[str, np.ndarray], against: str, genome: Path
 ) -> dict[str, dict[str, Any]]:
-    loci = locus_groups(parts.tables["test"].sequences, open_genome(genome))
+    loci = locus_groups(
+        parts.tables["test"].sequences, open_genome(genome), geometry=PROMOTER_WINDOW
+    )
     return seed_means(parts.labels["test"], methods, against, groups=loci)
 
 
