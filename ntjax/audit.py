@@ -16,6 +16,7 @@ import tyro
 from ntjax.datasets.registry import DATASETS, load_dataset
 from ntjax.errors import MissingLabelsError, UserError
 from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.windows import PROMOTER_WINDOW, WindowGeometry, recorded_geometry
 from ntjax.io.json import write_json
 from ntjax.io.labels import classes_of
 from ntjax.io.table_output import write_columns, write_table
@@ -61,8 +62,8 @@ class Options:
     """Share of equal letters, in the best alignment without gaps, that makes rows near-identical;
     above 0.5."""
     reach: int = REACH
-    """Rows whose sites (the start site of 81 letters, else the middle) are at most so many letters
-    apart in the genome lie together."""
+    """Rows whose sites are at most so many bp apart in the genome lie together. The site is the
+    start site in files of ntjax.windows and in promoter data sets, else the middle."""
     out: Path | None = None
     """Folder for audit.json and the clean training files; it must be empty."""
     unlabelled: bool = False
@@ -156,7 +157,16 @@ def _find_loci(options: Options, train: SequenceTable, test: SequenceTable) -> _
     if options.genome is None:
         return None
     genome = open_genome(options.genome)
-    return _Located(find_loci(genome, train.sequences), find_loci(genome, test.sequences))
+    located = (
+        find_loci(genome, table.sequences, _geometry(table, name))
+        for table, name in ((train, options.train), (test, options.test or options.train))
+    )
+    return _Located(*located)
+
+
+def _geometry(table: SequenceTable, name: str | None) -> WindowGeometry | None:
+    """Where the site lies in the rows: of 81 bp in a data set; as recorded beside a file."""
+    return PROMOTER_WINDOW if name in DATASETS else recorded_geometry(table.source)
 
 
 class _Compared(NamedTuple):

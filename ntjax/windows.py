@@ -26,15 +26,14 @@ from ntjax.datasets.promoters import (
 from ntjax.errors import UserError
 from ntjax.genomes.annotation import read_annotation
 from ntjax.genomes.indexing import open_genome
-from ntjax.genomes.promoter_windows import WindowShape
 from ntjax.genomes.sites import read_sites
+from ntjax.genomes.windows import WINDOWS_RECORD, WindowGeometry
 from ntjax.io.json import write_json
 from ntjax.io.table_output import write_table
 from ntjax.io.tables import SequenceTable
 from ntjax.reports import command_line
 from ntjax.sequences.alphabet import gc_content
 
-RECORD_FILE = "windows.json"
 _INPUTS = ("genome", "sites", "annotation")
 _PACKAGES = ("ntjax", "numpy")
 
@@ -46,40 +45,39 @@ class Options:
     genome: Path
     """FASTA file of the genome, plain or gzip-compressed."""
     sites: Path
-    """Transcription start sites: BED (the 5' end of each interval), GFF3 (that of each feature of
-    --feature-type), or promoter sequences to look up in the genome (CSV, TSV, Parquet or FASTA;
-    where there are labels, the rows of label 1)."""
+    """Transcription start sites: BED (the 5' end of each interval), GFF3 or GTF (that of each
+    feature of --feature-type), or promoter sequences to look up in the genome (CSV, TSV, Parquet or
+    FASTA; where there are labels, the rows of label 1)."""
     out: Path
     """Folder for the files; it must be empty."""
     negatives: Kind = "genomic"
-    """As many per part as promoters: iid, independent letters of the promoters' composition;
-    shuffled, each promoter's letters with its dinucleotide counts kept; genomic, any place of the
+    """As many per part as promoters: iid, independent bases of the promoters' composition;
+    shuffled, each promoter's bases with its dinucleotide counts kept; genomic, any position of the
     genome; cds, within a coding sequence, in its direction; convergent, between two genes that
     point at each other (a window is centred on a gap shorter than itself); intergenic, outside any
     gene. The last four have the promoters' GC and keep the --reach; the last three need an
     --annotation."""
     annotation: Path | None = None
-    """GFF3 file with the genome's genes and CDS."""
+    """GFF3 or GTF file with the genome's genes and CDS."""
     before: int = 60
-    """Letters of a window before the start site."""
+    """Bases of a window before the start site, in bp."""
     after: int = 20
-    """Letters of a window behind the start site, which is one letter more."""
+    """Bases of a window after the start site, in bp; the site itself is one base more."""
     context: int = 0
-    """Letters more at each side of the windows in the files. What is said of negatives is said of
-    the window without them."""
+    """Extra bases on each side of every window, in bp. GC matching and --reach refer to the window
+    without this flank."""
     block_letters: int = 50_000
-    """The genome is split by blocks of so many letters."""
+    """Length of the blocks that the genome is split by, in bp."""
     validation_fraction: float = 0.1
     """Share of the blocks for validation."""
     test_fraction: float = 0.15
     """Share of the blocks for the test."""
     reach: int = 200
-    """No letter of a negative from the genome is nearer than this to a known start site, on any
-    strand."""
+    """Least distance in bp of a negative from the genome to a known start site, on any strand."""
     feature_type: str = "TSS"
-    """Type of the start sites in a GFF3 file."""
+    """Type of the start sites in a GFF3 or GTF file."""
     tss_index: int = 60
-    """Where the start site stands in promoter sequences, from 0."""
+    """Index of the start site in promoter sequences, from 0."""
     seed: int = 0
     """Of the blocks and the negatives."""
 
@@ -97,11 +95,13 @@ def windows(options: Options) -> PromoterWindows:
     """
     _check(options)
     genome = open_genome(options.genome)
-    shape = WindowShape(options.before, options.after)
-    sites = read_sites(genome, options.sites, shape, options.feature_type, options.tss_index)
+    geometry = WindowGeometry(options.before, options.after)
+    sites = read_sites(genome, options.sites, geometry, options.feature_type, options.tss_index)
     annotation = read_annotation(genome, options.annotation) if options.annotation else None
-    for note in sites.notes:
-        print(f"{options.sites}: {note}", flush=True)
+    notes = [f"{options.sites}: {note}" for note in sites.notes]
+    if annotation:
+        notes += [f"{options.annotation}: {note}" for note in annotation.notes]
+    print(*notes, sep="\n", flush=True)
     found = labelled_windows(
         sites.promoters, sites.known, options.negatives, annotation, _negative_options(options)
     )
@@ -112,7 +112,7 @@ def windows(options: Options) -> PromoterWindows:
         table = part.table(options.context)
         counts[name] = _counts(part, table)
         write_table(options.out / f"{name}.csv", table)
-    write_json(options.out / RECORD_FILE, _record(options, counts, (*sites.notes, *found.notes)))
+    write_json(options.out / WINDOWS_RECORD, _record(options, counts, (*notes, *found.notes)))
     _print_counts(options, counts)
     return found
 
@@ -141,11 +141,11 @@ def _check(options: Options) -> None:
         raise UserError(
             "--validation-fraction and --test-fraction leave no block for training: lower them"
         )
-    letters = WindowShape(options.before, options.after).letters(options.context)
-    if options.block_letters < letters:
+    length = WindowGeometry(options.before, options.after).length(options.context)
+    if options.block_letters < length:
         raise UserError(
-            f"--block-letters {options.block_letters}: should not be below the {letters:,} letters "
-            "of a window"
+            f"--block-letters {options.block_letters}: should not be below the {length:,} bp of a "
+            "window"
         )
     if options.out.exists() and not (options.out.is_dir() and _is_empty(options.out)):
         raise UserError(f"{options.out} is in use: give another --out")
@@ -179,6 +179,7 @@ def _record(
     return {
         "versions": {package: version(package) for package in _PACKAGES},
         "settings": settings,
+        "geometry": WindowGeometry(options.before, options.after).record(options.context),
         "inputs": {
             name: {"file": path.name, "sha256": sha256(path)} for name, path in paths.items()
         },
@@ -193,7 +194,7 @@ def _print_counts(options: Options, counts: dict[str, dict[str, Any]]) -> None:
         print(
             f"{name}: {part['promoters']:,} promoters (GC {part['gc_of_promoters']:.3f}), as many "
             f"{options.negatives} negatives (GC {part['gc_of_negatives']:.3f}"
-            + (f", {loci:,} separate stretches)" if loci is not None else ")")
+            + (f", {loci:,} separate intervals)" if loci is not None else ")")
         )
     print(f"windows: {options.out}")
 

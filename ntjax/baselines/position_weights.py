@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import softmax
 
 from ntjax.errors import UserError
-from ntjax.genomes.promoter_windows import BEFORE
+from ntjax.genomes.windows import PROMOTER_WINDOW
 from ntjax.sequences.alphabet import BASES, UNKNOWN, code_matrix, reverse_complement_codes
 
 CONSENSUS = ("TTGACA", "TATAAT")
@@ -57,7 +57,7 @@ class PositionWeights:
     spacers: np.ndarray
     distances: np.ndarray
     background: np.ndarray
-    tss: int = BEFORE
+    tss: int = PROMOTER_WINDOW.site_index
 
     @property
     def consensus(self) -> tuple[str, str]:
@@ -133,7 +133,7 @@ class PositionWeights:
 def fit_position_weights(
     sequences: Sequence[str],
     *,
-    tss: int = BEFORE,
+    tss: int = PROMOTER_WINDOW.site_index,
     background: Mapping[str, float] | None = None,
     pseudocount: float = 1.0,
     rounds: int = 30,

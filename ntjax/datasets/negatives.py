@@ -157,8 +157,8 @@ def draw_matched(promoters: Sites, places: Places, random: np.random.Generator) 
     Arguments:
         places: at least as many as promoters.
     """
-    shape = promoters.shape
-    letters = shape.letters()
+    geometry = promoters.geometry
+    letters = geometry.length()
     strong = np.concatenate([[0], np.cumsum(promoters.genome.letters >= _STRONG, dtype=np.int32)])
     wanted = (promoters.windows() >= _STRONG).sum(axis=1)
     found = (strong[letters:] - strong[:-letters])[places.starts]
@@ -166,7 +166,7 @@ def draw_matched(promoters: Sites, places: Places, random: np.random.Generator) 
     reverse = random.random(len(rows)) < 0.5
     strands = places.strands[rows]
     reverse = np.where(strands == 0, reverse, strands < 0)
-    return Sites(promoters.genome, places.starts[rows] + shape.lead(reverse), reverse, shape)
+    return Sites(promoters.genome, places.starts[rows] + geometry.lead(reverse), reverse, geometry)
 
 
 def replace_refused(

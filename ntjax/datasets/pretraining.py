@@ -11,7 +11,7 @@ from ntjax.genomes.haplotypes import Haplotypes, open_haplotypes
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.intervals import intersection
 from ntjax.genomes.reference_windows import open_reference_windows
-from ntjax.genomes.regions import split_blocks, whole_genome
+from ntjax.genomes.regions import split_blocks, whole_genome, with_room
 from ntjax.genomes.store import Genome
 from ntjax.genomes.windows import Region, WindowSource
 
@@ -72,21 +72,28 @@ class PretrainData:
     notes: tuple[str, ...] = ()
 
 
-def read_data(settings: PretrainDataSettings) -> PretrainData:
+def read_data(settings: PretrainDataSettings, window: int) -> PretrainData:
     """Index what the settings name and split it in blocks.
+
+    Runs free of N that are shorter than a window belong to no part, for nothing can be drawn
+    from them: contigs of a draft assembly, above all.
+
+    Arguments:
+        window: length of the windows, in bp.
 
     Raises:
         UserError: a file is unusable, or options do not go together.
     """
     genomes, table = _genomes(settings)
+    notes = tuple(note for genome in genomes if (note := _too_short(genome, window)))
     fractions = {"validation": settings.validation_fraction, "test": settings.test_fraction}
     if settings.validation_genomes:
         del fractions["validation"]
     parts: dict[str, list[Region]] = {"train": [], "validation": [], "test": []}
     for genome in genomes:
-        split = split_blocks(genome, fractions, settings.block_letters, settings.seed)
+        split = split_blocks(genome, fractions, settings.block_letters, settings.seed, window)
         for part, region in split.items():
-            parts[part].append(region)
+            parts[part].append(with_room(region, window))
     shares = None
     if table is not None:
         letters = [region.letters for region in parts["train"]]
@@ -95,13 +102,13 @@ def read_data(settings: PretrainDataSettings) -> PretrainData:
     held_out = [whole_genome(_open(path)) for path in settings.held_out_genomes]
     _refuse_equal_names(held_out)
     if settings.variants is None:
-        return PretrainData(parts, parts["train"], shares, held_out)
+        return PretrainData(parts, parts["train"], shares, held_out, notes)
     haplotypes = _haplotypes(settings.variants, genomes)
     # What is reported, and what baselines are fitted to, is what is learnt from: the contigs that
     # the variants are on.
     parts = {part: [_covered(r, haplotypes) for r in regions] for part, regions in parts.items()}
     source = replace(haplotypes, stretches=parts["train"][0].stretches)
-    return PretrainData(parts, [source], shares, held_out, haplotypes.notes)
+    return PretrainData(parts, [source], shares, held_out, (*notes, *haplotypes.notes))
 
 
 def _genomes(settings: PretrainDataSettings) -> tuple[list[Genome], GenomeTable | None]:
@@ -115,6 +122,20 @@ def _genomes(settings: PretrainDataSettings) -> tuple[list[Genome], GenomeTable 
         return [_open(path) for path in settings.genomes], None
     table = read_genome_table(settings.genome_table, settings.exclude_classes)
     return list(table.genomes), table
+
+
+def _too_short(genome: Genome, window: int) -> str | None:
+    """Say how much of a genome lies in runs that hold no window, if it is 1% or more."""
+    whole = whole_genome(genome)
+    kept = with_room(whole, window)
+    lost, runs = whole.letters - kept.letters, len(whole.stretches) - len(kept.stretches)
+    if 100 * lost < whole.letters:
+        return None
+    return (
+        f"{genome.path}: {runs:,} of {len(whole.stretches):,} sequences without N, with {lost:,} "
+        f"of {whole.letters:,} nucleotides, are shorter than a window of {window:,} bp and are "
+        "left out; fewer --window-tokens would keep more"
+    )
 
 
 def _open(path: str) -> Genome:

@@ -86,7 +86,7 @@ class LabelledSites:
         if isinstance(self.negatives, MadeWindows):
             return None
         starts = np.sort(self.negatives.starts())
-        return int((np.diff(starts) >= self.negatives.shape.letters()).sum()) + bool(len(starts))
+        return int((np.diff(starts) >= self.negatives.geometry.length()).sum()) + bool(len(starts))
 
 
 class PromoterWindows(NamedTuple):
@@ -145,7 +145,7 @@ def windows_by_kind(
     """
     fractions = {"validation": options.validation, "test": options.test}
     regions = split_blocks(promoters.genome, fractions, options.block_letters, options.seed)
-    letters, room = promoters.shape.letters(), options.room
+    letters, room = promoters.geometry.length(), options.room
     own = {
         part: promoters.take(holds(region, promoters.starts(room), letters + 2 * room))
         for part, region in regions.items()
@@ -155,7 +155,7 @@ def windows_by_kind(
     inside = sum(map(len, own.values()))
     first = (
         f"{len(promoters) - inside:,} of {len(promoters):,} promoters lie across a border of "
-        f"blocks of {options.block_letters:,} letters, or too near to it, and were left out"
+        f"blocks of {options.block_letters:,} bp, or too near to it, and were left out"
     )
     found = {}
     for kind in kinds:
@@ -193,7 +193,7 @@ def _drawn(
         free = shrunk(regions[part], options.room)
         if options.reach:
             free = without(free, known.places, options.reach - 1)
-        places = find_places(kind, free, promoters.shape.letters(), annotation)
+        places = find_places(kind, free, promoters.geometry.length(), annotation)
         _require(promoters, places, kind, part)
         drawn[part] = _Draw(draw_matched(promoters, places, random), places)
     return drawn
@@ -268,17 +268,17 @@ def _remarks(parts: dict[str, LabelledSites]) -> list[str]:
     for name, part in parts.items():
         if part.loci is None:
             continue
-        letters = part.promoters.shape.letters()
+        letters = part.promoters.geometry.length()
         gc = [gc_content(sites.sequences()) for sites in (part.promoters, part.negatives)]
         apart = np.abs(np.rint((gc[0] - gc[1]) * letters))
         if apart.any():
             notes.append(
                 f"{np.count_nonzero(apart):,} of {len(part):,} pairs of {name} differ in G and C, "
-                f"by up to {int(apart.max())} letters: no better place was left"
+                f"by up to {int(apart.max())} bp: no better position was left"
             )
         if 2 * part.loci < len(part):
             notes.append(
-                f"the {len(part):,} negatives of {name} cover {part.loci:,} stretches of the "
+                f"the {len(part):,} negatives of {name} cover {part.loci:,} intervals of the "
                 "genome: within one they overlap"
             )
     return notes

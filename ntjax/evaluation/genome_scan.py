@@ -17,15 +17,15 @@ import numpy as np
 from tqdm import tqdm
 
 from ntjax.errors import UserError
-from ntjax.genomes.promoter_windows import AFTER, BEFORE, Sites, window_letters
+from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.regions import holds
 from ntjax.genomes.scored_sites import ScoredSites
-from ntjax.genomes.windows import Region
+from ntjax.genomes.windows import Region, WindowGeometry
 from ntjax.io.files import release
 from ntjax.metrics.classification import require_finite
 
 WindowScores = Callable[[list[str]], np.ndarray]
-"""Scores float `[n]` of n windows, each `window_letters(context)` letters; larger: rather a TSS."""
+"""Scores float `[n]` of n windows of the geometry that is scanned; larger: rather a site."""
 
 PlaceScores = Callable[[np.ndarray, bool], np.ndarray]
 """Scores float `[letters]` of every place of letters uint8 `[letters]`, on the strand read from
@@ -39,6 +39,7 @@ class ScanOptions:
     """How a genome is scanned.
 
     Attributes:
+        geometry: of the windows, without context: that of the windows a model was trained on.
         stride: every so many places one is scored on each strand.
         refine: share of those, the best, around which every place within the stride is scored.
         refine_from: if given, the score from which that is done instead.
@@ -46,6 +47,7 @@ class ScanOptions:
         batch: windows scored at once.
     """
 
+    geometry: WindowGeometry
     stride: int = 5
     refine: float = 0.1
     refine_from: float | None = None
@@ -63,7 +65,7 @@ class ScanOptions:
 def scan(
     region: Region,
     score: WindowScores,
-    options: ScanOptions = ScanOptions(),
+    options: ScanOptions,
     progress: bool = True,
 ) -> ScoredSites:
     """Score both strands of a region coarsely, and closely where that is promising.
@@ -79,19 +81,19 @@ def scan(
         UserError: no window fits in, or scores that are not finite.
         ValueError: not one score for each window.
     """
-    sites = candidates(region, options.stride, options.context)
+    sites = candidates(region, options.geometry, options.stride, options.context)
     if not len(sites):
-        raise _no_window(region, options.context)
+        raise _no_window(region, options.geometry.length(options.context))
     coarse = score_sites(sites, score, options, "scan" if progress else None)
     near = _near(coarse, region, options)
     close = score_sites(near, score, options, "refine" if progress else None)
     return _joined([coarse, close])
 
 
-def _no_window(region: Region, context: int) -> UserError:
+def _no_window(region: Region, length: int) -> UserError:
     return UserError(
         f"{region.name}: no stretch without N is as long as a window of "
-        f"{window_letters(context):,} letters: give larger regions, or less context"
+        f"{length:,} bp: give larger regions, or less context"
     )
 
 
@@ -115,24 +117,26 @@ def score_sites(
     return ScoredSites(sites, scores)
 
 
-def candidates(region: Region, stride: int = 1, context: int = 0) -> Sites:
+def candidates(
+    region: Region, geometry: WindowGeometry, stride: int = 1, context: int = 0
+) -> Sites:
     """Every `stride`-th place of both strands whose window lies in one stretch of a region.
 
     On either strand they are counted from a stretch's end upstream.
     """
-    letters = window_letters(context)
-    counts = np.maximum(region.stretches[:, 1] - region.stretches[:, 0] - letters + 1, 0)
+    length = geometry.length(context)
+    counts = np.maximum(region.stretches[:, 1] - region.stretches[:, 0] - length + 1, 0)
     chosen = -(-counts // stride)
     within = np.arange(chosen.sum()) - np.repeat(np.cumsum(chosen) - chosen, chosen)
     first = np.repeat(region.stretches[:, 0], chosen) + stride * within
-    last = np.repeat(region.stretches[:, 1] - letters, chosen) - stride * within
-    places = np.concatenate([first + BEFORE, last + AFTER]) + context
-    return Sites(region.genome, places, np.repeat([False, True], len(first)))
+    last = np.repeat(region.stretches[:, 1] - length, chosen) - stride * within
+    places = np.concatenate([first + geometry.before, last + geometry.after]) + context
+    return Sites(region.genome, places, np.repeat([False, True], len(first)), geometry)
 
 
 def inside(region: Region, sites: Sites, context: int = 0) -> Sites:
     """The sites whose window lies in one stretch of a region: those that a scan can find."""
-    return sites.take(holds(region, sites.starts(context), window_letters(context)))
+    return sites.take(holds(region, sites.starts(context), sites.geometry.length(context)))
 
 
 def _near(coarse: ScoredSites, region: Region, options: ScanOptions) -> Sites:
@@ -146,30 +150,34 @@ def _near(coarse: ScoredSites, region: Region, options: ScanOptions) -> Sites:
     offsets = np.arange(1 - options.stride, options.stride)
     keys = 2 * (chosen.places[:, None] + offsets) + chosen.reverse[:, None]
     keys = np.setdiff1d(keys, 2 * coarse.sites.places + coarse.sites.reverse)
-    return inside(region, Sites(region.genome, keys // 2, keys % 2 == 1), options.context)
+    near = Sites(region.genome, keys // 2, keys % 2 == 1, options.geometry)
+    return inside(region, near, options.context)
 
 
-def scan_every_place(region: Region, score: PlaceScores, context: int = 0) -> ScoredSites:
+def scan_every_place(
+    region: Region, score: PlaceScores, geometry: WindowGeometry, context: int = 0
+) -> ScoredSites:
     """Score every place of both strands whose window lies in one stretch of a region.
 
     Arguments:
         score: such as `PositionWeights.scan`. It gets a window and more at a time.
-        context: letters more at each side of the windows that must fit in.
+        geometry: of the windows that must fit in.
+        context: letters more at each side of them.
 
     Raises:
         UserError: no window fits in, or scores that are not finite.
     """
     parts = [
         ScoredSites(
-            Sites(region.genome, places, np.full(len(places), reverse)),
+            Sites(region.genome, places, np.full(len(places), reverse), geometry),
             np.asarray(score(letters, reverse), np.float64)[places - begin],
         )
-        for begin, letters in _pieces(region, window_letters(context))
+        for begin, letters in _pieces(region, geometry.length(context))
         for reverse in (False, True)
-        for places in [_places(begin, len(letters), reverse, context)]
+        for places in [_places(begin, len(letters), reverse, geometry, context)]
     ]
     if not parts:
-        raise _no_window(region, context)
+        raise _no_window(region, geometry.length(context))
     scored = _joined(parts)
     require_finite(scored.scores, "places")
     return scored
@@ -184,10 +192,12 @@ def _pieces(region: Region, window: int) -> Iterator[tuple[int, np.ndarray]]:
             release(region.genome.letters)
 
 
-def _places(begin: int, letters: int, reverse: bool, context: int) -> np.ndarray:
+def _places(
+    begin: int, letters: int, reverse: bool, geometry: WindowGeometry, context: int
+) -> np.ndarray:
     """Places of the sites whose windows lie in a piece."""
-    starts = begin + np.arange(letters - window_letters(context) + 1)
-    return starts + context + (AFTER if reverse else BEFORE)
+    starts = begin + np.arange(letters - geometry.length(context) + 1)
+    return starts + context + int(geometry.lead(np.bool_(reverse)))
 
 
 def _joined(parts: list[ScoredSites]) -> ScoredSites:
@@ -195,5 +205,6 @@ def _joined(parts: list[ScoredSites]) -> ScoredSites:
         parts[0].sites.genome,
         np.concatenate([part.sites.places for part in parts]),
         np.concatenate([part.sites.reverse for part in parts]),
+        parts[0].sites.geometry,
     )
     return ScoredSites(sites, np.concatenate([part.scores for part in parts]))

@@ -7,7 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.intervals import Intervals, contig_rows, intervals_of, joined
+from ntjax.genomes.intervals import (
+    ContigNames,
+    Intervals,
+    circular_contigs,
+    contig_rows,
+    intervals_of,
+    joined,
+)
 from ntjax.genomes.store import Contig, Genome
 from ntjax.io.bed import Feature
 from ntjax.io.gff import described_kinds, read_gff
@@ -23,11 +30,13 @@ class Annotation:
         genome: the store.
         genes: all that a file calls a gene; where it has none, its CDS and RNAs.
         coding: the CDS lines, pseudogenes' among them; of a CDS in pieces, each piece.
+        notes: what was guessed about the file.
     """
 
     genome: Genome
     genes: Intervals
     coding: Intervals
+    notes: tuple[str, ...] = ()
 
 
 class Gaps(NamedTuple):
@@ -44,7 +53,7 @@ class Gaps(NamedTuple):
 
 
 def read_annotation(genome: Genome, path: str | os.PathLike) -> Annotation:
-    """Genes and coding sequences of a GFF3 file, plain or gzip-compressed.
+    """Read genes and coding sequences of a GFF3 or GTF file, plain or gzip-compressed.
 
     Genes are the features of type `gene`, `pseudogene` or `..._gene`; of a file without any, the
     CDS and what ends in `RNA`.
@@ -62,11 +71,15 @@ def read_annotation(genome: Genome, path: str | os.PathLike) -> Annotation:
         )
     coding = [feature for feature in gff.features if feature.kind == _CODING]
 
+    names = ContigNames(genome, path)
+    circular, notes = circular_contigs(names, gff)
+
     def sorted_intervals(features: list[Feature]) -> Intervals:
-        intervals = intervals_of(genome, path, features, gff.circular)
+        intervals = intervals_of(names, features, circular)
         return intervals.take(np.argsort(intervals.starts, kind="stable"))
 
-    return Annotation(genome, sorted_intervals(genes), sorted_intervals(coding))
+    placed = sorted_intervals(genes), sorted_intervals(coding)
+    return Annotation(genome, *placed, (*notes, *names.notes))
 
 
 def _is_gene(kind: str) -> bool:

@@ -1,7 +1,7 @@
 """Promoters in their genome: where they lie, and the windows around their start sites.
 
-A window reaches from some letters before a transcription start site (TSS) to some behind it, read
-in the direction of transcription: `WindowShape`, by default −60 to +20.
+A window reaches from some bases before a transcription start site (TSS) to some after it, read in
+the direction of transcription: `ntjax.genomes.windows.WindowGeometry`.
 """
 
 from collections.abc import Sequence
@@ -13,31 +13,13 @@ import numpy as np
 from ntjax.errors import UserError
 from ntjax.genomes.search import occurrences
 from ntjax.genomes.store import Genome
-from ntjax.genomes.windows import read_windows
+from ntjax.genomes.windows import PROMOTER_WINDOW, WindowGeometry, read_windows
 from ntjax.sequences.alphabet import (
     UNKNOWN,
     base_texts,
     code_matrix,
     reverse_complement_codes,
 )
-
-BEFORE, AFTER = 60, 20
-
-
-@dataclass(frozen=True)
-class WindowShape:
-    """Letters of a window before the TSS and behind it; the TSS itself is one more."""
-
-    before: int = BEFORE
-    after: int = AFTER
-
-    def letters(self, context: int = 0) -> int:
-        """Letters of a window with so many letters more at each side."""
-        return self.before + 1 + self.after + 2 * context
-
-    def lead(self, reverse: np.ndarray) -> np.ndarray:
-        """Letters of the genome's first strand before the TSS, by strand, int64 [sites]."""
-        return np.where(reverse, self.after, self.before)
 
 
 @dataclass(frozen=True)
@@ -48,13 +30,13 @@ class Sites:
         genome: the store.
         places: int64 [sites], of the TSS, or of what is in its place in a negative.
         reverse: bool [sites], whether it is read from the other strand.
-        shape: of their windows.
+        geometry: of their windows.
     """
 
     genome: Genome
     places: np.ndarray
     reverse: np.ndarray
-    shape: WindowShape = WindowShape()
+    geometry: WindowGeometry
 
     def __len__(self) -> int:
         return len(self.places)
@@ -71,11 +53,11 @@ class Sites:
 
     def starts(self, context: int = 0) -> np.ndarray:
         """First place of the windows with so many letters more at each side, int64 [sites]."""
-        return self.places - context - self.shape.lead(self.reverse)
+        return self.places - context - self.geometry.lead(self.reverse)
 
     def windows(self, context: int = 0) -> np.ndarray:
         """Letters in the direction of transcription, uint8 [sites, letters]."""
-        windows = read_windows(self.genome, self.starts(context), self.shape.letters(context))
+        windows = read_windows(self.genome, self.starts(context), self.geometry.length(context))
         windows[self.reverse] = reverse_complement_codes(windows[self.reverse])
         return windows
 
@@ -94,11 +76,6 @@ class Sites:
                 of.tolist(), self.places.tolist(), self.reverse.tolist(), strict=True
             )
         ]
-
-
-def window_letters(context: int = 0) -> int:
-    """Letters of a window of the default shape, with so many letters more at each side."""
-    return WindowShape().letters(context)
 
 
 class Located(NamedTuple):
@@ -140,28 +117,30 @@ def distinct(sites: Sites) -> Sites:
     return sites.take(rows)
 
 
-def locate(genome: Genome, promoters: Sequence[str], shape: WindowShape = WindowShape()) -> Located:
+def locate(
+    genome: Genome, promoters: Sequence[str], geometry: WindowGeometry = PROMOTER_WINDOW
+) -> Located:
     """Every exact occurrence of promoters on either strand of a genome.
 
     Arguments:
         promoters: upper-case windows around a TSS.
-        shape: of these windows.
+        geometry: of these windows.
 
     Raises:
         UserError: a sequence has another length.
     """
-    letters = shape.letters()
+    length = geometry.length()
     for number, promoter in enumerate(promoters, 1):
-        if len(promoter) != letters:
+        if len(promoter) != length:
             raise UserError(
-                f"promoter {number} has {len(promoter)} letters, not {letters} "
-                f"(−{shape.before} to +{shape.after} about the start site): cut it to these"
+                f"promoter {number} has {len(promoter)} bp, not {length} "
+                f"(−{geometry.before} to +{geometry.after} about the start site): cut it to these"
             )
-    patterns = code_matrix(promoters) if promoters else np.empty((0, letters), np.uint8)
+    patterns = code_matrix(promoters) if promoters else np.empty((0, length), np.uint8)
     known = np.flatnonzero((patterns < UNKNOWN).all(axis=1))
     both = np.concatenate([patterns[known], reverse_complement_codes(patterns[known])])
     starts, found = occurrences(genome, both)
     reverse = found >= len(known)
     rows = known[found % len(known)] if len(known) else found
-    sites = Sites(genome, starts + shape.lead(reverse), reverse, shape)
+    sites = Sites(genome, starts + geometry.lead(reverse), reverse, geometry)
     return Located(sites, rows, np.bincount(rows, minlength=len(promoters)))

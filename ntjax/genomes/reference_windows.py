@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ntjax.errors import UserError
+from ntjax.genomes.intervals import ContigNames
 from ntjax.genomes.store import Contig, Genome, StoreWriter, open_store
 from ntjax.genomes.windows import read_windows
 from ntjax.io.fasta import require_file
@@ -123,20 +124,11 @@ def open_reference_windows(path: str | os.PathLike) -> Genome:
     return open_store(path, "reference windows", lambda store: _fill(path, store))
 
 
-def _plain(name: str) -> str:
-    return name.lower().removeprefix("chr")
-
-
 def _chosen(genome: Genome, chromosomes: Iterable[str] | None) -> list[Contig]:
     if chromosomes is None:
         return list(genome.contigs)
-    contigs = {_plain(contig.name): contig for contig in genome.contigs}
-    for name in chromosomes:
-        if _plain(name) not in contigs:
-            first = ", ".join(contig.name for contig in genome.contigs[:5])
-            more = ", ..." if len(genome.contigs) > 5 else ""
-            raise UserError(f"{genome.path}: has no chromosome {name!r}; it has {first}{more}")
-    return [contigs[_plain(name)] for name in chromosomes]
+    names = ContigNames(genome, genome.path)
+    return [genome.contigs[names.number(name)] for name in chromosomes]
 
 
 def _part_of(

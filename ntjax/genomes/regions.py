@@ -1,13 +1,13 @@
 """Regions of a genome: in blocks, shrunk, without what lies around positions, read in pieces."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ntjax.genomes.intervals import intersection, joined
-from ntjax.genomes.store import Genome
+from ntjax.genomes.store import Contig, Genome
 from ntjax.genomes.windows import Region
 from ntjax.io.files import release
 from ntjax.sequences.alphabet import UNKNOWN
@@ -27,6 +27,12 @@ def without(region: Region, places: np.ndarray, reach: int) -> Region:
     ends = np.concatenate([places - reach, [len(region.genome.letters)]])
     left = np.stack([starts, ends], axis=1)[starts < ends]
     return replace(region, stretches=intersection(region.stretches, left))
+
+
+def with_room(region: Region, length: int) -> Region:
+    """Keep the runs free of N that hold a window of so many bases."""
+    runs = region.stretches
+    return replace(region, stretches=runs[runs[:, 1] - runs[:, 0] >= length])
 
 
 def shrunk(region: Region, letters: int) -> Region:
@@ -71,7 +77,11 @@ def stretch_pieces(region: Region, window: int, letters_at_once: int) -> Iterato
 
 
 def split_blocks(
-    genome: Genome, fractions: Mapping[str, float], block_letters: int, seed: int
+    genome: Genome,
+    fractions: Mapping[str, float],
+    block_letters: int,
+    seed: int,
+    window: int = 1,
 ) -> dict[str, Region]:
     """A genome in parts made of whole blocks, each part a region.
 
@@ -81,9 +91,11 @@ def split_blocks(
 
     Arguments:
         fractions: share of the blocks of the parts besides `train`, which gets the rest.
+        window: contigs without a run of so many known bases belong to no part, so that a draft
+            assembly's many short contigs do not use up the parts' shares.
     """
     blocks, draws = [], []
-    for contig in genome.contigs:
+    for contig in _contigs_with_room(genome, window):
         edges = np.arange(contig.start, contig.end, block_letters)
         ends = np.minimum(edges + block_letters, contig.end)
         blocks.append(np.stack([edges, ends], axis=1))
@@ -98,6 +110,14 @@ def split_blocks(
         part: Region(genome, intersection(genome.stretches, joined(chosen)))
         for part, chosen in parts.items()
     }
+
+
+def _contigs_with_room(genome: Genome, window: int) -> Sequence[Contig]:
+    """The contigs that hold a window; all of them if none does."""
+    runs = with_room(whole_genome(genome), window).stretches
+    starts = [contig.start for contig in genome.contigs]
+    holding = np.unique(np.searchsorted(starts, runs[:, 0], side="right") - 1)
+    return [genome.contigs[number] for number in holding] or genome.contigs
 
 
 def _counts(blocks: int, fractions: Mapping[str, float], draw: float) -> dict[str, int]:

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ntjax.errors import UserError
+from ntjax.genomes.intervals import ContigNames
 from ntjax.genomes.store import Contig, Genome
 from ntjax.io.fasta import excerpt, open_binary, read_head, require_file
 from ntjax.io.files import release
@@ -85,8 +87,10 @@ def read_variants(reference: Genome, path: str | os.PathLike) -> PhasedVariants:
     Alleles that are not spelled out in A, C, G and T, records that touch an N of the reference,
     and variants that overlap the one before on the same haplotype are left out, as if the
     haplotype had the reference there; `notes` counts them. A missing allele is the reference's.
-    Overlap is that of the REF alleles as the file has them, anchoring letter included. A contig
-    may be called `20` in one file and `chr20` in the other.
+    Overlap is that of the REF alleles as the file has them, except that an insertion or deletion
+    that repeats its first base (the anchor) may follow a variant that ends there, such as an SNV of
+    that base, as in `bcftools consensus`. A contig may be called `20` in one file and `chr20` in
+    the other.
 
     Raises:
         UserError: the file can't be read, is not a VCF, has no genotypes or is malformed; it is
@@ -104,6 +108,15 @@ def read_variants(reference: Genome, path: str | os.PathLike) -> PhasedVariants:
             if line.strip():
                 reading.add(number, line.rstrip(b"\r\n"))
     return reading.finished()
+
+
+class _Allele(NamedTuple):
+    """An ALT allele: what it replaces in the store, [start, end), by what, on which haplotypes."""
+
+    start: int
+    end: int
+    letters: bytes
+    haplotypes: np.ndarray
 
 
 @dataclass
@@ -134,8 +147,11 @@ class _Reading:
     def __post_init__(self):
         self.contig: Contig | None = None
         self.store = memoryview(self.reference.letters)
-        self.numbers = {contig.name: i for i, contig in enumerate(self.reference.contigs)}
-        self.taken = np.zeros(2 * len(self.samples), np.int64)  # the end of each one's last variant
+        self.names = ContigNames(self.reference, self.path)
+        # By haplotype: the end of the last variant, and where bases were inserted last.
+        self.taken, self.inserted = np.zeros((2, 2 * len(self.samples)), np.int64)
+        # Alleles without their anchor, which lie behind all others of the same position.
+        self.waiting: list[_Allele] = []
 
     def problem(self, line: int, text: str) -> UserError:
         return UserError(f"{self.path}: line {line}: {text}")
@@ -173,22 +189,14 @@ class _Reading:
             )
         for allele in np.unique(alleles).tolist():
             if letters := alternatives[allele - 1]:
-                self._append(start, start + len(ref), letters, haplotypes[alleles == allele])
+                found = _Allele(start, start + len(ref), letters, haplotypes[alleles == allele])
+                self._append(found, bytes(self.store[start : start + 1]))
 
     def _open_contig(self, line: int, chromosome: bytes) -> None:
         self._close_contig()
         name = chromosome.decode(errors="replace")
-        for candidate in (name, name.removeprefix("chr"), f"chr{name}"):
-            if candidate in self.numbers:
-                break
-        else:
-            known = ", ".join([contig.name for contig in self.reference.contigs[:3]])
-            raise self.problem(
-                line,
-                f"there is no contig {excerpt(name)} in {self.reference.path}, which has {known}"
-                f"{', ...' * (len(self.numbers) > 3)}: give the FASTA the VCF was made on",
-            )
-        number = self.numbers[candidate]
+        self.contig = self.names.contig(name, line)
+        number = self.names.number(name)
         if number in self.contigs:
             raise self.problem(
                 line,
@@ -196,11 +204,11 @@ class _Reading:
                 "(`bcftools sort`)",
             )
         self.contigs[number] = (len(self.starts), len(self.starts))
-        self.chromosome, self.contig = chromosome, self.reference.contigs[number]
-        self.position = 0
-        self.taken[:] = 0
+        self.chromosome, self.position = chromosome, 0
+        self.taken[:] = self.inserted[:] = 0
 
     def _close_contig(self) -> None:
+        self._write_waiting()
         if self.contigs:
             number, (first, _) = self.contigs.popitem()
             self.contigs[number] = (first, len(self.starts))
@@ -216,6 +224,8 @@ class _Reading:
                 line,
                 f"position {at:,} stands behind {self.position:,}: sort the file (`bcftools sort`)",
             )
+        if at > self.position:
+            self._write_waiting()
         self.position = at
         contig = self.contig
         if not ref or at - 1 + len(ref) > contig.end - contig.start:
@@ -257,18 +267,44 @@ class _Reading:
         self.not_spelled += codes.count(b"")
         return codes
 
-    def _append(self, start: int, end: int, letters: bytes, haplotypes: np.ndarray) -> None:
-        free = haplotypes[self.taken[haplotypes] <= start]
-        self.overlapping += len(haplotypes) - len(free)
-        if not len(free):
-            return
-        self.taken[free] = end
+    def _append(self, allele: _Allele, anchor: bytes) -> None:
+        """Keep an allele on those of its haplotypes where nothing overlaps it.
+
+        Where only its first base is taken, and the allele repeats that, the rest is kept.
+        """
+        taken = self.taken[allele.haplotypes]
+        free = taken <= allele.start
+        beside = np.zeros_like(free)
+        behind = allele.start + 1
+        can_follow = behind < self.contig.end and self.store[behind] != UNKNOWN
+        if allele.letters[:1] == anchor and len(allele.letters) != allele.end - allele.start:
+            beside = (taken == behind) & (self.inserted[allele.haplotypes] != behind) & can_follow
+        self.overlapping += int(np.count_nonzero(~(free | beside)))
+        if free.any():
+            self._write(self._taken_up(allele._replace(haplotypes=allele.haplotypes[free])))
+        if beside.any():
+            rest = _Allele(behind, allele.end, allele.letters[1:], allele.haplotypes[beside])
+            self.waiting.append(self._taken_up(rest))
+
+    def _taken_up(self, allele: _Allele) -> _Allele:
+        """Mark an allele's interval as taken on its haplotypes."""
+        self.taken[allele.haplotypes] = allele.end
+        if len(allele.letters) > allele.end - allele.start:
+            self.inserted[allele.haplotypes] = allele.end
+        return allele
+
+    def _write_waiting(self) -> None:
+        for allele in self.waiting:
+            self._write(allele)
+        self.waiting.clear()
+
+    def _write(self, allele: _Allele) -> None:
         carries = np.zeros(len(self.taken), np.bool_)
-        carries[free] = True
+        carries[allele.haplotypes] = True
         self.carriers.write(np.packbits(carries).tobytes())
-        self.starts.append(start)
-        self.ends.append(end)
-        self.letters += letters
+        self.starts.append(allele.start)
+        self.ends.append(allele.end)
+        self.letters += allele.letters
         self.bounds.append(len(self.letters))
 
     def finished(self) -> PhasedVariants:
@@ -309,5 +345,7 @@ class _Reading:
         ):
             if count:
                 yield f"{self.path}: left out: {count:,} {what}"
+        for note in self.names.notes:
+            yield f"{self.path}: {note}"
         if self.missing:
             yield f"{self.path}: {self.missing:,} missing genotypes are read as the reference"

@@ -1,7 +1,10 @@
 """Windows of genomes as token ids: from either strand, at any place, by a seed and a step alone."""
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +18,77 @@ from ntjax.sequences.tokenizer import Tokenizer
 # Pages of the memory map that have been read count as the process's memory, sixteen neighbours of
 # each included; after so many windows of a genome they are given back (20 MB at 6 kb).
 _WINDOWS_BEFORE_RELEASE = 256
+
+
+WINDOWS_RECORD = "windows.json"
+"""File beside sequences of one geometry, which records it under the key "geometry"."""
+
+
+@dataclass(frozen=True)
+class WindowGeometry:
+    """Bases before and after the site of a window, such as a transcription start site (TSS).
+
+    The site is one base more. Both count in the direction in which the window is read.
+    """
+
+    before: int
+    after: int
+
+    @property
+    def site_index(self) -> int:
+        """Index of the site in the window, from 0."""
+        return self.before
+
+    def length(self, context: int = 0) -> int:
+        """Bases of a window with so many more at each side."""
+        return self.before + 1 + self.after + 2 * context
+
+    def lead(self, reverse: np.ndarray) -> np.ndarray:
+        """Bases between a window's start on the forward strand and its site, int64 [sites]."""
+        return np.where(reverse, self.after, self.before)
+
+    def record(self, context: int = 0) -> dict[str, int]:
+        """Describe windows with so many more bases at each side, for `WINDOWS_RECORD`."""
+        before, after = self.before + context, self.after + context
+        return {
+            "before": before,
+            "after": after,
+            "site_index": before,
+            "length": self.length(context),
+        }
+
+
+PROMOTER_WINDOW = WindowGeometry(60, 20)
+"""The 81 bp of the published *E. coli* promoter sets, −60 to +20."""
+
+
+def recorded_geometry(path: str | os.PathLike) -> WindowGeometry | None:
+    """Read the geometry of a file of windows that `ntjax.windows` wrote, from the record beside it.
+
+    Arguments:
+        path: such as `FOLDER/train.csv`.
+
+    Returns:
+        None if there is no record beside the file, or the record does not name the file.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    path = Path(path)
+    record = path.with_name(WINDOWS_RECORD)
+    try:
+        content = json.loads(record.read_text())
+        if path.stem not in content["counts"]:
+            return None
+        geometry = content["geometry"]
+        return WindowGeometry(int(geometry["before"]), int(geometry["after"]))
+    except OSError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{record}: does not say the geometry of the windows beside it: restore it, or write "
+            "the windows again with this version of python -m ntjax.windows"
+        ) from None
 
 
 class WindowSource(Protocol):

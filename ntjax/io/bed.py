@@ -26,7 +26,9 @@ class Feature(NamedTuple):
 
 
 def read_bed(path: str | os.PathLike) -> list[Feature]:
-    """The intervals of a BED file with strands, plain or gzip-compressed; their type is "".
+    """Read the intervals of a BED file with strands, plain or gzip-compressed; their type is "".
+
+    Columns after the sixth are left out, so that narrowPeak files can be read.
 
     Raises:
         UserError: the file can't be read, a line has fewer than six columns, or no interval.
@@ -55,14 +57,21 @@ def refuse(path: str | os.PathLike, line: int, problem: str) -> NoReturn:
 def interval_bounds(
     path: str | os.PathLike, line: int, start: str, end: str, first: int
 ) -> tuple[int, int]:
-    """First and behind-last place; `first` is the number of a contig's first letter."""
+    """Read the bounds of an interval as [start, end), counted from 0.
+
+    Arguments:
+        first: the number of a contig's first base in the file, 0 or 1.
+
+    Raises:
+        UserError: they are not whole numbers, or no interval.
+    """
     if not (start.isdecimal() and end.isdecimal()):
         refuse(path, line, f"start {excerpt(start)} and end {excerpt(end)} are not whole numbers")
     low = int(start) - first
     if low < 0 or int(end) <= low:
-        rule = "the first letter is 0, and the end larger than the start"
+        rule = "the first base is 0, and the end larger than the start"
         if first:
-            rule = "the first letter is 1, and the end not smaller than the start"
+            rule = "the first base is 1, and the end not smaller than the start"
         refuse(path, line, f"start {start} and end {end} are no interval: {rule}")
     return low, int(end)
 

@@ -1,6 +1,7 @@
-"""Features of GFF3 files.
+"""Features of GFF3 and GTF files.
 
 GFF3: https://github.com/The-Sequence-Ontology/Specifications, intervals from 1, the end included.
+GTF differs in column 9 (attributes) only, which is not needed.
 """
 
 import os
@@ -14,6 +15,7 @@ from ntjax.errors import UserError
 from ntjax.io.bed import Feature, interval_bounds, refuse, strand_sign
 from ntjax.io.fasta import excerpt, open_text
 
+_REGION = re.compile(r"##sequence-region\s+(\S+)\s+1\s+(\d+)\s*$")
 _CIRCULAR = re.compile(r"(?:^|;)\s*Is_circular=true\s*(?:;|$)")
 
 
@@ -24,24 +26,34 @@ class Gff(NamedTuple):
         features: those wanted.
         kinds: how many features there are of every type, wanted or not.
         circular: contigs that are marked as circular, whose features may reach over their end.
+        lengths: of contigs, in bp, as `##sequence-region` lines state them.
     """
 
     features: list[Feature]
     kinds: Counter[str]
     circular: frozenset[str]
+    lengths: dict[str, int]
 
 
 def read_gff(path: str | os.PathLike, wanted: Callable[[str], bool]) -> Gff:
-    """The features of a GFF3 file, plain or gzip-compressed, whose type is `wanted`.
+    """Read the features whose type is `wanted` of a GFF3 or GTF file, plain or gzip-compressed.
 
     Raises:
-        UserError: the file can't be read, a line has other than nine columns, or no interval.
+        UserError: the file can't be read, a line has fewer than seven columns, or no interval.
     """
-    features, kinds, circular = [], Counter(), set()
-    for number, cells in _gff_lines(path):
+    features, kinds, circular, lengths = [], Counter(), set(), {}
+    for number, line in _lines(path):
+        if line.startswith("#"):
+            if found := _REGION.match(line):
+                lengths[unquote(found[1])] = int(found[2])
+            continue
+        cells = line.split("\t")
+        if len(cells) < 7:
+            problem = f"{len(cells)} columns with tabs between, not the nine of GFF3 or GTF"
+            refuse(path, number, problem)
         contig, kind = unquote(cells[0]), cells[2]
         kinds[kind] += 1
-        if _CIRCULAR.search(cells[8]):
+        if len(cells) > 8 and _CIRCULAR.search(cells[8]):
             circular.add(contig)
         if wanted(kind):
             start, end = interval_bounds(path, number, cells[3], cells[4], first=1)
@@ -49,24 +61,19 @@ def read_gff(path: str | os.PathLike, wanted: Callable[[str], bool]) -> Gff:
             features.append(Feature(contig, start, end, strand, kind, number))
     if not kinds:
         raise UserError(f"{path}: holds no feature: is this GFF3, with tabs between its columns?")
-    return Gff(features, kinds, frozenset(circular))
+    return Gff(features, kinds, frozenset(circular), lengths)
 
 
-def _gff_lines(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, with their numbers, up to the sequences at the end if any."""
     with open_text(path) as file:
         for number, line in enumerate(file, 1):
             if line.startswith(("##FASTA", ">")):
                 return
-            if not line.strip() or line.startswith("#"):
-                continue
-            cells = line.rstrip("\r\n").split("\t")
-            if len(cells) != 9:
-                refuse(path, number, f"{len(cells)} columns with tabs between, not GFF3's nine")
-            if cells[8].startswith('gene_id "'):
-                refuse(path, number, 'is GTF (gene_id "..."): convert the file to GFF3')
-            yield number, cells
+            if line.strip():
+                yield number, line.rstrip("\r\n")
 
 
 def described_kinds(kinds: Counter[str]) -> str:
-    """Such as `'gene' (4,494), 'CDS' (4,337)`, the commonest first."""
+    """List types and their counts, such as `'gene' (4,494)`, the commonest first."""
     return ", ".join(f"{excerpt(kind)} ({count:,})" for kind, count in kinds.most_common())

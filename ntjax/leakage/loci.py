@@ -1,10 +1,11 @@
 """Where rows lie in a genome, how near to each other, and which of them are one locus.
 
 Rows of neighbouring promoters share no k-mer and yet the same stretch of genome, which a model
-may know from one and use for the other. Distances are counted between *sites*: the transcription
-start site of a row of 81 letters (`ntjax.genomes.promoter_windows`), the middle letter of a row of
-any other length. Rows that share a letter of the genome are near whatever the distance. The ends
-of a circular genome are not joined.
+may know from one and use for the other. Distances are counted between *sites*: the site of a row
+that has the length of the windows' geometry (`ntjax.genomes.windows.WindowGeometry`), such as its
+transcription start site; the middle of any other row, and of all rows if no geometry is known.
+Rows that share a base of the genome are near whatever the distance. The ends of a circular genome
+are not joined.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.genomes.promoter_windows import BEFORE, Sites, window_letters
+from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.search import occurrences
 from ntjax.genomes.store import Genome
+from ntjax.genomes.windows import WindowGeometry
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.kmer_groups import (
     KMER_LENGTH,
@@ -79,11 +81,14 @@ class Loci:
         return names
 
 
-def find_loci(genome: Genome, sequences: Sequence[str]) -> Loci:
+def find_loci(
+    genome: Genome, sequences: Sequence[str], geometry: WindowGeometry | None = None
+) -> Loci:
     """Look rows up in a genome, on both strands; those with N, or too short, have no locus.
 
     Arguments:
         sequences: [rows] upper-case sequences of A, C, G, T and N, of any lengths.
+        geometry: where the site lies in rows of its length.
     """
     patterns = [base_codes(sequence) for sequence in sequences]
     known = np.array(
@@ -103,10 +108,14 @@ def find_loci(genome: Genome, sequences: Sequence[str]) -> Loci:
     reverse = found >= len(known)
     rows = known[found % len(known)] if len(known) else found
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)[rows]
-    site = np.where(lengths == window_letters(), BEFORE, lengths // 2)
+    site = lengths // 2
+    if geometry:
+        site[lengths == geometry.length()] = geometry.site_index
     places = starts + np.where(reverse, lengths - 1 - site, site)
     counts = np.bincount(rows, minlength=len(sequences))
-    return Loci(Sites(genome, places, reverse), starts, starts + lengths, rows, counts)
+    # The geometry of a site's window is of no use here: `starts` and `ends` say where a row lies.
+    sites = Sites(genome, places, reverse, geometry or WindowGeometry(0, 0))
+    return Loci(sites, starts, starts + lengths, rows, counts)
 
 
 def nearest_distances(loci: Loci, others: Loci, same_strand: bool = False) -> np.ndarray:
@@ -149,7 +158,11 @@ def rows_near(
 
 
 def locus_groups(
-    sequences: Sequence[str], genome: Genome, reach: int = REACH, k: int = KMER_LENGTH
+    sequences: Sequence[str],
+    genome: Genome,
+    reach: int = REACH,
+    k: int = KMER_LENGTH,
+    geometry: WindowGeometry | None = None,
 ) -> np.ndarray:
     """Rows that are one locus, for a bootstrap that draws loci (`groups` of `ntjax.metrics`).
 
@@ -161,6 +174,7 @@ def locus_groups(
         sequences: [rows].
         reach: letters.
         k: letters of the k-mers.
+        geometry: as of `find_loci`.
 
     Returns:
         int64 [rows]: group numbers in order of appearance, from 0.
@@ -168,7 +182,7 @@ def locus_groups(
     Raises:
         UserError: the reach is negative, or k not between 1 and 31.
     """
-    return groups_of_loci(sequences, find_loci(genome, sequences), reach, k)
+    return groups_of_loci(sequences, find_loci(genome, sequences, geometry), reach, k)
 
 
 def groups_of_loci(
@@ -215,6 +229,7 @@ def locus_clean(
     genome: Genome,
     reach: int = REACH,
     k: int = KMER_LENGTH,
+    geometry: WindowGeometry | None = None,
 ) -> SequenceTable:
     """The training rows that neither share a k-mer with a test row nor lie near one.
 
@@ -224,7 +239,8 @@ def locus_clean(
     Raises:
         UserError: the reach is negative, or k not between 1 and 31.
     """
-    near = rows_near(find_loci(genome, train.sequences), find_loci(genome, test.sequences), reach)
+    loci = (find_loci(genome, table.sequences, geometry) for table in (train, test))
+    near = rows_near(*loci, reach=reach)
     related = rows_sharing_kmers(train.sequences, test.sequences, k)
     return train.take(np.flatnonzero(~(near | related)))
 

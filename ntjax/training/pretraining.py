@@ -93,7 +93,7 @@ def prepare(settings: PretrainSettings, revision: str | None = None) -> Pretrain
             f"--window-tokens is {settings.window_tokens}: should be at least {least}, so that "
             "held-out windows have letters on both sides of what is to be guessed"
         )
-    data = read_data(settings)
+    data = read_data(settings, model.tokenizer.k * (settings.window_tokens - 1))
     validation = held_out_windows(
         data.parts["validation"],
         data.parts["train"],

@@ -15,8 +15,9 @@ from ntjax.datasets.negatives import (
 )
 from ntjax.errors import UserError
 from ntjax.genomes.annotation import read_annotation
-from ntjax.genomes.promoter_windows import WindowShape, locate
+from ntjax.genomes.promoter_windows import locate
 from ntjax.genomes.regions import whole_genome, without
+from ntjax.genomes.windows import WindowGeometry
 from ntjax.sequences.alphabet import gc_content
 
 LETTERS = 21
@@ -148,7 +149,7 @@ def test_made_windows_do_not_depend_on_other_rows(promoters, kind):
 
 
 def test_matched_places(promoters):
-    letters = promoters.shape.letters()
+    letters = promoters.geometry.length()
     free = whole_genome(promoters.genome)
     found = find_places("genomic", free, letters, None)
     strands = np.where(found.starts % 3 == 0, 1, np.where(found.starts % 3 == 1, -1, 0))
@@ -163,11 +164,11 @@ def test_matched_places(promoters):
 
 def test_other_shapes(promoters):
     """With 10 letters before and 30 behind, the same TSS stands elsewhere in the window."""
-    shape = WindowShape(10, 30)
-    moved = type(promoters)(promoters.genome, promoters.places, promoters.reverse, shape)
+    geometry = WindowGeometry(10, 30)
+    moved = type(promoters)(promoters.genome, promoters.places, promoters.reverse, geometry)
     for wide, narrow in zip(promoters.sequences(10), moved.sequences(), strict=True):
         assert narrow == wide[60:101]
-    places = find_places("genomic", whole_genome(moved.genome), shape.letters(), None)
+    places = find_places("genomic", whole_genome(moved.genome), geometry.length(), None)
     drawn = draw_matched(moved, places, np.random.default_rng(0))
     assert np.isin(drawn.starts(), places.starts).all()
     assert {len(text) for text in drawn.sequences()} == {41}

@@ -24,7 +24,8 @@ from ntjax.datasets.registry import load_dataset
 from ntjax.errors import UserError
 from ntjax.genomes.annotation import read_annotation
 from ntjax.genomes.indexing import open_genome
-from ntjax.genomes.promoter_windows import locate, window_letters
+from ntjax.genomes.promoter_windows import locate
+from ntjax.genomes.windows import PROMOTER_WINDOW
 from ntjax.sequences.alphabet import gc_content
 
 needs_data = pytest.mark.skipif(
@@ -50,7 +51,7 @@ def windows(genome):
 
 def spans(sites, context=0):
     starts = sites.starts(context)
-    return list(zip(starts, starts + window_letters(context), strict=True))
+    return list(zip(starts, starts + PROMOTER_WINDOW.length(context), strict=True))
 
 
 def test_promoters_keep_their_letters(windows, genome):

@@ -1,6 +1,7 @@
 """The command `python -m ntjax.audit`."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -99,7 +100,21 @@ def test_report_and_files(here, tmp_path, capsys):
     groups = [int(line["group"]) for line in loci]
     assert groups == locus_groups(test.sequences, genome).tolist()
     assert groups == [0, 1, 2, 3, 3, 4, 5, 6, 7, 0]
-    assert [loci[0]["locus"], loci[5]["locus"]] == ["one:1061:+", ""]
+    assert [loci[0]["locus"], loci[5]["locus"]] == [
+        "one:1041:+",
+        "",
+    ]  # the middle: no windows.json names a site
+
+
+def test_the_site_is_that_of_the_windows(here, tmp_path):
+    """A record beside the files says where it lies: here one base before the end."""
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_bytes((here / f"{name}.csv").read_bytes())
+    record = {"counts": {"train": {}, "test": {}}, "geometry": {"before": 79, "after": 1}}
+    (tmp_path / "windows.json").write_text(json.dumps(record))
+    audit(options(tmp_path, genome=here / "genome.fna", out=tmp_path / "out"))
+    with (tmp_path / "out" / "test_loci.csv").open() as file:
+        assert next(csv.DictReader(file))["locus"] == "one:1080:+"
 
 
 def test_without_genome_or_labels(here, tmp_path, capsys):

@@ -55,6 +55,17 @@ def run(here, out, **options):
     return pretrain(Options(PretrainSettings(**given), out, progress=False))
 
 
+def test_contigs_shorter_than_a_window_do_not_count(here, tmp_path, capsys):
+    """57 bp are a window of 20 tokens of 3 bp; 100 contigs of 50 bp can never be drawn from."""
+    short = "".join(f">s{number}\n{dna(50, 100 + number)}\n" for number in range(100))
+    (tmp_path / "draft.fna").write_text(f">long\n{dna(5_000, 9)}\n{short}")
+    run(here, tmp_path / "out", genomes=(str(tmp_path / "draft.fna"),))
+    [genome] = genome_data(tmp_path / "out")
+    assert genome["nucleotides"] == {"train": 3_000, "validation": 1_000, "test": 1_000}
+    note = "100 of 101 sequences without N, with 5,000 of 10,000 nucleotides, are shorter than a"
+    assert f"{note} window of 57 bp" in capsys.readouterr().out
+
+
 def genome_data(out):
     return read_json(out / "config.json")["data"]["genomes"]
 

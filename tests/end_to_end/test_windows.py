@@ -13,6 +13,7 @@ from made_genomes import drawn_promoters, opened, other_strand, two_contigs
 from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.negatives import KINDS
 from ntjax.errors import UserError
+from ntjax.genomes.windows import WindowGeometry, recorded_geometry
 from ntjax.io.tables import read_table
 from ntjax.windows import Options, windows
 
@@ -91,6 +92,27 @@ def test_shape_and_context(here):
                 assert text == whole[place - 57 : place + 18]
             else:
                 assert text == other_strand(whole[place - 17 : place + 58])
+        geometry = recorded_geometry(here / "out" / f"{name}.csv")
+        assert (geometry, geometry.site_index, geometry.length()) == (
+            WindowGeometry(57, 17),
+            57,
+            75,
+        )
+        assert geometry.length() == len(table.sequences[0])
+
+
+def test_a_geometry_is_that_of_the_files_of_its_record(here):
+    assert recorded_geometry(here / "train.csv") is None
+    windows(options(here))
+    (here / "out" / "other.csv").write_text("sequence,label\nACGT,1\n")
+    assert recorded_geometry(here / "out" / "other.csv") is None
+    record = here / "out" / "windows.json"
+    content = json.loads(record.read_text())
+    assert content["geometry"] == {"before": 60, "after": 20, "site_index": 60, "length": 81}
+    del content["geometry"]
+    record.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="does not say the geometry of the windows beside it"):
+        recorded_geometry(here / "out" / "train.csv")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +122,7 @@ def test_shape_and_context(here):
         ({"seed": -1}, "--seed -1: should not be negative"),
         ({"test_fraction": 0.0}, "--test-fraction 0.0: should lie between 0 and 1"),
         ({"test_fraction": 0.9}, "leave no block for training"),
-        ({"block_letters": 80}, "--block-letters 80: should not be below the 81 letters"),
+        ({"block_letters": 80}, "--block-letters 80: should not be below the 81 bp"),
         ({"negatives": "cds"}, "'cds' need an annotation: give --annotation GFF"),
         ({"reach": 5_000}, r"and 0 places for 'genomic' windows lie in the part"),
     ],

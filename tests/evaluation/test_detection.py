@@ -16,7 +16,7 @@ from ntjax.evaluation.detection import (
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.scored_sites import MatchedSites, ScoredSites, match
 from ntjax.genomes.store import Contig, Genome
-from ntjax.genomes.windows import Region
+from ntjax.genomes.windows import PROMOTER_WINDOW, Region
 from ntjax.metrics.bootstrap import multiplicities
 
 CONTIGS = (Contig("one", 0, 1300), Contig("two", 1300, 3000))
@@ -42,7 +42,7 @@ def every_place():
     reverse = np.arange(len(places)) >= len(places) // 2
     labels = random.random(len(places)) < 0.02
     scores = np.round(random.normal(size=len(places)) + 2 * labels, 1)
-    sites = Sites(GENOME, places, reverse)
+    sites = Sites(GENOME, places, reverse, PROMOTER_WINDOW)
     return match(ScoredSites(sites, scores), sites.take(labels), 0), labels, scores
 
 
@@ -103,7 +103,8 @@ def test_the_curve_is_that_of_rows(every_place):
 
 
 def some_sites(*named):
-    return Sites(GENOME, np.array([n[0] for n in named]), np.array([n[1] == "-" for n in named]))
+    places, reverse = [site[0] for site in named], [site[1] == "-" for site in named]
+    return Sites(GENOME, np.array(places, int), np.array(reverse, bool), PROMOTER_WINDOW)
 
 
 def some_calls(*scored):

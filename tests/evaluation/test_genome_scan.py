@@ -24,7 +24,7 @@ from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.regions import whole_genome
 from ntjax.genomes.scored_sites import match, merged
 from ntjax.genomes.store import Contig, Genome
-from ntjax.genomes.windows import Region
+from ntjax.genomes.windows import PROMOTER_WINDOW, Region, WindowGeometry
 
 MOTIF = "GACCTATAATGCGA"
 MOTIF_START = 48  # in a window
@@ -72,7 +72,7 @@ def genome(tmp_path):
 @pytest.mark.parametrize("stride", [1, 3, 5])
 def test_planted_sites_are_found(genome, stride):
     genome, planted = genome
-    options = ScanOptions(stride=stride, refine=0.05, batch=100)
+    options = ScanOptions(PROMOTER_WINDOW, stride=stride, refine=0.05, batch=100)
     found = merged(scan(whole_genome(genome), similarity, options, progress=False), 25)
     assert set(found.sites.names()[: len(planted)]) == planted
     assert (found.scores[: len(planted)] == len(MOTIF)).all()
@@ -90,7 +90,9 @@ def test_windows_of_a_region_are_scored_within_it(genome):
         seen.extend(windows)
         return np.zeros(len(windows))
 
-    scored = scan(region, score, ScanOptions(stride=4, refine=0, batch=64), progress=False)
+    scored = scan(
+        region, score, ScanOptions(PROMOTER_WINDOW, stride=4, refine=0, batch=64), progress=False
+    )
     assert max(sizes) == 64
     starts = {
         start: end
@@ -117,9 +119,9 @@ def test_windows_of_a_region_are_scored_within_it(genome):
 @pytest.mark.parametrize("options", [{"refine": 0.1}, {"refine_from": 6.0}, {"refine": 1.0}])
 def test_what_is_refined(genome, options):
     region, context = whole_genome(genome[0]), 7
-    options = ScanOptions(stride=6, context=context, **options)
-    everything = score_sites(candidates(region, 1, context), _inner, options)
-    coarse = score_sites(candidates(region, 6, context), _inner, options)
+    options = ScanOptions(PROMOTER_WINDOW, stride=6, context=context, **options)
+    everything = score_sites(candidates(region, PROMOTER_WINDOW, 1, context), _inner, options)
+    coarse = score_sites(candidates(region, PROMOTER_WINDOW, 6, context), _inner, options)
     scored = scan(region, _inner, options, progress=False)
     score_of = {_key(everything.sites, i): everything.scores[i] for i in range(len(everything))}
     if options.refine_from is None:
@@ -164,14 +166,17 @@ def test_the_other_strand_of_the_genome_gives_the_same(genome, stride):
         genome[0],
         np.array([300, 320, 333, 340, 700, 1250, 1500]),
         np.array([True, True, False, False, True, True, False]),
+        PROMOTER_WINDOW,
     )
     size = len(genome[0].letters)
     results = []
     for part, flip in ((region, False), (mirrored(region), True)):
-        options = ScanOptions(stride=stride, refine=0.2)
+        options = ScanOptions(PROMOTER_WINDOW, stride=stride, refine=0.2)
         found = merged(scan(part, similarity, options, progress=False), 12)
         places = size - 1 - known.places if flip else known.places
-        matched = match(found, Sites(part.genome, places, known.reverse ^ flip), 15)
+        matched = match(
+            found, Sites(part.genome, places, known.reverse ^ flip, PROMOTER_WINDOW), 15
+        )
         own = size - 1 - found.sites.places if flip else found.sites.places
         rows = zip(own, found.sites.reverse ^ flip, found.scores, matched.partner, strict=True)
         results.append(sorted(tuple(map(float, row)) for row in rows))
@@ -187,11 +192,11 @@ def test_every_place_as_the_windows_one_by_one(monkeypatch, places, context):
     region = random_region([200, 81, 60, 87, 300], seed=0)
     table, _ = simulate_sigma70(100, 0)
     weights = fit_position_weights(table.sequences[::2])
-    found = scan_every_place(region, weights.scan, context)
+    found = scan_every_place(region, weights.scan, PROMOTER_WINDOW, context)
     one_by_one = score_sites(
-        candidates(region, 1, context),
+        candidates(region, PROMOTER_WINDOW, 1, context),
         lambda windows: weights.scores([w[context : context + 81] for w in windows]),
-        ScanOptions(context=context),
+        ScanOptions(PROMOTER_WINDOW, context=context),
     )
     expected = {_key(one_by_one.sites, i): one_by_one.scores[i] for i in range(len(one_by_one))}
     keys = [_key(found.sites, i) for i in range(len(found))]
@@ -205,8 +210,8 @@ def test_inside_is_what_a_scan_can_find():
         np.repeat([False, True], len(region.genome.letters)),
         np.arange(len(region.genome.letters)),
     )
-    every = Sites(region.genome, np.tile(both[1], 2), both[0])
-    found, expected = inside(region, every), candidates(region)
+    every = Sites(region.genome, np.tile(both[1], 2), both[0], PROMOTER_WINDOW)
+    found, expected = inside(region, every), candidates(region, PROMOTER_WINDOW)
     assert {_key(found, i) for i in range(len(found))} == {
         _key(expected, i) for i in range(len(expected))
     }
@@ -217,15 +222,48 @@ def test_refused():
     with pytest.raises(
         UserError, match="genome: no stretch without N is as long as a window of 141"
     ):
-        scan(region, similarity, ScanOptions(context=30), progress=False)
+        scan(region, similarity, ScanOptions(PROMOTER_WINDOW, context=30), progress=False)
     with pytest.raises(UserError, match="no stretch without N is as long as a window of 141"):
-        scan_every_place(region, lambda letters, reverse: np.zeros(len(letters)), 30)
+        scan_every_place(
+            region, lambda letters, reverse: np.zeros(len(letters)), PROMOTER_WINDOW, 30
+        )
     with pytest.raises(UserError, match=r"windows .* not finite"):
-        scan(region, lambda windows: np.full(len(windows), np.nan), progress=False)
+        scan(
+            region,
+            lambda windows: np.full(len(windows), np.nan),
+            ScanOptions(PROMOTER_WINDOW),
+            progress=False,
+        )
     with pytest.raises(UserError, match=r"places .* not finite"):
-        scan_every_place(region, lambda letters, reverse: np.full(len(letters), np.nan))
+        scan_every_place(
+            region, lambda letters, reverse: np.full(len(letters), np.nan), PROMOTER_WINDOW
+        )
     with pytest.raises(ValueError, match=r"8 windows got scores of shape \(8, 2\)"):
-        scan(region, lambda windows: np.zeros((len(windows), 2)), ScanOptions(batch=8), False)
+        scan(
+            region,
+            lambda windows: np.zeros((len(windows), 2)),
+            ScanOptions(PROMOTER_WINDOW, batch=8),
+            False,
+        )
     for bad in ({"stride": 0}, {"batch": 0}, {"context": -1}, {"refine": 1.5}):
         with pytest.raises(UserError, match="must be 1 or more"):
-            replace(ScanOptions(), **bad)
+            replace(ScanOptions(PROMOTER_WINDOW), **bad)
+
+
+def test_windows_of_another_geometry(genome):
+    """A motif planted right before the site, in windows of 5 bp before it and 30 after."""
+    text, geometry = planted_text(900, [], 5), WindowGeometry(5, 30)
+    text = text[:195] + "GATTC" + text[200:601] + other_strand("GATTC") + text[606:]
+    letters = np.array([LETTERS.index(base) for base in text], np.uint8)
+    whole = np.array([[0, len(text)]])
+    region = Region(Genome(Path("made.fna"), letters, (Contig("c", 0, 900),), whole), whole)
+
+    def score(windows):
+        assert {len(window) for window in windows} == {36}
+        return np.array([window.startswith("GATTC") for window in windows], float)
+
+    found = scan(region, score, ScanOptions(geometry, stride=1, refine=0), progress=False)
+    best = found.take(found.scores == 1).sites
+    assert {"c:201:+", "c:601:-"} <= set(best.names())
+    assert all(text.startswith("GATTC") for text in best.sequences())
+    assert len(found) == 2 * (900 - 36 + 1)

@@ -19,7 +19,7 @@ from ntjax.evaluation.genome_scan import candidates, scan
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.scored_sites import ScoredSites
 from ntjax.genomes.store import Contig, Genome
-from ntjax.genomes.windows import Region
+from ntjax.genomes.windows import PROMOTER_WINDOW, Region
 
 LETTERS = 30_000
 GENOME = Genome(
@@ -33,7 +33,7 @@ REGION = Region(GENOME, np.array([[0, 10_000], [20_000, 30_000]]))
 
 def drawn_sites(count, seed):
     keys = np.random.default_rng(seed).choice(2 * LETTERS, count, replace=False)
-    return Sites(GENOME, keys // 2, keys % 2 == 1)
+    return Sites(GENOME, keys // 2, keys % 2 == 1, PROMOTER_WINDOW)
 
 
 def near(a, i, b, j):
@@ -85,7 +85,7 @@ def test_a_scan_is_done_once(tmp_path):
 @pytest.fixture(scope="module")
 def scanned():
     """Scores that are the true log-odds of a site at each place, where one in 500 is one."""
-    sites = candidates(REGION, 1)
+    sites = candidates(REGION, PROMOTER_WINDOW, 1)
     random = np.random.default_rng(6)
     is_site = random.random(len(sites)) < 1 / 500
     scores = dict(
@@ -101,13 +101,14 @@ def scanned():
             [scores[key] for key in zip(found.places.tolist(), found.reverse.tolist(), strict=True)]
         )
 
-    coarse = candidates(REGION, OPTIONS.stride)
+    coarse = candidates(REGION, PROMOTER_WINDOW, OPTIONS.stride)
     keys = {*zip(coarse.places.tolist(), coarse.reverse.tolist(), strict=True)}
     others = [key for key in scores if key not in keys]
     both = Sites(
         GENOME,
         np.concatenate([coarse.places, [place for place, _ in others]]),
         np.concatenate([coarse.reverse, [reverse for _, reverse in others]]),
+        PROMOTER_WINDOW,
     )
     return Scanned.of(REGION, ScoredSites(both, score_of(both)), sites.take(is_site))
 
@@ -145,6 +146,6 @@ def test_a_stretch_holds_what_lies_in_it(scanned, tmp_path):
 
 def test_coarse_places_come_first():
     scored = scan(REGION, lambda windows: np.arange(len(windows)) * 1.0, OPTIONS, progress=False)
-    coarse = candidates(REGION, OPTIONS.stride)
+    coarse = candidates(REGION, PROMOTER_WINDOW, OPTIONS.stride)
     assert scored.sites.places[: len(coarse)].tolist() == coarse.places.tolist()
     assert scored.sites.reverse[: len(coarse)].tolist() == coarse.reverse.tolist()

@@ -47,6 +47,19 @@ def test_no_genes(genome, tmp_path):
         annotated(genome, [("one", "exon", 1, 5, "+")], tmp_path)
 
 
+def test_names_and_circles_that_are_guessed_are_said(genome, tmp_path):
+    path = tmp_path / "genes.gff"
+    path.write_text(
+        "##gff-version 3\n##sequence-region chrtwo 1 300\n"
+        "chrtwo\tme\tgene\t291\t305\t.\t+\t.\tID=a\n"
+    )
+    found = read_annotation(genome, path)
+    assert found.genes.bounds.tolist() == [[400, 405], [690, 700]]
+    assert "so it is read as circular" in found.notes[0]
+    assert "chrtwo is read as two" in found.notes[1]
+    assert between_genes(found).bounds.tolist() == [[405, 690]]
+
+
 def test_gaps_by_hand(genome, tmp_path):
     rows = [
         ("one", "gene", 10, 50, "+"),

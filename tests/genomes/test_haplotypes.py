@@ -25,16 +25,23 @@ def cells_of(contig, records, haplotype):
 
     `records` are (position from 1, REF, [ALT, ...], [allele of each haplotype, ...]).
     """
-    cells, free = list(contig), 0
+    cells, free, inserted = list(contig), 0, 0
     for position, ref, alts, alleles in records:
         begin = position - 1
-        if not alleles[haplotype] or begin < free or "N" in contig[begin : begin + len(ref)]:
+        if not alleles[haplotype] or "N" in contig[begin : begin + len(ref)]:
+            continue
+        alt = alts[alleles[haplotype] - 1]
+        # An indel's first base is its anchor: it goes with an SNV there, but not with an insertion.
+        is_indel = len(alt) != len(ref) and alt[0] == ref[0]
+        has_room = inserted != free and contig[free : free + 1] not in ("", "N")
+        beside = begin == free - 1 and is_indel and has_room
+        if begin < free and not beside:
             continue
         free = begin + len(ref)
-        alt = alts[alleles[haplotype] - 1]
-        for offset in range(len(ref)):
+        for offset in range(beside, len(ref)):
             cells[begin + offset] = alt[offset : offset + 1]
         cells[free - 1] += alt[len(ref) :]
+        inserted = free if len(alt) > len(ref) else inserted
     return cells
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ntjax.genomes.intervals import intersection, joined
-from ntjax.genomes.regions import split_blocks
+from ntjax.genomes.regions import split_blocks, whole_genome, with_room
 from ntjax.genomes.store import Contig, Genome
 
 FRACTIONS = {"validation": 0.02, "test": 0.03}
@@ -66,6 +66,27 @@ def test_of_one_block_genomes_as_many_as_the_share_says(tmp_path):
     assert abs(counts["test"] - 18) < 17
     assert counts["validation"] > 0
     assert counts["test"] > 0
+
+
+def test_short_contigs_take_no_share_of_the_blocks(tmp_path):
+    """By hand: one contig of four blocks and 100 that hold no window of 600 bp."""
+    store = genome(tmp_path, {f"c{n}": 500 for n in range(100)} | {"long": 4_000})
+    parts = split_blocks(store, FRACTIONS, 1000, 0, window=600)
+    assert [parts[part].letters for part in ("train", "validation", "test")] == [
+        2_000,
+        1_000,
+        1_000,
+    ]
+    assert all((region.stretches >= 50_000).all() for region in parts.values())
+    short = genome(tmp_path, {"a": 500})
+    assert sum(region.letters for region in split_blocks(short, FRACTIONS, 1000, 0, 600).values())
+
+
+def test_runs_that_hold_a_window(tmp_path):
+    store = genome(tmp_path, {"a": 10, "b": 30, "c": 11}, unknown=[20])
+    kept = with_room(whole_genome(store), 11)
+    assert kept.stretches.tolist() == [[21, 40], [40, 51]]
+    assert kept.letters == 30
 
 
 def test_the_same_seed_gives_the_same_blocks(tmp_path):

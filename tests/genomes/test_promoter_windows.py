@@ -63,7 +63,7 @@ def test_none_and_other_lengths(genome):
     store, _ = genome
     assert len(locate(store, []).sites) == 0
     assert locate(store, ["N" * 81]).counts.tolist() == [0]
-    with pytest.raises(UserError, match="promoter 2 has 80 letters, not 81"):
+    with pytest.raises(UserError, match="promoter 2 has 80 bp, not 81"):
         locate(store, ["A" * 81, "A" * 80])
 
 

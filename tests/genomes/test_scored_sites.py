@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.scored_sites import ScoredSites, clustered, match, merged
 from ntjax.genomes.store import Contig, Genome
+from ntjax.genomes.windows import PROMOTER_WINDOW
 
 # Three contigs, so that places next to each other may have nothing to do with each other.
 BOUNDS = [(0, 300), (300, 320), (320, 1000)]
@@ -25,7 +26,9 @@ def drawn(count, random, levels=None):
     """Sites at random places of both strands, with scores of few levels if given."""
     keys = random.choice(2000, count, replace=False)
     scores = random.normal(size=count) if levels is None else random.integers(0, levels, count)
-    return ScoredSites(Sites(GENOME, keys // 2, keys % 2 == 1), scores.astype(float))
+    return ScoredSites(
+        Sites(GENOME, keys // 2, keys % 2 == 1, PROMOTER_WINDOW), scores.astype(float)
+    )
 
 
 def strand(sites, row):
@@ -127,7 +130,8 @@ def test_a_threshold_changes_nothing_above_it():
 
 
 def sites(*named):
-    return Sites(GENOME, np.array([n[0] for n in named]), np.array([n[1] == "-" for n in named]))
+    places, reverse = [site[0] for site in named], [site[1] == "-" for site in named]
+    return Sites(GENOME, np.array(places, int), np.array(reverse, bool), PROMOTER_WINDOW)
 
 
 def test_by_hand():

@@ -89,7 +89,8 @@ def test_rows_of_a_small_file(read, compress, newline):
     assert variants.ends.tolist() == [4, 4, 10, len(CONTIG) + 4]
     assert alternatives(variants) == ["C", "TGG", "A", "A"]
     assert carriers(variants) == [[0, 1, 0, 1], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
-    assert variants.notes == ()
+    renamed = "chr21 is read as 21, as reference calls its contigs"
+    assert variants.notes == (f"{variants.path}: {renamed}",)
 
 
 def test_the_furthest_end_so_far(read):
@@ -154,6 +155,58 @@ def test_the_later_of_two_that_overlap_is_left_out(read):
     assert carriers(variants) == [[1, 0, 0, 1], [0, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
     assert alternatives(variants) == ["T", "A", "A", "T"]
     assert "left out: 3 alleles that overlap the one before" in variants.notes[0]
+
+
+def spelled(variants, haplotype, end=38):
+    """A haplotype of the first contig, allele after allele."""
+    pieces, at = [], 0
+    for row in variants.carried(0, len(variants.starts), haplotype).tolist():
+        pieces += [CONTIG[at : variants.starts[row]], alternatives(variants)[row]]
+        at = variants.ends[row]
+    return "".join([*pieces, CONTIG[at:end]])
+
+
+def test_an_indel_beside_a_snv_of_its_anchor_does_not_overlap_it(read):
+    """By hand, as `bcftools consensus` has it: the SNV's base, then what is inserted or deleted."""
+    variants = read(
+        text(
+            record(5, "T", "C", "1|1", "0|1"),
+            record(5, "T", "TAAA", "1|0", "1|0"),
+            record(6, "G", "A", "0|1", "0|0"),
+            record(9, "A", "G", "1|0", "0|0"),
+            record(9, "AGG", "A", "1|1", "0|0"),
+        )
+    )
+    assert variants.notes == ()
+    assert (np.diff(variants.starts) >= 0).all()
+    assert spelled(variants, 0) == "ACGTCAAAGCAG" + CONTIG[11:]
+    assert spelled(variants, 1) == "ACGTCACA" + "A" + CONTIG[11:]
+    assert spelled(variants, 2) == "ACGTTAAA" + CONTIG[5:]
+    assert spelled(variants, 3) == "ACGTC" + CONTIG[5:]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        record(5, "T", "TCC", "1|0", "0|0"),  # a second insertion at one position
+        record(5, "T", "A", "1|0", "0|0"),  # an SNV after the insertion
+        record(5, "TG", "CGG", "1|0", "0|0"),  # no anchor
+    ],
+)
+def test_what_overlaps_an_insertion_is_left_out(read, second):
+    variants = read(text(record(5, "T", "TAAA", "1|0", "0|0"), second))
+    assert spelled(variants, 0) == "ACGTTAAA" + CONTIG[5:]
+    assert "left out: 1 alleles that overlap the one before" in variants.notes[0]
+
+
+def test_a_name_that_two_contigs_have(tmp_path):
+    path = tmp_path / "twice.fa"
+    path.write_text(f">20 first\n{CONTIG}\n>21\nACGT\n>20 second\n{CONTIG}AC\n")
+    (tmp_path / "phased.vcf").write_text(text(SNV))
+    with pytest.raises(
+        UserError, match=r"records 1 \(38 bp\) and 3 \(40 bp\) are both called '20'"
+    ):
+        read_variants(open_genome(path), tmp_path / "phased.vcf")
 
 
 def test_records_that_touch_n_of_the_reference(read):

@@ -8,6 +8,7 @@ from ntjax.datasets.registry import load_dataset
 from ntjax.errors import UserError
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.promoter_windows import locate
+from ntjax.genomes.windows import PROMOTER_WINDOW, WindowGeometry
 from ntjax.io.fasta import read_fasta
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.loci import (
@@ -91,7 +92,9 @@ def overlap(one, other):
 def test_distances_and_neighbours_as_compared_one_by_one(genome, contigs, same_strand):
     places, sequences = drawn(contigs, 60, 0)
     others, other_sequences = drawn(contigs, 15, 1)
-    loci, other_loci = find_loci(genome, sequences), find_loci(genome, other_sequences)
+    loci, other_loci = (
+        find_loci(genome, rows, PROMOTER_WINDOW) for rows in (sequences, other_sequences)
+    )
     assert loci.counts.tolist() == [1] * 60
     distances = [
         min(
@@ -125,7 +128,7 @@ def test_groups_as_by_pairs(genome, contigs):
                     if near or overlap(places[a], places[b]):
                         number[a] = number[b] = min(number[a], number[b])
         expected = np.unique(number, return_inverse=True)[1]
-        groups = locus_groups(sequences, genome, reach)
+        groups = locus_groups(sequences, genome, reach, geometry=PROMOTER_WINDOW)
         np.testing.assert_array_equal(groups, expected)
         assert groups.dtype == np.int64
         assert 1 < groups.max() < 59
@@ -151,7 +154,7 @@ def test_repeats_connect_and_unmapped_rows_go_by_their_kmers(tmp_path):
         stranger[:40] + "N" + stranger[41:],
         random_text(81, 13),
     ]
-    loci = find_loci(genome, rows)
+    loci = find_loci(genome, rows, PROMOTER_WINDOW)
     assert loci.counts.tolist() == [1, 2, 1, 1, 0, 0, 0, 0, 0, 0]
     assert loci.names()[:5] == ["one:1121:+", "one:1061:+", "one:2141:-", "one:61:+", ""]
     assert groups_of_loci(rows, loci).tolist() == [0, 0, 0, 1, 2, 2, 3, 1, 2, 4]
@@ -185,10 +188,23 @@ def test_locus_clean_keeps_what_is_far_and_unrelated(genome, contigs):
             random_text(81, 22),
         ]
     )
-    assert locus_clean(train, test, genome).rows == (2, 3, 7)
-    assert locus_clean(train, test, genome, reach=300).rows == (7,)
-    assert locus_clean(train, test, genome, reach=199).rows == (1, 2, 3, 4, 7)
+    assert locus_clean(train, test, genome, geometry=PROMOTER_WINDOW).rows == (2, 3, 7)
+    assert locus_clean(train, test, genome, reach=300, geometry=PROMOTER_WINDOW).rows == (7,)
+    assert locus_clean(train, test, genome, reach=199, geometry=PROMOTER_WINDOW).rows == (
+        1,
+        2,
+        3,
+        4,
+        7,
+    )
     assert 6 in locus_clean(train, test, genome, k=22).rows
+
+
+def test_where_the_site_lies_is_told_by_the_geometry(genome, contigs):
+    rows = [contigs[0][100:151], other_strand(contigs[0][300:351]), contigs[0][500:540]]
+    sites = find_loci(genome, rows, WindowGeometry(40, 10)).sites
+    assert sites.places.tolist() == [140, 310, 520]  # the last has another length: its middle
+    assert find_loci(genome, rows).sites.places.tolist() == [125, 325, 520]
 
 
 def test_groups_serve_a_bootstrap(genome, contigs):
@@ -218,7 +234,9 @@ def test_neighbours_of_the_published_test_promoters(k12):
     test = [
         s for s, label in zip(data.test.sequences, data.test.labels, strict=True) if label == "1"
     ]
-    loci, training = find_loci(k12, test), find_loci(k12, data.train.sequences)
+    loci, training = (
+        find_loci(k12, rows, PROMOTER_WINDOW) for rows in (test, data.train.sequences)
+    )
     once = training.of_rows(training.counts == 1)
     distances = nearest_distances(loci, once)
     assert ((distances < 81).sum(), (distances < 200).sum()) == (74, 306)
@@ -242,7 +260,8 @@ def test_the_split_of_ipro_mp_overlaps(k12):
         kinds = [
             record.name.rpartition("--")[0].rpartition("MG1655")[2].strip() for record in records
         ]
-        return find_loci(k12, [record.sequence.upper() for record in records]), np.array(kinds)
+        sequences = [record.sequence.upper() for record in records]
+        return find_loci(k12, sequences, PROMOTER_WINDOW), np.array(kinds)
 
     (train, _), (test, kinds) = rows("train"), rows("test")
     within = nearest_distances(test, train)[kinds == "Convergent"]

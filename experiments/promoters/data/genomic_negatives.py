@@ -13,16 +13,16 @@ from experiments.promoters.data.rows import promoters_of
 from ntjax.datasets.promoters import NegativeOptions, against_genomic_windows
 from ntjax.datasets.registry import load_dataset
 from ntjax.genomes.indexing import open_genome
-from ntjax.genomes.promoter_windows import Located, locate, window_letters
+from ntjax.genomes.promoter_windows import Located, locate
 from ntjax.genomes.regions import split_blocks
 from ntjax.genomes.store import Genome
-from ntjax.genomes.windows import Region
+from ntjax.genomes.windows import PROMOTER_WINDOW, Region
 from ntjax.io.tables import SequenceTable
 
 CONTEXT = 100
 FRAMES = 6
 PROMOTERS, GENOMIC = "ecoli_promoters", "genomic"
-WITH_CONTEXT = f"genomic, {window_letters(CONTEXT)} letters"
+WITH_CONTEXT = f"genomic, {PROMOTER_WINDOW.length(CONTEXT)} letters"
 
 
 @dataclass(frozen=True)

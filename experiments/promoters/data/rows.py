@@ -10,6 +10,7 @@ from experiments.promoters.data.genome_files import find_genome
 from experiments.promoters.study import Rows, Study, test_probabilities, trained
 from ntjax.datasets.registry import load_dataset
 from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.windows import PROMOTER_WINDOW
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.loci import locus_clean, locus_groups
 from ntjax.metrics.classification import evaluate
@@ -37,7 +38,9 @@ def protocol_tables(protocol: str, genome: Path) -> tuple[SequenceTable, Sequenc
     if protocol != LOCUS_CLEAN:
         return splits.train, splits.test
     promoters = splits.test.take(np.flatnonzero(labels_of(splits.test)))
-    return locus_clean(splits.train, promoters, open_genome(genome)), splits.test
+    return locus_clean(
+        splits.train, promoters, open_genome(genome), geometry=PROMOTER_WINDOW
+    ), splits.test
 
 
 def test_loci(study: Study) -> np.ndarray:
@@ -51,7 +54,11 @@ def test_loci(study: Study) -> np.ndarray:
 
 @cache
 def _test_loci(genome: Path) -> np.ndarray:
-    return locus_groups(load_dataset(DATASET, PUBLISHED).test.sequences, open_genome(genome))
+    return locus_groups(
+        load_dataset(DATASET, PUBLISHED).test.sequences,
+        open_genome(genome),
+        geometry=PROMOTER_WINDOW,
+    )
 
 
 def main_run(study: Study, protocol: str = CLEAN) -> Path:

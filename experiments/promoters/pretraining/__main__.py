@@ -46,6 +46,7 @@ from experiments.promoters.study import labelled_parts, require_same, test_proba
 from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.prepare import LabelledParts
 from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.windows import PROMOTER_WINDOW
 from ntjax.inference.pretrained import load_pretrained
 from ntjax.io.json import as_json, read_json, write_json
 from ntjax.leakage.loci import locus_groups
@@ -146,7 +147,9 @@ def _require_same_study(study: Study, genome: Path) -> None:
 def _compared(
     parts: LabelledParts, methods: dict[str, np.ndarray], against: str, genome: Path
 ) -> dict[str, dict[str, Any]]:
-    loci = locus_groups(parts.tables["test"].sequences, open_genome(genome))
+    loci = locus_groups(
+        parts.tables["test"].sequences, open_genome(genome), geometry=PROMOTER_WINDOW
+    )
     return seed_means(parts.labels["test"], methods, against, groups=loci)
 
 

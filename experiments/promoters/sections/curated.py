@@ -19,6 +19,7 @@ from experiments.promoters.study import Rows, Study, kept, test_probabilities, t
 from ntjax.datasets.registry import load_dataset
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.promoter_windows import locate
+from ntjax.genomes.windows import PROMOTER_WINDOW
 from ntjax.leakage.kmer_groups import rows_sharing_kmers
 from ntjax.leakage.loci import locus_groups
 from ntjax.metrics.seeds import seed_means
@@ -78,7 +79,9 @@ def _run(study: Study) -> dict[str, Any]:
     labels = np.concatenate([labels_of(table) for table in tests])
     sequences = [sequence for table in tests for sequence in table.sequences]
     probabilities = {name: np.concatenate(runs, axis=1) for name, runs in predicted.items()}
-    groups = locus_groups(sequences, open_genome(find_genome(study.genome)))
+    groups = locus_groups(
+        sequences, open_genome(find_genome(study.genome)), geometry=PROMOTER_WINDOW
+    )
     tested = seed_means(labels, probabilities, OTHERS, metrics=METRICS, groups=groups)
     names = (CURATED, ALL)
     corrected = holm([tested[name]["accuracy"]["difference"]["p"] for name in names])

@@ -14,6 +14,7 @@ from ntjax.datasets.negatives import KINDS
 from ntjax.datasets.promoters import PromoterWindows, windows_by_kind
 from ntjax.genomes.annotation import read_annotation
 from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.windows import PROMOTER_WINDOW
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.loci import locus_groups
 from ntjax.metrics.classification import evaluate
@@ -36,7 +37,10 @@ def _run(study: Study) -> dict[str, Any]:
     rows = {kind: _rows(kind, found) for kind, found in by_kind.items()}
     tests = {kind: own.test for kind, own in rows.items()}
     genome = open_genome(find_genome(study.genome))
-    loci = {kind: locus_groups(table.sequences, genome) for kind, table in tests.items()}
+    loci = {
+        kind: locus_groups(table.sequences, genome, geometry=PROMOTER_WINDOW)
+        for kind, table in tests.items()
+    }
     steps = study.steps(250, 1000)
     model = Path(study.model).name
     matrix: dict[str, dict[str, dict[str, Any]]] = {f"{model}, lora": {}, BOOSTING: {}}

@@ -40,7 +40,7 @@ from ntjax.evaluation.genome_scan import inside, scan_every_place
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.scored_sites import clustered
-from ntjax.genomes.windows import Region
+from ntjax.genomes.windows import PROMOTER_WINDOW, Region
 from ntjax.leakage.loci import locus_groups
 from ntjax.metrics.classification import evaluate
 from ntjax.metrics.significance import holm
@@ -143,7 +143,7 @@ def _row_auroc(methods: Fitted, name: str, genome: Path) -> dict[str, Any]:
     # Any rising function of the score has its AUROC; this one stays clear of 0 and 1.
     chances = expit(methods.methods[name].score(list(test.sequences)) / 4)
     both = np.stack([1 - chances, chances], axis=1)
-    groups = locus_groups(test.sequences, open_genome(genome))
+    groups = locus_groups(test.sequences, open_genome(genome), geometry=PROMOTER_WINDOW)
     return evaluate(methods.parts.labels["test"], both, groups=groups)["auroc"]
 
 
@@ -169,7 +169,9 @@ def _random_scans(region: Region, known: Sites) -> list[float]:
     values = []
     for seed in range(_RANDOM_SCANS):
         random = np.random.default_rng(seed)
-        scored = scan_every_place(region, lambda letters, _, r=random: r.random(len(letters)))
+        scored = scan_every_place(
+            region, lambda letters, _, r=random: r.random(len(letters)), PROMOTER_WINDOW
+        )
         matched = Scanned.of(region, scored, known).matched
         metrics = scan_metrics(matched, region, 0.5, BlockBootstrap(resamples=0))
         values.append(metrics["average_precision"]["value"])

@@ -58,7 +58,7 @@ def expected_hits(
     calls = validation.matched
     refitted = PlattScaling.fit(calls.called.scores, calls.partner >= 0)
     of_calls[ON_CALLS] = refitted.apply(matched.called.scores)
-    coarse = len(candidates(test.region, OPTIONS.stride))
+    coarse = len(candidates(test.region, OPTIONS.geometry, OPTIONS.stride))
     finds, hit = matched.partner >= 0, matched.called.scores >= threshold
     blocks = matched.called.sites.places // BLOCK_LETTERS
     ranks = np.unique(np.geomspace(1, len(finds), _RANKS).round().astype(int))

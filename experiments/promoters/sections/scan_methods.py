@@ -17,12 +17,12 @@ from ntjax.evaluation.genome_scan import ScanOptions, WindowScores, inside, scan
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.regions import without
 from ntjax.genomes.scored_sites import TOLERANCE, MatchedSites, ScoredSites, match, merged
-from ntjax.genomes.windows import Region
+from ntjax.genomes.windows import PROMOTER_WINDOW, Region
 from ntjax.io.files import written_atomically
 from ntjax.runs.run import Run, load_run
 
 WEIGHTS = "position weights (−35, −10)"
-OPTIONS = ScanOptions(stride=5, refine=0.1)
+OPTIONS = ScanOptions(PROMOTER_WINDOW, stride=5, refine=0.1)
 # Calls at least so far apart compete for no known site.
 APART = 2 * TOLERANCE + 1
 # Drawn for the intervals; smaller than the blocks held out, of which there are few.
@@ -80,7 +80,9 @@ def fitted(study: Study, rows: Rows) -> Fitted:
         name: Method(partial(scan, score=score, options=OPTIONS, progress=study.progress), score)
         for name, score in scores.items()
     }
-    everywhere = Method(lambda region: scan_every_place(region, weights.scan), weights.scores)
+    everywhere = Method(
+        lambda region: scan_every_place(region, weights.scan, OPTIONS.geometry), weights.scores
+    )
     return Fitted(methods | {WEIGHTS: everywhere}, run, parts)
 
 
@@ -98,7 +100,7 @@ def kept_scan(path: Path, region: Region, search: Callable[[Region], ScoredSites
         with written_atomically(path, len(file.getvalue())) as written:
             written.write(file.getvalue())
     with np.load(path) as arrays:
-        sites = Sites(region.genome, arrays["places"], arrays["reverse"])
+        sites = Sites(region.genome, arrays["places"], arrays["reverse"], OPTIONS.geometry)
         return ScoredSites(sites, arrays["scores"])
 
 

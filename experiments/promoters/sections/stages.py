@@ -41,8 +41,7 @@ from experiments.promoters.study import (
 )
 from ntjax.datasets.registry import load_dataset
 from ntjax.genomes.indexing import open_genome
-from ntjax.genomes.promoter_windows import window_letters
-from ntjax.genomes.windows import read_windows
+from ntjax.genomes.windows import PROMOTER_WINDOW, read_windows
 from ntjax.leakage.kmer_groups import rows_sharing_kmers
 from ntjax.leakage.loci import REACH, find_loci, rows_near
 from ntjax.metrics.seeds import seed_means
@@ -137,8 +136,8 @@ def _without_test_promoters(
     """Promoters that a protocol lets be trained on, by species; and how many are left out."""
     test = promoters_of(load_dataset(DATASET, PUBLISHED).test)
     genome = open_genome(find_genome(study.genome))
-    loci = find_loci(genome, test)
-    letters = window_letters(REACH)
+    loci = find_loci(genome, test, PROMOTER_WINDOW)
+    letters = PROMOTER_WINDOW.length(REACH)
     starts = loci.sites.starts(REACH).clip(0, len(genome.letters) - letters)
     neighbourhoods = base_texts(read_windows(genome, starts, letters))
     unrelated, counts = {}, {}
@@ -148,7 +147,7 @@ def _without_test_promoters(
         if protocol != PUBLISHED:
             related |= rows_sharing_kmers(own, test)
         if protocol == LOCUS_CLEAN:
-            related |= rows_near(find_loci(genome, own), loci)
+            related |= rows_near(find_loci(genome, own, PROMOTER_WINDOW), loci)
             # What another genome has in the place of these neighbourhoods.
             related |= rows_sharing_kmers(own, neighbourhoods)
         unrelated[number] = [s for s, gone in zip(own, related, strict=True) if not gone]
