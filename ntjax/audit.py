@@ -1,8 +1,10 @@
-"""Does the test file stand in the training file? What must go, and what else gives labels away.
+"""Audit a train/test split: find duplicate, overlapping and near-identical sequences.
+
+Also measure shortcuts such as GC content, and write the training rows that are clean.
 
 python -m ntjax.audit train.csv test.csv
 python -m ntjax.audit train.csv test.csv --genome genome.fna.gz --out audited
-python -m ntjax.audit ecoli_promoters                     # a data set, as it was published
+python -m ntjax.audit ecoli_promoters                     # a data set, as published
 """
 
 import difflib
@@ -55,19 +57,18 @@ class Options:
     test: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEST]")] = None
     """Test file; a data set has its own."""
     genome: Path | None = None
-    """Genome that the rows are from (FASTA): compare them by where they lie in it, too."""
+    """FASTA file of the genome that the rows come from: also compare their positions in it."""
     kmer_length: int = KMER_LENGTH
-    """Rows that share so many letters, on either strand, are related (1 to 31)."""
+    """Length of the k-mers, 1 to 31: rows that share one, on either strand, are related."""
     identity: float = IDENTITY
-    """Share of equal letters, in the best alignment without gaps, that makes rows near-identical;
-    above 0.5."""
+    """Least identity of near-identical rows in their best ungapped alignment, above 0.5."""
     reach: int = REACH
-    """Rows whose sites are at most so many bp apart in the genome lie together. The site is the
-    start site in files of ntjax.windows and in promoter data sets, else the middle."""
+    """Greatest distance in the genome, in bp, between the sites of related rows. The site is the
+    start site in files of ntjax.windows and in promoter data sets, otherwise the middle."""
     out: Path | None = None
     """Folder for audit.json and the clean training files; it must be empty."""
     unlabelled: bool = False
-    """Audit all rows together, whatever their labels; for files without labels, or of values."""
+    """Ignore labels: for files that have none, or that hold values."""
     sequence_column: str = "sequence"
     """Column of the sequences (not for FASTA)."""
     label_column: str = "label"
@@ -75,7 +76,7 @@ class Options:
     name_column: str = "name"
     """Column of the names (not for FASTA)."""
     ambiguous: Ambiguous = "refuse"
-    """Letters other than A, C, G, T, N: refuse the file, or read them as N."""
+    """IUPAC codes other than A, C, G, T, N: refuse the file, or read them as N."""
 
 
 def main() -> None:

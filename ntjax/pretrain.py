@@ -1,7 +1,7 @@
-"""Train a Nucleotide Transformer on genomes, from the start or from its published weights.
+"""Pre-train a Nucleotide Transformer on genomes, from random or published weights.
 
-python -m ntjax.pretrain --genomes mine.fna.gz --model 50M_multi_species_v2     # go on with one
-python -m ntjax.pretrain --genomes a.fna.gz b.fna.gz --model hyperparams.json   # begin a small one
+python -m ntjax.pretrain --genomes mine.fna.gz --model 50M_multi_species_v2     # continue
+python -m ntjax.pretrain --genomes a.fna.gz b.fna.gz --model hyperparams.json   # start anew
 """
 
 import time
@@ -35,7 +35,7 @@ class Options:
     out: Path | None = None
     """Folder for the results; it must be empty."""
     resume: bool = False
-    """Go on with the run in --out, with the settings it was begun with."""
+    """Continue the run in --out with its own settings."""
     progress: bool = True
     """Show progress bars."""
     typed: Annotated[tuple[str, ...] | None, tyro.conf.Suppress] = None

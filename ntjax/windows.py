@@ -1,4 +1,4 @@
-"""Labelled windows from start sites and a genome: promoters, and what to tell them from.
+"""Cut labelled windows around start sites of a genome, with negatives, in parts that share nothing.
 
 python -m ntjax.windows --genome G.fna.gz --sites promoters.csv --out FOLDER
 python -m ntjax.windows --genome G.fna.gz --sites tss.bed --negatives cds --annotation A.gff.gz \
@@ -6,8 +6,8 @@ python -m ntjax.windows --genome G.fna.gz --sites tss.bed --negatives cds --anno
 python -m ntjax.finetune --train FOLDER/train.csv --validation FOLDER/validation.csv \
 --test FOLDER/test.csv
 
-Writes train.csv, validation.csv and test.csv (name,sequence,label), of different blocks of the
-genome, and windows.json: what they were made from, and how.
+Writes train.csv, validation.csv and test.csv (name,sequence,label) from different blocks of the
+genome, and windows.json, which records the inputs and settings.
 """
 
 from dataclasses import asdict, dataclass

@@ -18,6 +18,7 @@ import pytest
 from write_random_checkpoint import SIZES
 
 import ntjax
+from ntjax.adapters import ADAPTERS
 from ntjax.checkpoints import mini
 from ntjax.datasets.registry import DATASETS
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
@@ -39,7 +40,7 @@ COMMANDS = sorted(
     path.stem for path in ROOT.glob("ntjax/[!_]*.py") if "Options" in path.read_text()
 )
 
-_NO_OUTPUT = {"NTJAX_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
+_OFFLINE = {"NTJAX_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def name_of(path):
@@ -108,7 +109,7 @@ def test_every_page_can_be_reached_from_the_readme():
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for key, value in _NO_OUTPUT.items():
+    for key, value in _OFFLINE.items():
         monkeypatch.setenv(key, value)
     names = {}
     [code] = blocks(README, "python")
@@ -208,29 +209,27 @@ def test_the_python_names_in_the_table_of_commands_exist():
 
 
 @pytest.mark.slow
-def test_the_first_commands_of_the_readme_run(tmp_path):
+@pytest.mark.parametrize("line", blocks(README, "bash")[0].splitlines())
+def test_the_first_commands_of_the_readme_run(line, tmp_path):
     random = np.random.default_rng(0)
     rows = ["sequence,label"]
     for index in range(400):
         bases = random.choice(list("ACGT"), 60, p=[0.4, 0.1, 0.1, 0.4] if index % 2 else None)
         rows.append(f"{''.join(bases)},{index % 2}")
     (tmp_path / "my_sequences.csv").write_text("\n".join(rows) + "\n")
-    lines = blocks(README, "bash")[0].splitlines()
-    assert len(lines) == 2
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        assert words[0] == "python"
-        done = subprocess.run(
-            [sys.executable, *words[1:]],
-            cwd=tmp_path,
-            env=os.environ | _NO_OUTPUT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs/mine/test_metrics.json").exists()
-    assert len(list((tmp_path / "runs").iterdir())) == 2
+    words = shlex.split(line, comments=True)
+    assert words[0] == "python"
+    done = subprocess.run(
+        [sys.executable, *words[1:]],
+        cwd=tmp_path,
+        env=os.environ | _OFFLINE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    [folder] = [path.parent for path in tmp_path.glob("runs/*/test_metrics.json")]
+    assert "--out" not in words or folder == tmp_path / words[words.index("--out") + 1]
 
 
 # Tables
@@ -250,6 +249,24 @@ def test_the_table_of_models_is_that_of_their_configurations():
             expected = [rounded, str(configs[name].k_for_kmers), f"{configs[name].max_positions:,}"]
             assert cells[1:4] == expected, name
     assert sorted(named) == sorted(configs)
+
+
+def test_the_defaults_on_the_page_of_training_are_those_of_the_adapters():
+    names = {"IA³": "ia3", "LoRA": "lora", "BitFit": "bitfit", "full": "full", "head": "head"}
+    rows = table(section(ROOT / "ntjax/training/README.md", "Fine-tuning"))
+    cells = {row[0].split("`")[1]: row[2] for row in rows}
+    published, mini_rates = cells["--learning-rate"].split("; with `mini` ")
+    stated = dict(re.findall(r"(\S+) (\de-\d)", published))
+    assert {names[name] for name in stated} == set(ADAPTERS)
+    for (name, rate), mini_rate in zip(stated.items(), mini_rates.split(", "), strict=True):
+        adapter = ADAPTERS[names[name]]
+        assert float(rate) == adapter.learning_rate
+        assert float(mini_rate) == adapter.learning_rate_for_mini
+    sizes, _ = cells["--batch-size"].split("; with `mini` ")
+    for group in sizes.split("; "):
+        words, _, size = group.rpartition(" ")
+        for name in re.findall(r"IA³|\w+", words.replace("and", "")):
+            assert int(size) == ADAPTERS[names[name]].batch_size
 
 
 def test_the_table_of_data_sets_is_the_registry():

@@ -5,21 +5,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from ntjax.training.held_out_report import HeldOut
 from train_mini import ARMS, GENOMES, settings
 
-from ntjax.adapters import Adapter
-from ntjax.adapters.full import Full
+from ntjax.adapters import Adapter, Full
 from ntjax.baselines.markov import MarkovModel, UnigramModel
 from ntjax.checkpoints import safetensors
+from ntjax.datasets.masked_windows import HeldOut, held_out_windows
+from ntjax.evaluation import masked_likelihood
 from ntjax.genomes.regions import whole_genome
 from ntjax.genomes.windows import Region
 from ntjax.inference.devices import replicated_sharding
-from ntjax.inference.forward import Trainable
+from ntjax.inference.forward import ForwardConfig, Trainable
 from ntjax.metrics.masked import masked_metrics
-from ntjax.training import held_out_report, pretraining
+from ntjax.training import pretraining
 from ntjax.training.pretrain_settings import complete
-from ntjax.training.step import StepConfig
 
 COLI = tuple(name for name in GENOMES if "ecoli" in name)
 SETS = {
@@ -41,7 +40,7 @@ PAIRS = (
 )
 
 _SEED = 0  # of the bootstrap
-Model = tuple[StepConfig, UnigramModel | MarkovModel | Trainable]
+Model = tuple[ForwardConfig, UnigramModel | MarkovModel | Trainable]
 
 
 class Arms(NamedTuple):
@@ -104,12 +103,12 @@ def whole_genomes(arms: Arms) -> dict[str, dict[str, Any]]:
 
 def baselines(job: pretraining.PretrainJob) -> dict[str, Model]:
     """6-mer frequencies and a Markov model of the job's training blocks."""
-    found = held_out_report.baselines(job.data.parts["train"], job.validation)
+    found = masked_likelihood.baselines(job.data.parts["train"], job.validation)
     return {name: (job.step, model) for name, model in found.items()}
 
 
 def _windows(job: pretraining.PretrainJob, regions: Sequence[Region]) -> HeldOut | None:
-    return held_out_report.held_out_windows(
+    return held_out_windows(
         regions,
         job.data.parts["train"],
         job.model.tokenizer,
@@ -123,13 +122,13 @@ def _result(
 ) -> dict[str, Any]:
     """Metrics of all models on the same masked k-mers; differences of losses of the pairs."""
     rows = held_out.windows
-    scores = {name: held_out_report.guesses(*model, rows) for name, model in models.items()}
+    scores = {name: masked_likelihood.guesses(*model, rows) for name, model in models.items()}
     full_names = {name.partition(",")[0]: name for name in scores}  # "Markov": "Markov, order 8"
     differences = {}
     for one, other in pairs:
         if one in full_names and other in full_names:
             both = (scores[full_names[name]] for name in (one, other))
-            differences[f"{one} − {other}"] = held_out_report.loss_difference(*both, rows, _SEED)
+            differences[f"{one} − {other}"] = masked_likelihood.loss_difference(*both, rows, _SEED)
     return {
         "windows": len(rows.tokens),
         "left_out_as_seen": held_out.seen,
