@@ -9,10 +9,10 @@ class DataSettings:
     """Rows, labels and how they are split. None stands for 'choose for me'."""
 
     task: Literal["classification", "multilabel", "regression"] = "classification"
-    """One of several classes a row, several labels a row that are 0 or 1 each, or a number."""
+    """What a row's label is: one class, several binary labels, or a number."""
     train: str | None = None
     """CSV, TSV, Parquet or FASTA file (gzip or not), or a data set (ecoli_promoters,
-    ecoli_coding_strand, simulated_sigma70). Chosen: ecoli_coding_strand for mini, ecoli_promoters
+    ecoli_coding_strand, simulated_sigma70). Default: ecoli_coding_strand for mini, ecoli_promoters
     for the others."""
     validation: str | None = None
     """File whose rows choose the checkpoint. Otherwise set aside from the training rows."""
@@ -24,14 +24,15 @@ class DataSettings:
     sequence_column: str = "sequence"
     """Column of the sequences."""
     label_column: str = "label"
-    """Column of the labels. For --task multilabel: the columns, with commas between, each of them
-    1, 0, or empty where it is not known."""
+    """Column of the labels. For --task multilabel: a comma-separated list of columns that hold 1, 0
+    or nothing (unknown)."""
     name_column: str = "name"
     """Column of the names, which may be missing."""
     positive_class: str = ""
-    """Of two classes the positive one. Otherwise the second, by alphabet or number."""
+    """Name of the positive class, of two. Default: the second in numerical or alphabetical
+    order."""
     ambiguous: Literal["refuse", "n"] = "refuse"
-    """Letters other than A, C, G, T, N: refuse them, or read them as N."""
+    """IUPAC codes other than A, C, G, T, N: refuse the file, or read them as N."""
     validation_fraction: float = 0.05
     """Share of the training rows that chooses the checkpoint, unless --validation is given."""
     calibration_fraction: float = 0.05
@@ -39,10 +40,10 @@ class DataSettings:
     test_fraction: float = 0.1
     """Share of the rows that is kept apart for the test, unless there is a test set."""
     seed: int = 0
-    """Of everything random: split, initial values, order of rows, dropout, bootstrap."""
+    """Random seed of the split, initial values, order of rows, dropout and bootstrap."""
     split_seed: int | None = None
-    """Seed of the split into parts. Otherwise --seed; with one, runs of several seeds are
-    scored on the same test rows."""
+    """Random seed of the split (default: --seed). Fix it so that runs with different seeds share
+    their test rows."""
     calibration: Literal["auto", "platt", "temperature", "isotonic"] = "auto"
     """How probabilities are calibrated. auto: Platt scaling of two classes (and of each label),
     temperature scaling of more. isotonic needs 100 rows at least."""

@@ -28,11 +28,11 @@ class PretrainDataSettings:
     """FASTA files, plain or gzip-compressed, or tables of windows with a column 'sequence' (CSV,
     the layout of the published training sets); drawn from in proportion to their length."""
     genome_table: str | None = None
-    """In place of --genomes: a CSV or TSV file with the columns path, class and, if wanted, weight,
-    a genome in each row."""
+    """CSV or TSV with one genome per row, instead of --genomes: columns path, class and (optional)
+    weight."""
     class_weights: tuple[str, ...] = ()
-    """How often each class of --genome-table is drawn: bacteria=2 fungi=1; 1 where none is given.
-    Without any, genomes are drawn in proportion to their length (times the column weight)."""
+    """Relative sampling weight of each class of --genome-table, such as bacteria=2 fungi=1 (default
+    1). Without weights, genomes are sampled in proportion to length times the weight column."""
     exclude_classes: tuple[str, ...] = ()
     """Classes of --genome-table that are left out."""
     variants: str | None = None

@@ -46,8 +46,8 @@ class PretrainSettings(PretrainDataSettings):
     """All that decides a run's result. None stands for 'as the recipe says'."""
 
     model: str = mini.NAME
-    """Where to begin: a published name, 'mini' or a folder of weights goes on with those; a
-    hyperparams.json in the official format begins with random weights."""
+    """Starting point: a published name, 'mini' or a folder continues from its weights; a
+    hyperparams.json in the official format starts from random weights."""
     recipe: Literal["small", "paper"] = "small"
     """Where the options below come from unless given: 'small' for a small model on one machine,
     'paper' for the Nucleotide Transformer's own (a million tokens an update)."""
@@ -70,16 +70,16 @@ class PretrainSettings(PretrainDataSettings):
     gradient_clip: float | None = None
     """Largest global norm of the gradient; 0 for none. small: 1, paper: 0."""
     masking: Literal["80/10/10", "80/0/20", "80/20/0"] = "80/10/10"
-    """What becomes of the chosen tokens: percent <mask>, another k-mer, left as they are. The
-    sources disagree: for the multi-species model the promoter report says 80/10/10, for the others
-    80/0/20; the paper's slides say 80/20/0 for all."""
+    """Percentages of the chosen tokens that are masked, replaced by another k-mer, left
+    unchanged."""
     masked_share: float = 0.15
     """Share of the tokens that are chosen."""
     initial_kmers: Literal["letters", "independent"] = "letters"
-    """Random weights only: vectors of k-mers begin as sums of their letters', or each on its own
-    (as published)."""
+    """Random weights only: initialise k-mer embeddings as sums over their bases ('letters'), or
+    independently (as published)."""
     tokens_per_pass: int = 32_768
-    """Most tokens of one pass of one device; an update takes as many passes as it needs."""
+    """Most tokens per device in one forward and backward pass; an update accumulates as many passes
+    as it needs."""
     evaluate_every: int = 250
     """Steps between evaluations; each writes a checkpoint."""
     dtype: Literal["float32", "bfloat16"] = "float32"

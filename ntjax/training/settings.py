@@ -51,36 +51,36 @@ class Settings(DataSettings):
     adapter: Literal[tuple(ADAPTERS)] = "ia3"  # type: ignore[valid-type]
     """What is trained besides the head."""
     start_from: str | None = None
-    """Folder of a finished run with this model and adapter: training begins with its adapter and
-    head, as a second stage on other rows. Otherwise with new ones."""
+    """Folder of a finished run with the same model and adapter. Start from its adapter and head, as
+    a second stage on other rows."""
     steps: int | None = None
-    """Optimiser steps. Chosen: 1000 (300 for mini)."""
+    """Optimiser steps. Default: 1000 (300 for mini)."""
     batch_size: int | None = None
-    """Sequences per step, over all devices. Chosen: 8 (ia3), 16 (lora, full), 32 (head, mini)."""
+    """Sequences per step, over all devices. Default: 8 (ia3), 16 (lora, full), 32 (head, mini)."""
     accumulation: int = 1
-    """Passes over which a batch is spread, to save memory."""
+    """Split each batch into this many passes and accumulate gradients, to save memory."""
     learning_rate: float | None = None
-    """Peak learning rate. Chosen: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head); for mini
+    """Peak learning rate. Default: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head); for mini
     1e-2, 2e-3, 5e-4, 3e-3."""
     schedule: Literal["linear", "cosine", "inverse-sqrt"] = "linear"
-    """Decay after the warm-up: to 0 linearly or as a half cosine, or with 1 / sqrt(step)."""
+    """Learning-rate decay after warm-up: linear to 0, half cosine to 0, or 1 / sqrt(step)."""
     warmup_steps: int = 0
     """Steps of linear warm-up from 0."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay of matrices (never of IA3 vectors, biases and norms)."""
     gradient_clip: float = 1.0
-    """Largest global norm of the gradient; 0 for none."""
+    """Clip gradients to this global norm; 0 turns clipping off."""
     lora_rank: int = 8
     """LoRA: rank of the update."""
     lora_alpha: float = 16.0
     """LoRA: the update is scaled by alpha / rank."""
     lora_dropout: float = 0.1
-    """LoRA: probability to drop an input of the branch while training."""
+    """LoRA: dropout rate on the input of the adapter branch."""
     lora_targets: tuple[str, ...] = ("query", "value")
-    """LoRA: linear layers with a branch, from query key value mha_output fc1 fc2."""
+    """LoRA: linear layers to adapt: query, key, value, mha_output, fc1, fc2."""
     head: Literal["cls", "mean"] | None = None
     """What the head reads of the last layer: the <cls> position, or the mean over the tokens of
-    bases. Chosen: cls (mean for mini)."""
+    bases. Default: cls (mean for mini)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the computation; trained parameters are float32 in both."""
     rematerialise: bool = False
@@ -89,10 +89,10 @@ class Settings(DataSettings):
     """Steps between evaluations on the validation rows; each writes a checkpoint."""
     select: str | None = None
     """Validation metric that chooses the checkpoint: loss, accuracy, mcc, auroc, f1, ...; for
-    --task regression loss, pearson, spearman, r2. Chosen: mcc; auprc (multilabel), the mean over
+    --task regression loss, pearson, spearman, r2. Default: mcc; auprc (multilabel), the mean over
     the labels; r2 (regression)."""
     patience: int = 0
-    """Evaluations without improvement before stopping early; 0 for never."""
+    """Stop after this many evaluations without improvement; 0 turns early stopping off."""
     baselines: bool = True
     """Train gradient boosting and a small CNN on the same rows, to compare with."""
 

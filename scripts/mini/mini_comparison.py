@@ -81,7 +81,7 @@ def compared(arms: Arms, others: dict[str, Model]) -> dict[str, dict[str, Any]]:
 def by_genome(arms: Arms, others: dict[str, Model]) -> dict[str, dict[str, Any]]:
     """`mini` and some baselines on the test blocks of each genome."""
     job = arms.jobs["mini"]
-    models: dict[str, Model] = {"mini": (job.step, arms.weights["mini"])} | others
+    models: dict[str, Model] = {"mini": (job.step.forward, arms.weights["mini"])} | others
     results = {}
     for region in job.data.parts["test"]:
         windows = _windows(job, [region])
@@ -92,7 +92,7 @@ def by_genome(arms: Arms, others: dict[str, Model]) -> dict[str, dict[str, Any]]
 def whole_genomes(arms: Arms) -> dict[str, dict[str, Any]]:
     """The twin on the genomes of which it has seen none."""
     job = arms.jobs["twin"]
-    models: dict[str, Model] = {"twin": (job.step, arms.weights["twin"])} | baselines(job)
+    models: dict[str, Model] = {"twin": (job.step.forward, arms.weights["twin"])} | baselines(job)
     regions = [
         whole_genome(region.genome)
         for region in arms.jobs["mini"].data.parts["train"]
@@ -104,7 +104,7 @@ def whole_genomes(arms: Arms) -> dict[str, dict[str, Any]]:
 def baselines(job: pretraining.PretrainJob) -> dict[str, Model]:
     """6-mer frequencies and a Markov model of the job's training blocks."""
     found = masked_likelihood.baselines(job.data.parts["train"], job.validation)
-    return {name: (job.step, model) for name, model in found.items()}
+    return {name: (job.step.forward, model) for name, model in found.items()}
 
 
 def _windows(job: pretraining.PretrainJob, regions: Sequence[Region]) -> HeldOut | None:
