@@ -172,7 +172,7 @@ def test_bad_files(here, tmp_path):
     protein = tmp_path / "labelled" / "label.csv"
     protein.parent.mkdir()
     protein.write_text("sequence,label\nMEPQ,1\n")
-    with pytest.raises(UserError, match="looks like protein: give the DNA$"):
+    with pytest.raises(UserError, match=r"looks like protein: give the DNA$"):
         audit(Options(good, str(protein)))  # the word in a path says nothing about labels
     gap = write(tmp_path / "gap.csv", [("x", "ACGTACGT", "1"), ("y", "ACGT", "")])
     with pytest.raises(UserError, match=r"gap\.csv: row 3: the label is empty"):
