@@ -138,7 +138,8 @@ def _from_sequences(
         )
     unique, known = (replace(s, shape=shape) for s in (located.unique, located.start_sites))
     note = f"{located.described()}; promoters of unique sequence are used"
-    return _fitting(unique, known, note)
+    fitting = _fitting(unique, known, note)
+    return fitting._replace(notes=(*fitting.notes, *table.notes))
 
 
 def _promoters(table: SequenceTable) -> SequenceTable:
