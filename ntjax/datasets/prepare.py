@@ -17,7 +17,7 @@ from ntjax.datasets.reverse_complements import ReverseComplement
 from ntjax.datasets.splits import grouped_split
 from ntjax.errors import UserError
 from ntjax.io.given_rows import given_table
-from ntjax.io.labels import UNKNOWN_LABEL, require_similar_values
+from ntjax.io.labels import UNKNOWN_LABEL, look_like_measurements, require_similar_values
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
 from ntjax.models.config import TransformerConfig, check_length
@@ -26,8 +26,6 @@ from ntjax.tasks import TASKS, Classification, Regression, Task
 
 PARTS = ("train", "validation", "calibration", "test")
 
-# More classes than this, or than half of the rows, are measurements, not classes.
-_MOST_CLASSES = 1000
 # Fewer rows than this tell checkpoints apart, or calibrate, by chance.
 _FEW_ROWS = 50
 _FEW_GROUPS = 20
@@ -144,7 +142,7 @@ def _rows_sharing_by_chance(queries: Sequence[str], references: Sequence[str], k
 
 
 def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: str) -> None:
-    if len(classes) <= min(_MOST_CLASSES, max(len(table) // 2, 2)):
+    if not look_like_measurements(table.labels):
         return
     raise UserError(
         f"{table.source}: the {len(table):,} rows have {len(classes):,} different labels, such as "

@@ -163,6 +163,14 @@ def _too_connected(sequences: Sequence[str], group: np.ndarray, k: int, parts: l
             f"{len(sequences)} rows are too few to split into {', '.join(parts)}: add rows, or "
             "give --validation FILE and --test FILE"
         )
+    if len(kmer) < k:  # a whole sequence: it is too short for a k-mer
+        short = sum(len(sequence) < k for sequence in sequences)
+        return (
+            f"no split into {', '.join(parts)} keeps equal sequences together: {short} of the "
+            f"{len(sequences)} rows are shorter than {k} bp, so short that many are equal ({kmer} "
+            f"stands in {holders}): give longer sequences, or split the rows yourself and give "
+            "--validation FILE and --test FILE"
+        )
     return (
         f"no split into {', '.join(parts)} keeps related sequences together: {largest} of the "
         f"{len(sequences)} rows are linked by shared {k}-mers; the most common one, {kmer}, is in "

@@ -14,7 +14,7 @@ import pandas as pd
 from ntjax.errors import UserError
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.store import Genome
-from ntjax.io.tables import read_cells
+from ntjax.io.delimited import read_cells
 
 _COLUMNS = ("path", "class", "weight")
 _EXAMPLE = "path,class,weight"

@@ -1,6 +1,7 @@
 """Genomes from FASTA files, as memory-mapped stores."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,14 @@ import numpy as np
 
 from ntjax.errors import UserError
 from ntjax.genomes.store import Genome, StoreWriter, open_store
-from ntjax.io.fasta import excerpt, open_binary, require_file
-from ntjax.sequences.alphabet import AMBIGUOUS, NOT_A_BASE, UNKNOWN, base_codes
+from ntjax.io.fasta import excerpt, open_binary, read_fasta, require_file
+from ntjax.sequences.alphabet import (
+    AMBIGUOUS,
+    NOT_A_BASE,
+    UNKNOWN,
+    base_codes,
+    described_gaps,
+)
 
 _READ_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -66,6 +73,14 @@ def _blocks(path: Path) -> Iterator[tuple[list[bytes], bool]]:
             yield rest.splitlines(keepends=True), False
 
 
+def _gaps(path: Path) -> Counter[str]:
+    """Number of gaps of each record that has any."""
+    gaps = Counter()
+    for record in read_fasta(path):
+        gaps[record.name[:40]] += record.sequence.count("-")
+    return +gaps
+
+
 @dataclass
 class _Reading:
     """What is known of a FASTA file up to some line; lines count from 1."""
@@ -116,6 +131,8 @@ class _Reading:
             bad = np.frombuffer(text, np.uint8)[base_codes(text) == NOT_A_BASE].tobytes()
             if bad := bad.translate(None, _WHITE_SPACE).decode(errors="replace"):
                 remedy = "write T for U" if bad[0] in "uU" else "is this a protein?"
+                if bad[0] == "-":
+                    remedy = described_gaps(_gaps(self.path), "record")
                 return UserError(
                     f"{place}: {bad[0]!r} is no nucleotide (a genome is written in A, C, G, T, N "
                     f"and the IUPAC codes for several of them): {remedy}"

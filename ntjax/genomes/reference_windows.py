@@ -21,9 +21,9 @@ from ntjax.errors import UserError
 from ntjax.genomes.intervals import ContigNames
 from ntjax.genomes.store import Contig, Genome, StoreWriter, open_store
 from ntjax.genomes.windows import read_windows
+from ntjax.io.delimited import read_cells
 from ntjax.io.fasta import require_file
 from ntjax.io.files import written_atomically
-from ntjax.io.tables import read_cells
 from ntjax.sequences.alphabet import NOT_A_BASE, UNKNOWN, base_codes, base_texts
 
 OVERLAP = 100

@@ -177,7 +177,7 @@ def _from_sequences(
         )
     unique, known = (replace(s, geometry=geometry) for s in (located.unique, located.start_sites))
     note = f"{located.described()}; promoters of unique sequence are used"
-    return _fitting(unique, known, (note,))
+    return _fitting(unique, known, (note, *table.notes))
 
 
 def _promoters(table: SequenceTable) -> SequenceTable:

@@ -5,17 +5,20 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
-from ntjax.errors import UserError
+from ntjax.errors import MissingLabelsError, UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _HEAD_BYTES = 1 << 16
 _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))
 _LABEL_FIELD = re.compile(r"(?:^|\s)label=(\S*)")
+_PARTS = "training|testing|train|test|validation"
+_PART_FIELD = re.compile(rf"(.*)\|\s*({_PARTS})\s*", re.IGNORECASE)
 _EXCEL = "is an Excel workbook: export the sheet as CSV"
 # Files that are given in place of text, by their first bytes.
 _NOT_TEXT = (
@@ -95,6 +98,56 @@ def split_label(header: str) -> tuple[str, str | None]:
     if not bar or not label or re.search(r"\s", label):
         return header, None
     return name.strip(), label
+
+
+class HeaderFields(NamedTuple):
+    """Names [n] and labels [n] of FASTA headers; labels are None where one is missing."""
+
+    names: list[str]
+    labels: list[str] | None
+    notes: tuple[str, ...]
+
+
+def header_fields(
+    records: Sequence[FastaRecord], path: str | os.PathLike, require_labels: bool
+) -> HeaderFields:
+    """Split headers into name and label, as `split_label` does.
+
+    In iLearn's files, `name|1|training`, the last field names a part of a split and the label is
+    the one before it. Where labels are missing, the name is the whole header.
+
+    Raises:
+        MissingLabelsError: a label is missing, or a part in some headers only.
+    """
+    found = [_PART_FIELD.fullmatch(record.name) for record in records]
+    if not all(found):
+        if require_labels and {match[2].lower() for match in found if match} - {"test"}:
+            row = records[found.index(None)].row
+            raise MissingLabelsError(
+                f"{path}: line {row}: the header has no last field such as 'training', as others "
+                "have: write '>name|label|training' or '>name|label' throughout"
+            )
+        found = []
+    headers = [match[1] for match in found] or [record.name for record in records]
+    names, labels = zip(*map(split_label, headers), strict=True)
+    if None not in labels:
+        return HeaderFields(list(names), list(labels), _note_on_parts(found))
+    if require_labels:
+        record = records[labels.index(None)]
+        raise MissingLabelsError(
+            f"{path}: line {record.row}: header {excerpt('>' + record.name)} has no label: write "
+            "'>name|label' or '>name label=1' (a label without spaces)"
+        )
+    return HeaderFields([record.name for record in records], None, ())
+
+
+def _note_on_parts(found: Sequence[re.Match]) -> tuple[str, ...]:
+    counts = Counter(match[2] for match in found)
+    if not counts:
+        return ()
+    listed = ", ".join(f"{part} ({count:,})" for part, count in counts.items())
+    note = f"the last field of the headers, {listed}, names a part; the label is the field before"
+    return (note + ("; the parts are not kept apart" if len(counts) > 1 else ""),)
 
 
 def require_file(path: str | os.PathLike) -> Path:

@@ -1,16 +1,20 @@
 """Labelled sequences that a program hands over: lists or a DataFrame, in place of a file."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.io.labels import cell_text, label_set_texts, label_texts
-from ntjax.sequences.alphabet import Ambiguous, clean_sequences
-
-if TYPE_CHECKING:
-    from ntjax.io.tables import SequenceTable
+from ntjax.io.tables import (
+    RawColumns,
+    SequenceTable,
+    Wanted,
+    checked_table,
+    chosen_columns,
+    raw_columns,
+)
+from ntjax.sequences.alphabet import Ambiguous
 
 
 def given_table(
@@ -21,7 +25,7 @@ def given_table(
     label_column: str | Sequence[str] = "label",
     name_column: str = "name",
     ambiguous: Ambiguous = "refuse",
-) -> "SequenceTable":
+) -> SequenceTable:
     """Make a table of `(sequences, labels)` or of a DataFrame with the columns of a file.
 
     Arguments:
@@ -36,51 +40,18 @@ def given_table(
     Raises:
         UserError: something else was given, a column is missing, or a row is unusable.
     """
-    from ntjax.io.tables import SequenceTable
-
     if isinstance(data, SequenceTable):
         return data
-    several = not isinstance(label_column, str)
-    label_columns = tuple(label_column) if several else (label_column,)
+    wanted = Wanted.of(sequence_column, label_column, name_column, True)
     if hasattr(data, "columns"):
-        sequences, columns, names = _of_frame(
-            data, name, sequence_column, label_columns, name_column
-        )
+        found = [str(column) for column in data.columns]
+        chosen = chosen_columns(found, name, wanted)
+        columns = {role: list(data.iloc[:, found.index(c)]) for role, c in chosen.items()}
+        raw = raw_columns(columns, range(1, len(data) + 1))
     else:
-        sequences, columns = _of_pair(data, name, len(label_columns) if several else 0)
-        names = [""] * len(sequences)
-    rows = range(1, len(sequences) + 1)
-    for row, sequence in zip(rows, sequences, strict=True):
-        if not isinstance(sequence, str):
-            raise UserError(
-                f"{name}: row {row}: the sequence is {type(sequence).__name__}, not text"
-            )
-    if several:
-        labels = label_set_texts(columns, label_columns, name, rows)
-    else:
-        labels = label_texts(columns[0], name, rows, True)
-    return SequenceTable(
-        names=tuple(own or f"row_{row}" for own, row in zip(names, rows, strict=True)),
-        sequences=tuple(clean_sequences(sequences, rows, name, ambiguous)),
-        labels=labels,
-        source=name,
-        rows=tuple(rows),
-    )
-
-
-def _of_frame(
-    frame: Any, name: str, sequence_column: str, label_columns: Sequence[str], name_column: str
-) -> tuple[list[Any], list[list[Any]], list[str]]:
-    missing = [c for c in (sequence_column, *label_columns) if c not in frame.columns]
-    if missing:
-        raise UserError(
-            f"{name}: the DataFrame has no column {missing[0]!r}; it has "
-            f"{', '.join(map(str, frame.columns))}"
-        )
-    names = [""] * len(frame)
-    if name_column in frame.columns:
-        names = [cell_text(value) for value in frame[name_column]]
-    return list(frame[sequence_column]), [list(frame[column]) for column in label_columns], names
+        sequences, labels = _of_pair(data, name, len(wanted.labels) if wanted.several else 0)
+        raw = RawColumns(None, sequences, labels, range(1, len(sequences) + 1))
+    return checked_table(raw, wanted, name, ambiguous)
 
 
 def _of_pair(data: Any, name: str, labels: int) -> tuple[list[Any], list[list[Any]]]:
@@ -91,6 +62,11 @@ def _of_pair(data: Any, name: str, labels: int) -> tuple[list[Any], list[list[An
     sequences, values = list(data[0]), data[1]
     if not sequences:
         raise UserError(f"{name}: there are no sequences")
+    for row, sequence in enumerate(sequences, 1):
+        if not isinstance(sequence, str):
+            raise UserError(
+                f"{name}: row {row}: the sequence is {type(sequence).__name__}, not text"
+            )
     if len(values) != len(sequences):
         raise UserError(
             f"{name}: {len(sequences):,} sequences, {len(values):,} labels: give one label for "

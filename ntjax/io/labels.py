@@ -1,8 +1,9 @@
 """Labels as they stand in a file, and as the numbers that a model learns from."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from ntjax.io.fasta import excerpt
 UNKNOWN_LABEL = -1
 """Of several labels a row: one that is not known. Not NaN, for 0 · NaN is not 0."""
 
+# More classes than these, or than half of the rows, are measurements, not classes.
+_MOST_CLASSES, _FEW_CLASSES = 1000, 10
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _WHOLE_FLOAT = re.compile(r"(-?\d+)\.0*")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 # Sums and squares of such values, and of their differences, stay far from the limits of floats.
@@ -19,6 +23,7 @@ _LARGEST, _SMALLEST_RANGE = 1e30, 1e-30
 # Beside a row this many times farther away than the others reach, those are all but alike.
 _FARTHEST = 1e6
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+_BETWEEN_WORDS = re.compile(r"[\s_-]+")
 _MISSING_LABELS = frozenset({"", "nan", "<na>"})  # in lower case
 _NOT_KNOWN = _MISSING_LABELS | {"na", "none"}  # no class can be meant where only 0 and 1 can be
 
@@ -39,18 +44,50 @@ def label_texts(
 
     Raises:
         MissingLabelsError: a label is missing.
+        UserError: labels differ in nothing that tells classes apart, such as their case.
     """
     text_of = {value: _label_text(value) for value in set(values)}
     labels = tuple(text_of[value] for value in values)
-    if any(text.lower() in _MISSING_LABELS for text in text_of.values()):
+    if any(map(_is_missing, text_of.values())):
         if not require_labels:
             return None
-        position = next(i for i, text in enumerate(labels) if text.lower() in _MISSING_LABELS)
-        what = f"missing ({labels[position]!r})" if labels[position] else "empty"
-        raise MissingLabelsError(
-            f"{source}: row {rows[position]}: the label is {what}: fill it in or remove the row"
-        )
+        _refuse_missing_labels(labels, source, rows)
+    if require_labels:
+        _refuse_labels_alike(labels, source, rows)
     return labels
+
+
+def _is_missing(text: str) -> bool:
+    return text.lower() in _MISSING_LABELS or text == "NA"  # as R writes it
+
+
+def _refuse_missing_labels(labels: Sequence[str], source: str, rows: Sequence[int]) -> NoReturn:
+    missing = [position for position, text in enumerate(labels) if _is_missing(text)]
+    row, text = rows[missing[0]], labels[missing[0]]
+    what = f"missing ({text!r})" if text else "empty"
+    others = f", and {len(missing) - 1:,} more are missing" if len(missing) > 1 else ""
+    remedy = "; if NA is a class, give it a longer name" if text == "NA" else ""
+    raise MissingLabelsError(
+        f"{source}: row {row}: the label is {what}{others}: fill it in or remove the row{remedy}"
+    )
+
+
+def _refuse_labels_alike(labels: Sequence[str], source: str, rows: Sequence[int]) -> None:
+    counts, spellings = Counter(labels), {}
+    for text in counts:
+        if not _NUMBER.fullmatch(text):
+            spellings.setdefault(_BETWEEN_WORDS.sub(" ", text).casefold(), []).append(text)
+    alike = [texts for texts in spellings.values() if len(texts) > 1]
+    if alike:
+        listed = "; ".join(
+            ", ".join(f"{excerpt(text)} ({counts[text]:,})" for text in texts)
+            for texts in alike[:5]
+        )
+        raise UserError(
+            f"{source}: row {rows[labels.index(alike[0][1])]}: labels differ only in case, blanks, "
+            f"hyphens or underscores: {listed}: write them alike, or, if they are different "
+            "classes, give them names that differ more"
+        )
 
 
 def label_set_texts(
@@ -93,7 +130,7 @@ def classes_of(labels: Iterable[str]) -> tuple[str, ...]:
     Of two classes the second is the positive one.
     """
     distinct = sorted(set(labels))
-    if all(re.fullmatch(r"[+-]?[0-9]+", label) for label in distinct):
+    if all(map(_WHOLE_NUMBER.fullmatch, distinct)):
         distinct.sort(key=int)
     return tuple(distinct)
 
@@ -130,6 +167,24 @@ def encode_labels(
             "correct the label or remove the row"
         )
     return np.array([position_of[label] for label in labels], dtype=np.int32)
+
+
+def look_like_measurements(labels: Sequence[str]) -> bool:
+    """Tell whether labels are values to be learned as such rather than classes.
+
+    They are if more than two differ and some have decimals, or if most of ten or more stand in
+    one row each, or if there are more than 1000.
+    """
+    counts = Counter(labels)
+    if len(counts) <= 2:
+        return False
+    single = sum(count == 1 for count in counts.values())
+    numbers = all(map(_NUMBER.fullmatch, counts))
+    return (
+        len(counts) > max(2, min(_MOST_CLASSES, len(labels) // 2))
+        or (numbers and any(not _WHOLE_NUMBER.fullmatch(text) for text in counts))
+        or (numbers and len(counts) >= _FEW_CLASSES and 2 * single > len(counts))
+    )
 
 
 def require_two_classes(labels: Sequence[str] | None, source: str) -> tuple[str, ...]:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from ntjax.io.files import written_atomically
 from ntjax.io.tables import SequenceTable
 
@@ -25,6 +23,8 @@ def write_columns(path: Path, columns: Mapping[str, Sequence]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    import pandas as pd  # slow to load: only when a table is written
+
     data = pd.DataFrame(dict(columns)).to_csv(index=False, lineterminator="\n").encode()
     with written_atomically(path, len(data)) as file:
         file.write(data)

@@ -2,30 +2,17 @@
 
 import difflib
 import os
-import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from ntjax.errors import MissingLabelsError, UserError
-from ntjax.io.fasta import (
-    excerpt,
-    is_gzip,
-    open_text,
-    read_fasta,
-    read_head,
-    refuse_not_text,
-    split_label,
-)
+from ntjax.io.delimited import LOOKS_LIKE_DATA, Layout, layout_of, read_cells, suffix_of
+from ntjax.io.fasta import excerpt, header_fields, is_gzip, read_fasta, read_head, refuse_not_text
 from ntjax.io.labels import cell_text, label_set_texts, label_texts
-from ntjax.sequences.alphabet import Ambiguous, clean_sequences
+from ntjax.sequences.alphabet import Ambiguous, clean_sequences, counted
 
 _FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".fas"})
-_LOOKS_LIKE_DATA = re.compile(r"[ACGTUNRYSWKMBDHV]{10,}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -40,6 +27,7 @@ class SequenceTable:
         source: file or data set they come from.
         rows: [n] row numbers in the source, counted from 1: the line of a CSV or TSV file (its
             header is line 1), the header's line of a FASTA record, the row of a Parquet file.
+        notes: what was guessed or changed to read them, each with the source.
     """
 
     names: tuple[str, ...]
@@ -47,6 +35,7 @@ class SequenceTable:
     labels: tuple[str, ...] | None
     source: str
     rows: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         columns = [self.names, self.sequences, self.rows]
@@ -65,11 +54,11 @@ class SequenceTable:
         def chosen(column: tuple) -> tuple:
             return tuple(column[index] for index in indices)
 
-        return SequenceTable(
+        return replace(
+            self,
             names=chosen(self.names),
             sequences=chosen(self.sequences),
             labels=None if self.labels is None else chosen(self.labels),
-            source=self.source,
             rows=chosen(self.rows),
         )
 
@@ -86,13 +75,14 @@ def read_table(
     """Sequences, labels and names of a CSV, TSV, Parquet or FASTA file.
 
     The content decides on the format, the extension only where the content leaves it open. All
-    but Parquet may be gzip-compressed. In CSV and TSV an empty line is skipped, and quoted
-    line breaks shift the row numbers after them. FASTA labels stand in the headers
-    (`ntjax.io.fasta.split_label`).
+    but Parquet may be gzip-compressed. In CSV and TSV empty lines and comments (`# …`) are skipped,
+    and quoted line breaks shift the row numbers after them. Where every row has one field more
+    than the line of column names, the first holds R's row names. FASTA labels stand in the headers
+    (`ntjax.io.fasta.header_fields`).
 
-    A label that is a whole number is written as one ("1" for 1, "1" and "1.0"). An empty cell
-    and "nan" (what pandas writes) are missing labels; "NA" and "None" are classes. Where the
-    name is missing or empty it is "row_N", N being the row number.
+    A label that is a whole number is written as one ("1" for 1, "1" and "1.0"). An empty cell,
+    "nan" (what pandas writes) and "NA" (R) are missing labels; "None" is a class. Where the name
+    is missing or empty it is "row_N", N being the row number. Names may repeat.
 
     Arguments:
         path: the file.
@@ -100,7 +90,7 @@ def read_table(
         label_column: column of the labels (not for FASTA); several for labels that are 0 or 1
             each, where an empty cell means that the label is not known.
         name_column: column of the names (not for FASTA); "name" may be absent.
-        ambiguous: what becomes of letters other than A, C, G, T, N: "refuse" or "n".
+        ambiguous: what becomes of IUPAC codes for several bases: "refuse", or "n" for N.
         require_labels: whether a missing label is an error. If not, `labels` is None unless
             every row has one.
 
@@ -108,31 +98,14 @@ def read_table(
         MissingLabelsError: a label, or the column of the labels, is missing.
         UserError: the file can't be read, a column is missing, a sequence isn't DNA.
     """
-    several = not isinstance(label_column, str)
-    label_columns = tuple(label_column) if several else (label_column,)
-    wanted = _Wanted(sequence_column, label_columns, name_column, require_labels, several)
+    wanted = Wanted.of(sequence_column, label_column, name_column, require_labels)
     raw = _read_raw(path, wanted)
-    source = str(path)
     if not raw.rows:
-        raise UserError(f"{source}: has column names but no rows: add sequences below them")
-    labels = None
-    if raw.labels is not None and several:
-        labels = label_set_texts(raw.labels, label_columns, source, raw.rows)
-    elif raw.labels is not None:
-        labels = label_texts(raw.labels[0], source, raw.rows, require_labels)
-    sequences = clean_sequences(raw.sequences, raw.rows, source, ambiguous)
-    given = raw.names or [""] * len(raw.rows)
-    names = (name or f"row_{row}" for name, row in zip(given, raw.rows, strict=True))
-    return SequenceTable(
-        names=tuple(names),
-        sequences=tuple(sequences),
-        labels=labels,
-        source=source,
-        rows=tuple(raw.rows),
-    )
+        raise UserError(f"{path}: has column names but no rows: add sequences below them")
+    return checked_table(raw, wanted, str(path), ambiguous)
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
     """The columns to read, by what they hold; `several`: labels of 0 and 1, one per column."""
 
     sequence: str
@@ -141,17 +114,49 @@ class _Wanted(NamedTuple):
     require_labels: bool
     several: bool
 
+    @classmethod
+    def of(cls, sequence: str, label: str | Sequence[str], name: str, require: bool) -> "Wanted":
+        """The columns as `read_table` is given them."""
+        several = not isinstance(label, str)
+        return cls(sequence, tuple(label) if several else (label,), name, require, several)
 
-class _Raw(NamedTuple):
+
+class RawColumns(NamedTuple):
     """Columns as read, before any check of their values; `labels` holds one list per column."""
 
     names: list[str] | None
     sequences: list[str]
     labels: list[list[Any]] | None
-    rows: list[int]
+    rows: Sequence[int]
+    notes: tuple[str, ...] = ()
 
 
-def _read_raw(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
+def checked_table(
+    raw: RawColumns, wanted: Wanted, source: str, ambiguous: Ambiguous
+) -> SequenceTable:
+    """Check the cells and make a table of them.
+
+    Raises:
+        UserError: a label is missing, or a sequence isn't DNA.
+    """
+    labels = None
+    if raw.labels is not None and wanted.several:
+        labels = label_set_texts(raw.labels, wanted.labels, source, raw.rows)
+    elif raw.labels is not None:
+        labels = label_texts(raw.labels[0], source, raw.rows, wanted.require_labels)
+    sequences, notes = clean_sequences(raw.sequences, raw.rows, source, ambiguous)
+    given = raw.names or [""] * len(raw.rows)
+    return SequenceTable(
+        names=tuple(name or f"row_{row}" for name, row in zip(given, raw.rows, strict=True)),
+        sequences=tuple(sequences),
+        labels=labels,
+        source=source,
+        rows=tuple(raw.rows),
+        notes=tuple(f"{source}: {note}" for note in (*raw.notes, *notes)),
+    )
+
+
+def _read_raw(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
     head = read_head(path)
     if head.startswith(b"PAR1"):
         if is_gzip(path):
@@ -159,91 +164,51 @@ def _read_raw(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
         return _read_parquet(path, wanted)
     refuse_not_text(path, head)
     is_fasta = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b">")
-    if is_fasta or _suffix(path) in _FASTA_SUFFIXES:
+    if is_fasta or suffix_of(path) in _FASTA_SUFFIXES:
         return _read_fasta_columns(path, wanted)
     return _read_delimited(path, wanted)
 
 
-def _suffix(path: str | os.PathLike) -> str:
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-
-
-def _delimiter(path: str | os.PathLike) -> str:
-    """Comma or tab as the extension says, unless only another one is in the first line."""
-    head = read_head(path).removeprefix(b"\xef\xbb\xbf")
-    first_line = (head.splitlines() or [b""])[0].decode("utf-8", "replace")
-    candidates = ",\t;" if _suffix(path) == ".csv" else "\t,;"  # Excel writes ';' in many countries
-    return next((mark for mark in candidates if mark in first_line), candidates[0])
-
-
-def read_cells(
-    path: str | os.PathLike, example: str, rows: int = sys.maxsize
-) -> Iterator[pd.DataFrame]:
-    """The cells of a CSV or TSV file as text, all at once or so many rows at a time.
-
-    The index is the line of the file, from 0; the first row holds the column names.
-
-    Arguments:
-        path: the file.
-        example: of column names, for messages.
-        rows: most rows of a frame.
-
-    Raises:
-        UserError: while iterating: the file can't be read or is no table.
-    """
-    delimiter = _delimiter(path)
-    with open_text(path, newline="") as file:
-        try:
-            # Without a header for pandas, it neither takes a surplus column for an index nor
-            # drops blank lines, so that the frame's row is the file's line.
-            yield from pd.read_csv(
-                file,
-                sep=delimiter,
-                header=None,
-                dtype=str,
-                na_filter=False,
-                skip_blank_lines=False,
-                chunksize=rows,
-            )
-        except pd.errors.EmptyDataError as error:
-            raise UserError(
-                f"{path}: line 1 is blank: it must hold the column names, such as '{example}'"
-            ) from error
-        except pd.errors.ParserError as error:
-            raise UserError(f"{path}: {_parser_problem(str(error), delimiter)}") from error
-
-
-def _read_delimited(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
-    [cells] = read_cells(path, "sequence,label")
+def _read_delimited(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
+    layout = layout_of(path)
+    notes = list(layout.notes)
+    has_row_names = _has_row_names(layout, wanted)
+    [cells] = read_cells(
+        path, "sequence,label", columns=len(layout.first) if has_row_names else None
+    )
     found = [name.strip() for name in cells.iloc[0]]
-    if wanted.sequence not in found and any(map(_LOOKS_LIKE_DATA.fullmatch, found)):
+    if has_row_names:
+        found = ["" if wanted.name in found else wanted.name, *found[:-1]]
+        notes.append("the first field of each row has no column name: it is taken for a row name")
+    elif layout.skipped or found[0].startswith("#"):
+        found[0] = found[0].lstrip("# ")
+    if wanted.sequence not in found and any(map(LOOKS_LIKE_DATA.fullmatch, found)):
         raise UserError(
             f"{path}: line 1 looks like data, not column names: add a first line such as "
             "'sequence,label'"
         )
-    chosen = _chosen_columns(found, path, wanted)
+    chosen = chosen_columns(found, path, wanted)
     body = cells.iloc[1:]
-    body = body[(body != "").any(axis=1)]
+    filled = body != ""
+    comments = body[0].str.startswith("#") & ~filled.iloc[:, 1:].any(axis=1)
+    if comments.any():
+        notes.append(f"skipped {counted(int(comments.sum()), 'line')} below that begin with '#'")
+    body = body[filled.any(axis=1) & ~comments]
     columns = {role: body[found.index(name)].tolist() for role, name in chosen.items()}
-    return _raw(columns, [index + 1 for index in body.index.tolist()])
+    return raw_columns(columns, [index + 1 for index in body.index.tolist()], tuple(notes))
 
 
-def _parser_problem(message: str, delimiter: str) -> str:
-    ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
-    if ragged:
-        expected, line, saw = ragged.groups()
-        return (
-            f"line {line} has {saw} fields, the header {expected}: put quotes around a field "
-            f"that holds {delimiter!r}, or remove what is too many"
-        )
-    unclosed = re.search(r"EOF inside string starting at row (\d+)", message)
-    if unclosed:
-        return f'the quote (") opened in line {int(unclosed.group(1)) + 1} is never closed'
-    return f"is not a table: {excerpt(' '.join(message.split()), 120)}"
+def _has_row_names(layout: Layout, wanted: Wanted) -> bool:
+    """Whether rows begin with a field that the line of column names lacks, as R writes them."""
+    names = [name.strip() for name in layout.header]
+    if len(layout.first) != len(names) + 1 or wanted.sequence not in names:
+        return False
+    at = names.index(wanted.sequence)
+    here, right = (bool(LOOKS_LIKE_DATA.fullmatch(layout.first[i])) for i in (at, at + 1))
+    return right and not here
 
 
-def _read_parquet(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
+def _read_parquet(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -253,7 +218,7 @@ def _read_parquet(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
-            chosen = _chosen_columns(file.schema_arrow.names, path, wanted)
+            chosen = chosen_columns(file.schema_arrow.names, path, wanted)
             for name in chosen.values():
                 kind = file.schema_arrow.field(name).type
                 if pyarrow.types.is_nested(kind):
@@ -264,13 +229,16 @@ def _read_parquet(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
         raise UserError(
             f"{path}: the Parquet data are damaged or incomplete: copy or write the file again"
         ) from error
-    return _raw(columns, list(range(1, arrow.num_rows + 1)))
+    return raw_columns(columns, list(range(1, arrow.num_rows + 1)))
 
 
-def _chosen_columns(
-    found: Sequence[str], path: str | os.PathLike, wanted: _Wanted
-) -> dict[str, str]:
-    """Column of each of "sequence", "name", "label" ("label 2", ...) that is there."""
+def chosen_columns(found: Sequence[str], path: str | os.PathLike, wanted: Wanted) -> dict[str, str]:
+    """Column of each of "sequence", "name", "label" ("label 2", ...) that is there.
+
+    Raises:
+        MissingLabelsError: a column of labels is not there.
+        UserError: another one is not there, or is there twice.
+    """
     required = [
         ("sequence", wanted.sequence, True),
         *((_label_role(n), name, wanted.require_labels) for n, name in enumerate(wanted.labels)),
@@ -295,6 +263,12 @@ def _label_role(number: int) -> str:
 
 
 def _missing_column(role: str, column: str, found: Sequence[str]) -> str:
+    if role == "label" and set(several := column.split(",")) <= set(found):
+        return (
+            f"--label-column {column} names {len(several)} columns: one value a row; several "
+            "targets are not supported: choose one of them (columns of 0 and 1 are learned "
+            "together with --task multilabel)"
+        )
     lowered = {name.lower(): name for name in found}
     near = difflib.get_close_matches(column.lower(), lowered, n=1)
     option = f"--{role.split()[0]}-column"
@@ -306,37 +280,30 @@ def _missing_column(role: str, column: str, found: Sequence[str]) -> str:
     return f"no column {column!r} among {listed}{more}: {remedy}"
 
 
-def _read_fasta_columns(path: str | os.PathLike, wanted: _Wanted) -> _Raw:
+def _read_fasta_columns(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
     if wanted.several:
         raise UserError(
             f"{path}: a FASTA header holds one label, not {len(wanted.labels)}: give a table (CSV, "
             "TSV or Parquet) with a column for each"
         )
-    names, sequences, labels, headers, rows = [], [], [], [], []
-    for header, sequence, row in read_fasta(path):
-        name, label = split_label(header)
-        if label is None and wanted.require_labels:
-            raise MissingLabelsError(
-                f"{path}: line {row}: header {excerpt('>' + header)} has no label: write "
-                "'>name|label' or '>name label=1' (a label without spaces)"
-            )
-        names.append(name)
-        sequences.append(sequence)
-        labels.append(label)
-        headers.append(header)
-        rows.append(row)
-    if None in labels:  # then a last field is part of the name
-        return _Raw(headers, sequences, None, rows)
-    return _Raw(names, sequences, [labels], rows)
+    records = list(read_fasta(path))
+    names, labels, notes = header_fields(records, path, wanted.require_labels)
+    rows = [record.row for record in records]
+    sequences = [record.sequence for record in records]
+    return RawColumns(names, sequences, None if labels is None else [labels], rows, notes)
 
 
-def _raw(columns: dict[str, list[Any]], rows: list[int]) -> _Raw:
+def raw_columns(
+    columns: dict[str, list[Any]], rows: Sequence[int], notes: tuple[str, ...] = ()
+) -> RawColumns:
+    """Turn columns by what they hold, as `chosen_columns` names it, into texts."""
     names = columns.get("name")
     # Labels that are not required may be missing in part: then there are none.
     labels = [values for role, values in columns.items() if role.startswith("label")]
-    return _Raw(
+    return RawColumns(
         names=None if names is None else [cell_text(name) for name in names],
         sequences=[cell_text(sequence) for sequence in columns["sequence"]],
         labels=labels or None,
         rows=rows,
+        notes=notes,
     )

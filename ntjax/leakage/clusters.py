@@ -1,5 +1,6 @@
 """Families within one file: groups of related rows, and rows that stand in it more than once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,15 +46,45 @@ def describe_clusters(table: SequenceTable, k: int = KMER_LENGTH) -> dict[str, A
 
 def _conflicts(table: SequenceTable, whole: list[str]) -> list[dict[str, Any]]:
     labels = labels_of(table)
-    holders: dict[str, list[int]] = {}
-    for index, sequence in enumerate(whole):
-        holders.setdefault(sequence, []).append(index)
     return [
         {
             "rows": [table.rows[index] for index in indices],
             "names": [table.names[index] for index in indices],
             "labels": [labels[index] for index in indices],
         }
-        for indices in holders.values()
-        if len({labels[index] for index in indices}) > 1
+        for indices in _rows_in_conflict(whole, labels)
     ]
+
+
+def _rows_in_conflict(sequences: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """Rows of each sequence that has several labels."""
+    holders: dict[str, list[int]] = {}
+    for index, sequence in enumerate(sequences):
+        holders.setdefault(sequence, []).append(index)
+    return [
+        indices for indices in holders.values() if len({labels[index] for index in indices}) > 1
+    ]
+
+
+def conflicting_labels(
+    sequences: Sequence[str], labels: Sequence[str], rows: Sequence[int] | None = None
+) -> str | None:
+    """Say how many sequences stand in several rows with different labels; None if none does.
+
+    Reverse complements are other sequences here: their label may depend on the strand.
+
+    Arguments:
+        sequences: [n] upper-case sequences.
+        labels: [n] classes.
+        rows: [n] row numbers for the note; 1 to n if absent.
+    """
+    found = _rows_in_conflict(sequences, labels)
+    if not found:
+        return None
+    rows = range(1, len(labels) + 1) if rows is None else rows
+    first = ", ".join(f"{rows[index]} ({labels[index]})" for index in found[0][:5])
+    are = "sequence has" if len(found) == 1 else "sequences have"
+    return (
+        f"{len(found):,} {are} several labels, in {sum(map(len, found)):,} rows, the first in rows "
+        f"{first}: no model can call them all right"
+    )

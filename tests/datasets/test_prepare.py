@@ -288,6 +288,15 @@ def test_measurements_are_not_classes(folder, rows):
     assert "choose another --label-column than 'label'" in str(caught.value)
 
 
+def test_rounded_measurements_are_not_classes(folder):
+    random = np.random.default_rng(0)
+    sequences = ["".join(row) for row in random.choice(list("ACGT"), (300, 20))]
+    values = [f"{value:.1f}" for value in random.normal(2, 1, 300)]
+    path = write(folder / "rounded.csv", zip(sequences, values, strict=True))
+    with pytest.raises(UserError, match=r"look like measurements, .* --task regression"):
+        read_parts(Settings(train=path))
+
+
 def test_more_than_a_thousand_classes_are_measurements(folder):
     random = np.random.default_rng(0)
     sequences = ["".join(row) for row in random.choice(list("ACGT"), (4000, 20))]

@@ -158,6 +158,16 @@ def test_a_large_family_that_fits_is_no_obstacle():
     assert [len(rows) for rows in parts.values()] == [80, 10, 10]
 
 
+def test_sequences_too_short_to_differ_are_named_as_such():
+    sequences = [text[: 1 + number % 4] for number, text in enumerate(["ACGT", "TTAC"] * 40)]
+    with pytest.raises(UserError) as caught:
+        grouped_split(sequences, ["0", "1"] * 40, THREE_PARTS, seed=0)
+    message = str(caught.value)
+    assert "80 of the 80 rows are shorter than 16 bp" in message
+    assert "(TTAC stands in 20)" in message
+    assert "16-mers" not in message
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(UserError, match="no row is left for test: the 1 such rows make only 1"):
         grouped_split(random_sequences(1, 50, seed=0), None, {"train": 0.5, "test": 0.5}, seed=0)

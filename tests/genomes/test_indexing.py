@@ -223,6 +223,10 @@ def problem(path):
         (">p\nACGT\nMEFLIP\n", "line 3: 'E' is no nucleotide .* is this a protein"),
         (">p\nMKKVRDDVNGGHHSSTTWWKKYYRRDD\n", "of its letters stand for several .* a protein"),
         (">r\nACGUUGC\n", "line 2: 'U' is no nucleotide .*: write T for U"),
+        (
+            ">a x\nACGT\n>b\nA--G\nAC-\n>c\n-\n",
+            r"line 4: '-' is no .*: 4 gaps \('-'\) in 2 records \('b', 'c'\): .*remove the gaps",
+        ),
         (">a\nAC>GT\n", "line 2: '>' is no nucleotide"),
         (">a\nACGT\n\n>b\n>c\nA\n", "line 4: record 'b' has no sequence: add its letters"),
         (">a\nACGT\n>b\n \n", "line 3: record 'b' has no sequence"),
@@ -239,6 +243,7 @@ def problem(path):
         "protein",
         "protein_of_iupac_letters",
         "rna",
+        "aligned",
         "header_within_a_line",
         "empty_record",
         "empty_last_record",

@@ -145,6 +145,8 @@ def test_promoters_are_looked_up(larger, tmp_path):
     assert "of 20 sequences 20 occur in made" in found.notes[0]
     fasta = "".join(f">p\n{text}\n" for text in promoters.values())
     plain = read_sites(genome, written(tmp_path / "a.fa", fasta), PROMOTER_WINDOW)
+    parts = written(tmp_path / "parts.fa", fasta.replace(">p", ">p|1|training"))
+    assert "names a part; the label is" in read_sites(genome, parts, PROMOTER_WINDOW).notes[-1]
     assert plain.promoters.names() == found.promoters.names()
 
 

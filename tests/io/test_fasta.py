@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ntjax.errors import UserError
-from ntjax.io.fasta import open_text, read_fasta, require_file, split_label
+from ntjax.errors import MissingLabelsError, UserError
+from ntjax.io.fasta import (
+    FastaRecord,
+    header_fields,
+    open_text,
+    read_fasta,
+    require_file,
+    split_label,
+)
 from ntjax.sequences.alphabet import clean_sequences
 
 
@@ -83,6 +90,35 @@ def test_an_empty_name_is_kept(tmp_path):
 )
 def test_labels_in_headers(header, name, label):
     assert split_label(header) == (name, label)
+
+
+def fields(*headers, require_labels=True):
+    records = [FastaRecord(header, "ACGT", 2 * n + 1) for n, header in enumerate(headers)]
+    return header_fields(records, "some.fa", require_labels)
+
+
+def test_a_last_field_that_names_a_part_is_no_label():
+    """The layout of iLearn's input files."""
+    found = fields("a|1|training", "b|c|0|testing", "1:300:-|1|training")
+    assert found[:2] == (["a", "b|c", "1:300:-"], ["1", "0", "1"])
+    assert found.notes == (
+        "the last field of the headers, training (2), testing (1), names a part; the label is the "
+        "field before; the parts are not kept apart",
+    )
+    assert fields("a|1|Training").labels == ["1"]
+    assert fields("a|1", "b|0").notes == ()
+
+
+def test_parts_in_some_headers_only_are_refused():
+    with pytest.raises(MissingLabelsError, match=r"some\.fa: line 3: the header has no last field"):
+        fields("a|1|training", "b|0")
+    assert fields("a|1|training", "b", require_labels=False).labels is None
+    with pytest.raises(MissingLabelsError, match=r"line 1: header '>a\|training' has no label"):
+        fields("a|training", "b|training")
+
+
+def test_classes_called_test_and_control_are_classes():
+    assert fields("a|x|test", "b|x|control").labels == ["test", "control"]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +275,9 @@ def test_ambiguous_letters_of_a_real_file(data_dir):
         clean_sequences(sequences, rows, str(path))
     first = next(r for r in records if set(r.sequence) & set("KRWY"))
     assert f"row {first.row}, position" in str(caught.value)
-    cleaned = clean_sequences(sequences, rows, str(path), ambiguous="n")
+    cleaned, notes = clean_sequences(sequences, rows, str(path), ambiguous="n")
+    changed = sum(not set("KRWY").isdisjoint(sequence) for sequence in sequences)
+    assert notes == (f"N replaced 7 IUPAC codes in {changed} rows",)
     # The file holds 3 N and 7 codes for two bases: 2 K, 1 R, 2 W, 2 Y.
     assert sum(sequence.count("N") for sequence in cleaned) == 10
     assert {len(sequence) for sequence in cleaned} == {81}

@@ -8,6 +8,7 @@ from ntjax.io.labels import (
     encode_label_sets,
     encode_labels,
     encode_values,
+    look_like_measurements,
     require_both_values,
     require_different_values,
     require_similar_values,
@@ -124,6 +125,19 @@ def test_a_value_far_from_the_others_is_refused(far):
     )
     require_similar_values(np.array([2.0, 3.9e6, -3.9e6]), others, "some.csv", (4, 9, 10))
     require_similar_values(np.array([far]), np.ones(3), "some.csv", (4,))
+
+
+def test_labels_that_are_measurements():
+    random = np.random.default_rng(0)
+    decimals = [f"{value:.1f}".replace(".0", "") for value in random.normal(2, 1, 400)]
+    counts = [str(count) for count in random.poisson(3000, 100)]  # most of them once
+    names = [f"gene{n}" for n in range(60)]
+    for labels in (decimals, counts, names):
+        assert look_like_measurements(labels), labels
+    ten_classes = [str(n) for n in random.integers(0, 10, 400)]
+    families = [f"PF{n:05}" for n in random.zipf(1.5, 400)]
+    for labels in (ten_classes, families, ["0", "0.5"] * 9, list("012") * 3, list("abc") * 2):
+        assert not look_like_measurements(labels), labels
 
 
 # Several labels

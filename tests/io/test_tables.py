@@ -117,6 +117,87 @@ def test_fasta(tmp_path, name, compress):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "rows", "note"),
+    [
+        ("# made by hand, v2\n#\n" + SMALL, (4, 5, 6), "skipped 2 lines that begin with '#'"),
+        ('# 3" x 5"\n' + SMALL, (3, 4, 5), "skipped 1 line that begin with '#'"),
+        ("sep=;\n" + SMALL.replace(",", ";"), (3, 4, 5), None),
+        ('"sep=\t"\r\n' + SMALL.replace(",", "\t"), (3, 4, 5), None),
+        ("sep=;\n#x\n" + SMALL.replace(",", ";"), (4, 5, 6), "skipped 1 line that begin with '#'"),
+        (
+            SMALL.replace("dnaA", "# a, b\n#c\ndnaA").replace("# a, b\n", ""),
+            (2, 4, 5),
+            "skipped 1 line below that begin with '#'",
+        ),
+    ],
+)
+def test_comments_and_the_line_of_excel_are_skipped(tmp_path, text, rows, note):
+    path = written(tmp_path, text)
+    table = read_table(path)
+    assert table.names == ("thrB", "dnaA", "thrB")
+    assert table.labels == ("1", "0", "1")
+    assert table.rows == rows
+    assert table.notes == ((f"{path}: {note}",) if note else ())
+
+
+def test_lines_keep_their_numbers_below_comments(tmp_path):
+    comments = "# a\n# b\n"
+    assert "line 4 has 3 fields" in problem(
+        written(tmp_path, comments + "sequence,label\nAC,1,x\n")
+    )
+    assert "opened in line 5 is" in problem(
+        written(tmp_path, comments + 'sequence,label\nAC,1\n"AC,1\n')
+    )
+    assert "line 3 is blank" in problem(written(tmp_path, comments))
+
+
+def test_names_of_columns_may_begin_with_a_number_sign(tmp_path):
+    path = written(tmp_path, f"# by x, v2\n#name\tsequence\tlabel\na\t{PROMOTER}\t1\n", "a.tsv")
+    table = read_table(path)
+    assert (table.names, table.sequences, table.labels) == (("a",), (PROMOTER,), ("1",))
+    assert table.rows == (3,)
+
+
+def test_row_names_of_r(tmp_path):
+    """What `write.table(frame, sep = "\t")` writes: the row names have no column name."""
+    head = '"sequence"\t"label"\n'
+    path = written(tmp_path, f'{head}"1"\t"{PROMOTER}"\t0\n"thrB"\t"ACGT"\t1\n', "r.tsv")
+    table = read_table(path)
+    assert (table.names, table.sequences) == (("1", "thrB"), (PROMOTER, "ACGT"))
+    assert (table.labels, table.rows) == (("0", "1"), (2, 3))
+    assert table.notes == (
+        f"{path}: the first field of each row has no column name: it is taken for a row name",
+    )
+    named = written(tmp_path, f'"name"\t{head}"1"\t"a"\t"{PROMOTER}"\t0\n', "r.tsv")
+    assert read_table(named).names == ("a",)
+    surplus = written(tmp_path, f"sequence,label\n{PROMOTER},1,a note\n")
+    assert "line 2 has 3 fields, the header 2" in problem(surplus)
+
+
+def test_parts_in_fasta_headers_are_noted(tmp_path):
+    path = written(tmp_path, ">a|1|training\nACGT\n>a|0|testing\nGGCC\n", "some.fa")
+    table = read_table(path)
+    assert (table.names, table.labels) == (("a", "a"), ("1", "0"))
+    assert table.notes[0].startswith(f"{path}: the last field of the headers, training (1), ")
+    assert table.take([1]).notes == table.notes
+    assert read_table(path, require_labels=False).labels == ("1", "0")
+
+
+def test_kmers_are_joined(tmp_path):
+    path = written(tmp_path, "sequence\tlabel\nACG CGT\t1\nGGC GCA CAT\t0\n", "k.tsv")
+    for ambiguous in ("refuse", "n"):
+        table = read_table(path, ambiguous=ambiguous)
+        assert table.sequences == ("ACGT", "GGCAT")
+        assert table.notes == (f"{path}: joined the overlapping 3-mers of 2 rows",)
+
+
+@pytest.mark.parametrize("module", ["tables", "given_rows", "table_output"])
+def test_pandas_is_loaded_when_a_table_is(module):
+    code = f"import ntjax.io.{module}, sys; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_other_columns_by_name(tmp_path):
     path = written(tmp_path, "dna,class,id,label\nACGT,yes,a,7\nGGCC,no,b,8\n")
     table = read_table(path, sequence_column="dna", label_column="class", name_column="id")
@@ -182,9 +263,39 @@ def test_missing_labels_of_parquet(tmp_path, values):
     assert problem(path).startswith("row 2: the label is ")
 
 
-def test_na_and_none_are_classes(tmp_path):
-    path = written(tmp_path, "sequence,label\nAC,NA\nGT,None\nTT,null\n")
-    assert read_table(path).labels == ("NA", "None", "null")
+def test_na_of_r_is_missing_and_none_is_a_class(tmp_path):
+    path = written(tmp_path, "sequence,label\nAC,na\nGT,None\nTT,null\n")
+    assert read_table(path).labels == ("na", "None", "null")
+    path = written(tmp_path, '"","sequence","label"\n"1","AC",1\n"2","GT",NA\n"3","GG",NA\n')
+    assert problem(path) == (
+        "row 3: the label is missing ('NA'), and 1 more are missing: fill it in or remove the row; "
+        "if NA is a class, give it a longer name"
+    )
+    assert read_table(path, require_labels=False).labels is None
+
+
+def test_labels_that_look_alike_are_refused(tmp_path):
+    rows = ["Promoter", "other", "PROMOTER ", "promoter", "non-site", "non site", "promoter"]
+    text = "sequence,label\n" + "".join(f"ACGT,{label}\n" for label in rows)
+    path = written(tmp_path, text)
+    assert problem(path).startswith(
+        "row 4: labels differ only in case, blanks, hyphens or underscores: 'Promoter' (1), "
+        "'PROMOTER' (1), 'promoter' (2); 'non-site' (1), 'non site' (1): write them alike"
+    )
+    assert read_table(path, require_labels=False).labels == tuple(map(str.strip, rows))
+
+
+def test_numbers_and_names_that_share_words_are_no_labels_alike(tmp_path):
+    labels = ("1e-3", "1E-3", "1", "-1", "site", "no-site", "site 1")
+    text = "sequence,label\n" + "".join(f"ACGT,{label}\n" for label in labels)
+    assert read_table(written(tmp_path, text)).labels == labels
+
+
+def test_several_targets_are_named_as_such(tmp_path):
+    path = written(tmp_path, "sequence,dev,hk\nACGT,0.5,1.5\n")
+    message = problem(path, label_column="dev,hk")
+    assert "one value a row; several targets are not supported" in message
+    assert "did you mean" in problem(path, label_column="dev,hx")
 
 
 def test_labels_are_read_though_not_required(tmp_path):
@@ -324,8 +435,10 @@ def test_a_chosen_name_column_must_exist(tmp_path):
 
 
 def test_ambiguous_letters_on_request(tmp_path):
-    path = written(tmp_path, "sequence,label\nACRT,1\nAC-é,0\n")
-    assert read_table(path, ambiguous="n").sequences == ("ACNT", "ACNN")
+    path = written(tmp_path, "sequence,label\nACRT,1\nACYS,0\n")
+    table = read_table(path, ambiguous="n")
+    assert table.sequences == ("ACNT", "ACNN")
+    assert table.notes == (f"{path}: N replaced 3 IUPAC codes in 2 rows",)
     fasta = written(tmp_path, ">a|1\nACRT\n", "some.fa")
     assert problem(fasta).startswith("row 1, position 3: 'R'")
     assert read_table(fasta, ambiguous="n").sequences == ("ACNT",)

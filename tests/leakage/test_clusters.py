@@ -5,7 +5,7 @@ import pytest
 
 from ntjax.datasets.registry import load_dataset
 from ntjax.io.tables import SequenceTable
-from ntjax.leakage.clusters import describe_clusters
+from ntjax.leakage.clusters import conflicting_labels, describe_clusters
 
 needs_data = pytest.mark.skipif(
     "NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no public data here"
@@ -45,3 +45,17 @@ def test_published_training_file():
     assert found["duplicate_rows"] == 164
     assert found["kmer_length"] == 16
     assert found["conflicting_duplicates"] == []
+
+
+def test_labels_in_conflict_are_counted():
+    sequences = ["AACC", "ACGT", "AACC", "GGTT", "ACGT", "TTTT", "ACGT", "TTTT"]
+    labels = ["0", "0", "1", "1", "1", "0", "0", "0"]
+    rows = range(2, 10)
+    assert conflicting_labels(sequences, labels, rows) == (
+        "2 sequences have several labels, in 5 rows, the first in rows 2 (0), 4 (1): no model can "
+        "call them all right"
+    )
+    assert conflicting_labels(sequences[:3], labels[:3]).startswith(
+        "1 sequence has several labels, in 2 rows, the first in rows 1 (0), 3 (1)"
+    )
+    assert conflicting_labels(["AACC", "GGTT"], ["0", "1"]) is None  # the two strands

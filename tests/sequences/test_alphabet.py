@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from ntjax.errors import UserError
-from ntjax.sequences.alphabet import clean_sequences, gc_content, reverse_complement
+from ntjax.sequences.alphabet import (
+    clean_sequences,
+    gc_content,
+    given_sequences,
+    reverse_complement,
+)
 
 
 def problem(sequences, rows=None, ambiguous="refuse"):
@@ -24,15 +29,12 @@ def random_sequences(count, length, seed):
 
 
 def test_lower_case_and_surrounding_space():
-    assert clean_sequences([" acgtN\n", "ACGT", "\tnnn "], [1, 2, 3], "x") == [
-        "ACGTN",
-        "ACGT",
-        "NNN",
-    ]
+    cleaned = clean_sequences([" acgtN\n", "ACGT", "\tnnn "], [1, 2, 3], "x")
+    assert cleaned == (["ACGTN", "ACGT", "NNN"], ())
 
 
 def test_no_sequences():
-    assert clean_sequences([], [], "x") == []
+    assert clean_sequences([], [], "x") == ([], ())
 
 
 @pytest.mark.parametrize("letter", "RYSWKMBDHV")
@@ -60,11 +62,19 @@ def test_rna_and_protein_are_recognised_by_the_whole_sequence():
     assert "--ambiguous" not in protein
 
 
+@pytest.mark.parametrize("ambiguous", ["refuse", "n"])
 @pytest.mark.parametrize("character", ["-", ".", "*", "1", " ", "\n", '"', "X", "é", "\u0410"])
-def test_other_characters_are_refused(character):
-    message = problem([f"AC{character}GT"])
+def test_other_characters_are_refused(character, ambiguous):
+    message = problem([f"AC{character}GT"], ambiguous=ambiguous)
     assert f"row 2, position 3: {character!r}" in message
-    assert "--ambiguous n" in message
+    assert "--ambiguous" not in message  # N in its place would change the sequence
+
+
+def test_gaps_are_counted_and_their_rows_named():
+    message = problem(["A--C", "ACGT", *["AC-G"] * 6], rows=[2, 3, 5, 6, 7, 8, 9, 10])
+    assert "row 2, position 2: '-'" in message
+    assert "8 gaps ('-') in 7 rows (2, 5, 6, 7, 8, …)" in message
+    assert "aligned sequences: remove the gaps" in message
 
 
 def test_letters_that_only_look_latin_are_told_by_their_code():
@@ -75,11 +85,43 @@ def test_the_first_offence_is_named():
     assert "row 30, position 2: 'R'" in problem(["ACGT", "ARGY", "K"], rows=[10, 30, 20])
 
 
-def test_ambiguous_n_maps_every_other_character_once():
-    mapped = clean_sequences(
-        ["acRyswkmbdhvT", "A-C.1é", "AßC", "A\nC"], [1, 2, 3, 4], "x", ambiguous="n"
-    )
-    assert mapped == ["ACNNNNNNNNNNT", "ANCNNN", "ANC", "ANC"]
+def test_ambiguous_n_maps_iupac_codes_only_and_counts_them():
+    mapped = clean_sequences(["acRyswkmbdhvT", "ACGT", "rAN"], [1, 2, 3], "x", ambiguous="n")
+    assert mapped == (["ACNNNNNNNNNNT", "ACGT", "NAN"], ("N replaced 11 IUPAC codes in 2 rows",))
+    assert clean_sequences(["AR"], [1], "x", "n").notes == ("N replaced 1 IUPAC code in 1 row",)
+    assert "row 3, position 3: '-'" in problem(["ACR", "RR-"], ambiguous="n")
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 6])
+def test_overlapping_kmers_are_joined(k):
+    sequences = random_sequences(20, 81, seed=k)
+    texts = [" ".join(s[i : i + k] for i in range(len(s) - k + 1)) for s in sequences]
+    joined = clean_sequences([texts[0].lower(), *texts[1:], "ACGT"], range(21), "x")
+    assert joined.sequences == [*sequences, "ACGT"]
+    assert joined.notes == (f"joined the overlapping {k}-mers of 20 rows",)
+
+
+def test_kmers_with_iupac_codes_are_joined_before_the_codes_are_mapped():
+    mapped = clean_sequences(["ACR CRT RTT"], [1], "x", ambiguous="n")
+    assert mapped.sequences == ["ACNTT"]
+    assert mapped.notes[1] == "N replaced 1 IUPAC code in 1 row"
+
+
+@pytest.mark.parametrize("text", ["ACG TAC", "ACG CGT TTA", "ACG CG", "AC CGT", "ACGTACGTAC G"])
+@pytest.mark.parametrize("ambiguous", ["refuse", "n"])
+def test_blanks_between_anything_else_are_refused(text, ambiguous):
+    message = problem(["ACG CGT", text], ambiguous=ambiguous)
+    assert f"row 3, position {text.index(' ') + 1}: ' '" in message
+    assert message.endswith("these do not all overlap: write the sequence without blanks")
+
+
+def test_given_sequences_are_read_as_those_of_a_file():
+    with pytest.warns(UserWarning, match="sequences: joined the overlapping 3-mers of 1 row"):
+        assert given_sequences(["ACG CGT", "acgt"]) == ["ACGT", "ACGT"]
+    with pytest.warns(UserWarning, match="N replaced 1 IUPAC code in 1 row"):
+        assert given_sequences(["ACR"], ambiguous="n") == ["ACN"]
+    with pytest.raises(UserError, match="position 3: 'R'"):
+        given_sequences(["ACR"])
 
 
 @pytest.mark.parametrize("ambiguous", ["refuse", "n"])
@@ -93,7 +135,7 @@ def test_empty_sequences_are_refused(empty, ambiguous):
 def test_missing_values_of_pandas_and_r_are_not_taken_for_dna(missing):
     message = problem(["ACGT", missing])
     assert f"row 3: the sequence is missing ({missing!r})" in message
-    assert clean_sequences([missing + "T"], [1], "x") == [missing.upper() + "T"]
+    assert clean_sequences([missing + "T"], [1], "x").sequences == [missing.upper() + "T"]
 
 
 def test_unknown_choice_for_ambiguous():
@@ -134,4 +176,4 @@ def test_a_quarter_million_promoters_take_under_a_second():
     start = time.perf_counter()
     cleaned = clean_sequences(sequences, range(250_000), "x")
     assert time.perf_counter() - start < 1  # 0.1 s measured
-    assert cleaned == sequences
+    assert cleaned.sequences == sequences
