@@ -1,119 +1,188 @@
-"""Folders of ESM models as Hugging Face transformers writes them: what lies where, and writing.
+"""ESM models of Hugging Face transformers: read and written as ours.
 
-Such a folder holds `config.json` and `model.safetensors`, or several files of weights and
-`model.safetensors.index.json`, which says what lies where. PyTorch keeps a linear layer's weights
-as [outputs, inputs] and every layer by itself:
+    model = read_esm("FOLDER")          # EsmForMaskedLM or EsmForSequenceClassification
+    write_esm("FOLDER", nt.config, nt.params)
 
-    esm.encoder.layer.7.attention.self.query.weight     [heads * key_dim, dim]
-    nucleotide_transformer/layers/query/w      [layers, dim, heads * key_dim]
+`ntjax.load_pretrained("FOLDER")` uses what is here; `ntjax.runs.export` writes a trained run. A
+folder holds `config.json` and `model.safetensors`, or several files of weights and
+`model.safetensors.index.json`, which says what lies where.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ntjax.checkpoints import safetensors
+from ntjax.checkpoints.cache import through_cache
+from ntjax.checkpoints.esm_config import (
+    CLASSIFIER,
+    CONFIG_FILE,
+    CONTACT_HEAD,
+    PARAMETERS,
+    WEIGHTS_FILE,
+    config_from_esm,
+    esm_from_config,
+    in_language_model_head,
+    inverse_frequencies,
+    is_stacked,
+    their_name,
+)
+from ntjax.checkpoints.esm_folder import EsmFolder
 from ntjax.checkpoints.safetensors import LazyTensor
+from ntjax.checkpoints.unpickler import printable
+from ntjax.errors import UserError
 from ntjax.io.files import written_atomically
+from ntjax.models.config import TransformerConfig, parameter_shapes
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-
-_ROOT = "nucleotide_transformer"
-
-# Our modules and theirs, {} standing for the number of a layer from 0.
-_MODULES = {
-    "embed": "esm.embeddings.word_embeddings",
-    "positional_embedding": "esm.embeddings.position_embeddings",
-    "emb_layer_norm_before": "esm.embeddings.layer_norm",
-    "layers/self_attention_layer_norm": "esm.encoder.layer.{}.attention.LayerNorm",
-    "layers/query": "esm.encoder.layer.{}.attention.self.query",
-    "layers/key": "esm.encoder.layer.{}.attention.self.key",
-    "layers/value": "esm.encoder.layer.{}.attention.self.value",
-    "layers/mha_output": "esm.encoder.layer.{}.attention.output.dense",
-    "layers/final_layer_norm": "esm.encoder.layer.{}.LayerNorm",
-    "layers/fc1": "esm.encoder.layer.{}.intermediate.dense",
-    "layers/fc2": "esm.encoder.layer.{}.output.dense",
-    "emb_layer_norm_after": "esm.encoder.emb_layer_norm_after",
-    "lm_head_fc_1": "lm_head.dense",
-    "lm_head_layer_norm": "lm_head.layer_norm",
-    "lm_final_fc": "lm_head.decoder",
-}
-_PARAMETERS = {
-    "embeddings": "weight",
-    "w": "weight",
-    "b": "bias",
-    "scale": "weight",
-    "offset": "bias",
-}
-# Our head with pooling 'cls'.
-CLASSIFIER = {"dense": "classifier.dense", "output": "classifier.out_proj"}
-
-# In every file of transformers, unused here: the prediction of contacts in proteins.
-CONTACT_HEAD = "esm.contact_head.regression"
+Tree = dict[str, dict[str, np.ndarray]]
 
 
-def their_name(module: str, parameter: str, layer: int | None = None) -> str:
-    """transformers' name of one of our parameters; of a stacked one, in `layer` (from 0)."""
-    plain = module.removeprefix(f"{_ROOT}/")
-    if (plain, parameter) == ("lm_final_fc", "b"):
-        return "lm_head.bias"
-    return f"{_MODULES[plain].format(layer)}.{_PARAMETERS[parameter]}"
+class EsmModel(NamedTuple):
+    """What a folder of transformers holds.
+
+    Attributes:
+        config: hyper-parameters.
+        params: weights, float32, layers stacked (the tree of `parameter_shapes`); read-only
+            views of a memory-mapped file. A classifier's language-model head, which transformers
+            does not have, is zeros.
+        head: of a classifier, the parameters of our head with pooling 'cls'; else None.
+        classes: the names of its outputs; empty without a head.
+        sha256: of the files of weights, one after the other.
+    """
+
+    config: TransformerConfig
+    params: Tree
+    head: Tree | None
+    classes: tuple[str, ...]
+    sha256: str
 
 
-def is_stacked(module: str) -> bool:
-    """Whether a module of our tree holds all layers."""
-    return "/layers/" in module
+def read_esm(folder: str | Path) -> EsmModel:
+    """Read a folder written by transformers' `save_pretrained`, or by `write_esm`.
 
-
-def in_language_model_head(module: str) -> bool:
-    """Whether a module of our tree is one that a classifier does not have."""
-    return "/lm_" in module
-
-
-def inverse_frequencies(size: int) -> np.ndarray:
-    """What the positions are multiplied with to give the angles of `size` dimensions (float32)."""
-    return (10000.0 ** (-np.arange(0, size, 2) / size)).astype(np.float32)
-
-
-def write(
-    folder: Path,
-    config: Mapping[str, Any],
-    parameters: Mapping[str, Mapping[str, Any]],
-    embed_scale: float = 1.0,
-    head: Mapping[str, Mapping[str, Any]] | None = None,
-) -> None:
-    """Write `config.json` and `model.safetensors`, float32, one layer in memory at a time.
+    The weights are turned and stacked once and lie in the cache from then on, like official ones.
 
     Arguments:
-        folder: made if there is none; files of these names in it are replaced.
-        config: the content of `config.json`.
-        parameters: our tree, layers stacked.
-        embed_scale: multiplied into the token embedding; ESM knows no such factor.
-        head: the parameters of a head with pooling 'cls'. The file is then one of
-            `EsmForSequenceClassification`, which has no language-model head.
-
-    Both files appear whole or not at all, the configuration last.
+        folder: holds `config.json` and `model.safetensors` (or the index of several).
 
     Raises:
-        UserError: the disk is full or the folder cannot be written.
+        UserError: a file is missing or damaged, it is not an `EsmForMaskedLM` or
+            `EsmForSequenceClassification`, ntjax cannot compute its architecture, or its
+            vocabulary is not the Nucleotide Transformer's.
     """
-    tensors = {}
-    for module, leaves in parameters.items():
+    opened = EsmFolder.open(Path(folder))
+    config = config_from_esm(opened.config, str(opened.folder / CONFIG_FILE))
+    shapes = parameter_shapes(config)
+    loaded = through_cache(
+        opened.files,
+        config.to_hyperparams() | {"vocabulary_size": config.vocabulary_size},
+        lambda *_: shapes,
+        lambda: opened.parameters(shapes, config.key_dim),
+    )
+    head = opened.head() if opened.has_classifier else None
+    classes = _classes(opened) if head else ()
+    return EsmModel(config, loaded.parameters, head, classes, loaded.sha256)
+
+
+def _classes(opened: EsmFolder) -> tuple[str, ...]:
+    """The names in `id2label`, in the order of the outputs; `LABEL_0` ... where it has none."""
+    names = opened.config.get("id2label")
+    if names is None:
+        names = {}
+    if not isinstance(names, dict):
+        raise UserError(
+            f"{opened.folder / CONFIG_FILE}: id2label={printable(repr(names))} should be an "
+            'object with a name for each output ({"0": "...", "1": "..."}); correct it or leave it '
+            "out"
+        )
+    outputs = range(opened.classes)
+    return tuple(str(names.get(str(number), f"LABEL_{number}")) for number in outputs)
+
+
+def write_esm(
+    folder: str | Path,
+    config: TransformerConfig,
+    params: Mapping[str, Mapping[str, Any]],
+    head: Mapping[str, Mapping[str, Any]] | None = None,
+    classes: Sequence[str] = (),
+    problem_type: str = "single_label_classification",
+) -> None:
+    """Write a model for transformers' `EsmForMaskedLM.from_pretrained`, float32.
+
+    `embed_scale`, which ESM does not know, is multiplied into the token embedding. Both files
+    appear whole or not at all, the configuration last.
+
+    Arguments:
+        folder: made if there is none; its `config.json` and `model.safetensors` are replaced.
+        config: hyper-parameters.
+        params: weights, the tree of `parameter_shapes`; held one layer at a time.
+        head: the parameters of a classifier's head with pooling 'cls' (`dense`, `output`). The
+            folder is then for `EsmForSequenceClassification`, which has no language-model head:
+            ours is left out.
+        classes: names of the head's outputs.
+        problem_type: transformers' name for what the outputs mean; the other two are
+            'multi_label_classification' and 'regression'.
+
+    Raises:
+        UserError: ESM has no such architecture, the names are not as many as the head's outputs,
+            the disk is full, or `folder` is a file or cannot be written.
+    """
+    folder = Path(folder)
+    _refuse_file(folder)
+    content = esm_from_config(config)
+    if head is None:
+        content |= {"architectures": ["EsmForMaskedLM"]}
+    else:
+        outputs = head["output"]["b"].shape[0]
+        content |= _classification(classes, outputs) | {"problem_type": problem_type}
+    tensors = _tensors(params, config.embed_scale, head) | _unused(content)
+    text = (json.dumps(content, indent=2) + "\n").encode()
+    with written_atomically(folder / CONFIG_FILE, len(text)) as file:
+        file.write(text)
+        safetensors.write(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
+
+
+def _refuse_file(folder: Path) -> None:
+    """Refuse a folder that cannot be made because it, or one it lies in, is a file."""
+    present = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not present.is_dir():
+        raise UserError(f"{present}: is not a folder; name a folder to write the model to")
+
+
+def _classification(classes: Sequence[str], outputs: int) -> dict[str, Any]:
+    """What `config.json` says of a classifier."""
+    if len(set(classes)) != outputs:
+        raise UserError(
+            f"the head has {outputs} outputs and {len(set(classes))} different class names; name "
+            "each output"
+        )
+    return {
+        "architectures": ["EsmForSequenceClassification"],
+        "id2label": {str(number): name for number, name in enumerate(classes)},
+        "label2id": {name: number for number, name in enumerate(classes)},
+    }
+
+
+def _tensors(
+    params: Mapping[str, Mapping[str, Any]],
+    embed_scale: float,
+    head: Mapping[str, Mapping[str, Any]] | None,
+) -> dict[str, LazyTensor | np.ndarray]:
+    """All parameters under transformers' names; with a head, no language-model head."""
+    tensors: dict[str, LazyTensor | np.ndarray] = {}
+    for module, leaves in params.items():
+        scale = embed_scale if module.endswith("/embed") else 1.0
         if head is None or not in_language_model_head(module):
             for name, leaf in leaves.items():
-                scale = embed_scale if name == "embeddings" and module.endswith("/embed") else 1.0
                 tensors |= _theirs(module, name, leaf, scale)
     for module, leaves in (head or {}).items():
         for name, leaf in leaves.items():
-            tensors[f"{CLASSIFIER[module]}.{_PARAMETERS[name]}"] = _tensor(leaf, name)
-    tensors |= _unused(config)
-    text = (json.dumps(dict(config), indent=2) + "\n").encode()
-    with written_atomically(Path(folder) / CONFIG_FILE, len(text)) as file:
-        file.write(text)
-        safetensors.write(Path(folder) / WEIGHTS_FILE, tensors, {"format": "pt"})
+            tensors[f"{CLASSIFIER[module]}.{PARAMETERS[name]}"] = _tensor(leaf, name)
+    return tensors
 
 
 def _theirs(module: str, name: str, leaf: Any, scale: float) -> dict[str, LazyTensor]:

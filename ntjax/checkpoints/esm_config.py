@@ -1,17 +1,57 @@
-"""The `config.json` of an ESM model in Hugging Face transformers, as our configuration and back.
+"""What Hugging Face transformers calls the parts of an ESM model: its `config.json`, its weights.
 
 ESM as transformers has it (`EsmForMaskedLM`, `EsmForSequenceClassification`) is the Nucleotide
 Transformer's architecture with less to choose: exact GELU, biases everywhere, learned or rotary
 positions, heads that share out the embedding evenly. The published models of version 1 fit into
 it, those of version 2 (gated feed-forward layers) do not.
+
+PyTorch keeps a linear layer's weights as [outputs, inputs] and every layer by itself:
+
+    esm.encoder.layer.7.attention.self.query.weight     [heads * key_dim, dim]
+    nucleotide_transformer/layers/query/w      [layers, dim, heads * key_dim]
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ntjax.errors import UserError
-from ntjax.models.config import TransformerConfig, config_from_hyperparams
+from ntjax.models.config import ROOT, TransformerConfig, config_from_hyperparams
 from ntjax.sequences.tokenizer import Tokenizer
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+# Our modules and theirs, {} standing for the number of a layer from 0.
+_MODULES = {
+    "embed": "esm.embeddings.word_embeddings",
+    "positional_embedding": "esm.embeddings.position_embeddings",
+    "emb_layer_norm_before": "esm.embeddings.layer_norm",
+    "layers/self_attention_layer_norm": "esm.encoder.layer.{}.attention.LayerNorm",
+    "layers/query": "esm.encoder.layer.{}.attention.self.query",
+    "layers/key": "esm.encoder.layer.{}.attention.self.key",
+    "layers/value": "esm.encoder.layer.{}.attention.self.value",
+    "layers/mha_output": "esm.encoder.layer.{}.attention.output.dense",
+    "layers/final_layer_norm": "esm.encoder.layer.{}.LayerNorm",
+    "layers/fc1": "esm.encoder.layer.{}.intermediate.dense",
+    "layers/fc2": "esm.encoder.layer.{}.output.dense",
+    "emb_layer_norm_after": "esm.encoder.emb_layer_norm_after",
+    "lm_head_fc_1": "lm_head.dense",
+    "lm_head_layer_norm": "lm_head.layer_norm",
+    "lm_final_fc": "lm_head.decoder",
+}
+PARAMETERS = {
+    "embeddings": "weight",
+    "w": "weight",
+    "b": "bias",
+    "scale": "weight",
+    "offset": "bias",
+}
+# Our head with pooling 'cls'.
+CLASSIFIER = {"dense": "classifier.dense", "output": "classifier.out_proj"}
+
+# In every file of transformers, unused here: the prediction of contacts in proteins.
+CONTACT_HEAD = "esm.contact_head.regression"
 
 # What transformers takes for a key that the file leaves out.
 _DEFAULTS = {
@@ -42,6 +82,29 @@ _UNUSED_POSITIONS = 2
 _MASKED_SHARE = 0.15 * 0.8
 
 _LARGEST_K = 8
+
+
+def their_name(module: str, parameter: str, layer: int | None = None) -> str:
+    """transformers' name of one of our parameters; of a stacked one, in `layer` (from 0)."""
+    plain = module.removeprefix(f"{ROOT}/")
+    if (plain, parameter) == ("lm_final_fc", "b"):
+        return "lm_head.bias"
+    return f"{_MODULES[plain].format(layer)}.{PARAMETERS[parameter]}"
+
+
+def is_stacked(module: str) -> bool:
+    """Whether a module of our tree holds all layers."""
+    return "/layers/" in module
+
+
+def in_language_model_head(module: str) -> bool:
+    """Whether a module of our tree is one that a classifier does not have."""
+    return "/lm_" in module
+
+
+def inverse_frequencies(size: int) -> np.ndarray:
+    """What the positions are multiplied with to give the angles of `size` dimensions (float32)."""
+    return (10000.0 ** (-np.arange(0, size, 2) / size)).astype(np.float32)
 
 
 def config_from_esm(content: Mapping[str, Any], where: str) -> TransformerConfig:

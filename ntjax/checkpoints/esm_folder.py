@@ -1,4 +1,4 @@
-"""Reading a folder of an ESM model; `ntjax.checkpoints.esm` describes and writes it."""
+"""Read a folder of an ESM model; `ntjax.checkpoints.esm` writes one."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import numpy as np
 
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.cache import read_hyperparameters
-from ntjax.checkpoints.esm import (
+from ntjax.checkpoints.esm_config import (
     CLASSIFIER,
     CONFIG_FILE,
     CONTACT_HEAD,
@@ -28,8 +28,8 @@ from ntjax.checkpoints.official import (
     misfit,
     parameter_problems,
 )
-from ntjax.checkpoints.pickled_arrays import printable
 from ntjax.checkpoints.safetensors import LazyTensor
+from ntjax.checkpoints.unpickler import printable
 from ntjax.errors import UserError
 
 _INDEX_FILE = f"{WEIGHTS_FILE}.index.json"

@@ -2,8 +2,13 @@
 
 Only the two files of `jax_model/` are fetched, both of one commit. The Hub's cache folder, its
 `HF_HUB_OFFLINE` and its other variables are honoured and never set here.
+
+A repository on the Hub can change under its name. The commit of the first download is recorded and
+asked for from then on, so that the same name gives the same weights on this machine, and a commit
+that the Hub's cache holds needs no request at all.
 """
 
+import json
 import re
 import textwrap
 from dataclasses import dataclass
@@ -12,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ntjax.checkpoints.official import HYPERPARAMETERS_FILE, WEIGHTS_FILE
 from ntjax.errors import UserError
+from ntjax.io.files import cache_folder, written_atomically
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
@@ -113,3 +119,45 @@ def _by_hand(repository: str, name: str, error: Exception) -> str:
         f"from https://huggingface.co/{repository}/tree/main/jax_model into "
         f"models/{name}/jax_model/ and pass --model models/{name}"
     )
+
+
+def pinned_commit(repository: str) -> str | None:
+    """The recorded commit of a repository, or None.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    return _pins().get(repository)
+
+
+def pin(repository: str, commit: str) -> None:
+    """Record a repository's commit.
+
+    Raises:
+        UserError: the cache folder cannot be written.
+    """
+    data = json.dumps(_pins() | {repository: commit}, indent=1).encode()
+    with written_atomically(
+        _pins_file(), len(data), "set NTJAX_CACHE_DIR to another folder"
+    ) as file:
+        file.write(data)
+
+
+def _pins_file() -> Path:
+    return cache_folder() / "revisions.json"
+
+
+def _pins() -> dict[str, str]:
+    path = _pins_file()
+    try:
+        pins = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        pins = None
+    if not isinstance(pins, dict) or not all(isinstance(commit, str) for commit in pins.values()):
+        raise UserError(
+            f"{path}: the record of downloaded revisions is damaged: delete it, and give "
+            "--model NAME@COMMIT if a certain revision matters"
+        )
+    return pins

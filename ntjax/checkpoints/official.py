@@ -21,9 +21,8 @@ import numpy as np
 from joblib.numpy_pickle import NumpyPickler
 
 from ntjax.checkpoints.joblib_file import joblib_bytes
-from ntjax.checkpoints.pickled_arrays import RefusedFileError, printable
 from ntjax.checkpoints.safetensors import LazyTensor
-from ntjax.checkpoints.unpickler import ArrayUnpickler
+from ntjax.checkpoints.unpickler import ArrayUnpickler, RefusedFileError, printable
 from ntjax.errors import UserError
 from ntjax.io.files import format_bytes, release, written_atomically
 

@@ -16,6 +16,7 @@ PUBLISHED: dict[str, str] = {
     "500M_multi_species_v2": "InstaDeepAI/nucleotide-transformer-v2-500m-multi-species",
     "1B_agro_nt": "InstaDeepAI/agro-nucleotide-transformer-1b",
     "codon_nt": "InstaDeepAI/nucleotide-transformer-v2-50m-3mer-multi-species",
+    "50M_3mer_multi_species_v2": "InstaDeepAI/nucleotide-transformer-v2-50m-3mer-multi-species",
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from ntjax.checkpoints.pickled_arrays import printable
+from ntjax.checkpoints.unpickler import printable
 from ntjax.errors import UserError
 from ntjax.io.files import written_atomically
 

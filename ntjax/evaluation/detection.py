@@ -15,7 +15,12 @@ from ntjax.errors import UserError
 from ntjax.genomes.regions import holds
 from ntjax.genomes.scored_sites import MatchedSites
 from ntjax.genomes.windows import Region
-from ntjax.metrics.bootstrap import bootstrap_p_value, multiplicities, percentile_interval
+from ntjax.metrics.bootstrap import (
+    bootstrap_p_value,
+    estimate,
+    multiplicities,
+    percentile_interval,
+)
 from ntjax.metrics.ranking import ratio
 
 
@@ -108,7 +113,7 @@ def scan_metrics(
         for weights in (counts.once, counts.drawn(bootstrap))
     )
     return {
-        **{name: _summary(whole[name], drawn[name], bootstrap.confidence) for name in whole},
+        **{name: estimate(whole[name][0], drawn[name], bootstrap.confidence) for name in whole},
         "threshold": threshold,
         "called": int(at.called.sum()),
         "found": int(at.found.sum()),
@@ -160,7 +165,7 @@ def average_precision_difference(
         ours.average_precision(weights) - theirs.average_precision(weights)
         for weights in (ours.once, ours.drawn(bootstrap))
     )
-    return _summary(value, drawn, bootstrap.confidence) | {"p": bootstrap_p_value(drawn)}
+    return estimate(value[0], drawn, bootstrap.confidence) | {"p": bootstrap_p_value(drawn)}
 
 
 class _FromScores(NamedTuple):
@@ -273,9 +278,3 @@ def _bands(values: np.ndarray, confidence: float) -> np.ndarray:
     """Interval ends [points, 2] of resampled values [points, resamples]."""
     ends = [percentile_interval(row, confidence) for row in values]
     return np.array(ends, np.float64).reshape(-1, 2)
-
-
-def _summary(value: np.ndarray, drawn: np.ndarray, confidence: float) -> dict[str, float | None]:
-    """A metric's value [1] with the interval of its resamples."""
-    low, high = percentile_interval(drawn, confidence)
-    return {"value": None if np.isnan(value[0]) else float(value[0]), "low": low, "high": high}

@@ -13,10 +13,9 @@ from ntjax.adapters import Adapter
 from ntjax.adapters.apply import forward
 from ntjax.checkpoints import mini
 from ntjax.checkpoints.cache import load_stacked, locate
+from ntjax.checkpoints.esm import read_esm
 from ntjax.checkpoints.esm_folder import is_esm_folder
-from ntjax.checkpoints.esm_model import read_esm
-from ntjax.checkpoints.hub import download
-from ntjax.checkpoints.pins import pin, pinned_commit
+from ntjax.checkpoints.hub import download, pin, pinned_commit
 from ntjax.checkpoints.published import PUBLISHED, unknown_model
 from ntjax.errors import UserError
 from ntjax.io.files import release
@@ -32,7 +31,7 @@ DTYPES = ("float32", "bfloat16")
 
 _NO_HEADS = (
     "the folder holds a classifier: its classification head is not used (read_esm of "
-    "ntjax.checkpoints.esm_model gives it), and as it has no language-model head, token logits "
+    "ntjax.checkpoints.esm gives it), and as it has no language-model head, token logits "
     "are 0"
 )
 
@@ -194,7 +193,7 @@ def load_pretrained(
 
     A folder holds `jax_model/` in the official format or, if there is none, an ESM model of
     Hugging Face transformers (`config.json` and `model.safetensors`). Of a classifier the head is
-    left out; `ntjax.checkpoints.esm_model.read_esm` gives it.
+    left out; `ntjax.checkpoints.esm.read_esm` gives it.
 
     Arguments:
         name_or_dir: a published name such as '500M_1000G' (of a certain revision:

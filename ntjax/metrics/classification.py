@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ntjax.errors import UserError
-from ntjax.metrics.bootstrap import multiplicities, percentile_interval, resampling_units
+from ntjax.metrics.bootstrap import estimates
 from ntjax.metrics.ranking import Ranking, mean_of_defined, ratio
 
 HIGHER_IS_BETTER: dict[str, bool] = {
@@ -80,21 +80,16 @@ def evaluate(
         UserError: no rows, or probabilities that are not finite.
         ValueError: shapes, labels or probabilities that break the contract above.
     """
-    if bootstrap < 0 or not 0 < confidence < 1:
-        raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
     rows = Rows.of(*_checked(labels, probabilities))
-    membership, units = resampling_units(rows.count, groups)
-    resamples = bootstrap if units > 1 else 0
-    generator = np.random.default_rng(seed)
-    chunks = [rows.values(w) for w in multiplicities(membership, units, resamples, generator)]
-
-    result: dict[str, dict[str, float | None] | int] = {}
-    for name, value in rows.point_values().items():
-        resampled = np.concatenate([chunk[name] for chunk in chunks]) if chunks else np.empty(0)
-        low, high = percentile_interval(resampled, confidence)
-        result[name] = {"value": value, "low": low, "high": high}
-    result["n"] = rows.count
-    return result
+    found = estimates(
+        rows.values,
+        rows.count,
+        resamples=bootstrap,
+        seed=seed,
+        groups=groups,
+        confidence=confidence,
+    )
+    return {**found, "n": rows.count}
 
 
 def score(labels: ArrayLike, probabilities: ArrayLike, name: str) -> float | None:

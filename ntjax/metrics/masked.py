@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ntjax.metrics.bootstrap import multiplicities, percentile_interval, resampling_units
+from ntjax.metrics.bootstrap import estimates
 
 
 def masked_metrics(
@@ -34,17 +34,14 @@ def masked_metrics(
     """
     # Every row has as many tokens, so that means of rows do.
     means = np.stack([losses.mean(axis=1, dtype=np.float64), correct.mean(axis=1)], axis=1)
-    membership, groups = resampling_units(len(means), group)
-    drawn = multiplicities(
-        membership, groups, bootstrap if groups > 1 else 0, np.random.default_rng(seed)
+    found = estimates(
+        lambda weights: _metrics(weights @ means / weights.sum(axis=1, keepdims=True), k),
+        len(means),
+        resamples=bootstrap,
+        seed=seed,
+        groups=group,
     )
-    shares = [weights @ means / weights.sum(axis=1, keepdims=True) for weights in drawn]
-    resampled = np.concatenate([np.empty((0, 2)), *shares])
-    result: dict[str, dict[str, float | None] | int] = {}
-    for name, values in _metrics(np.vstack([means.mean(axis=0), resampled]), k).items():
-        low, high = percentile_interval(values[1:], 0.95)
-        result[name] = {"value": float(values[0]), "low": low, "high": high}
-    return result | {"n": losses.size, "groups": groups}
+    return {**found, "n": losses.size, "groups": len(np.unique(group))}
 
 
 def _metrics(means: np.ndarray, k: int) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ntjax.errors import UserError
 from ntjax.io.labels import UNKNOWN_LABEL
 from ntjax.metrics import classification as metrics
-from ntjax.metrics.bootstrap import multiplicities, percentile_interval, resampling_units
+from ntjax.metrics.bootstrap import estimates
 from ntjax.metrics.ranking import mean_of_defined, ratio
 
 HIGHER_IS_BETTER: dict[str, bool] = {
@@ -23,8 +23,6 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "micro_f1": True,
     "subset_accuracy": True,
 }
-
-_LABELS = "labels"
 
 
 def evaluate(
@@ -62,34 +60,21 @@ def evaluate(
         UserError: no rows, or probabilities that are not finite.
         ValueError: shapes, labels or probabilities that break the contract above.
     """
-    if bootstrap < 0 or not 0 < confidence < 1:
-        raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
     rows = _Rows.of(*_checked(labels, probabilities, names))
-    membership, units = resampling_units(rows.count, groups)
-    resamples = bootstrap if units > 1 else 0
-    generator = np.random.default_rng(seed)
-    chunks = [rows.values(w) for w in multiplicities(membership, units, resamples, generator)]
-
-    def described(point: NDArray[np.float64], resampled: list[NDArray[np.float64]]) -> dict:
-        drawn = np.concatenate(resampled) if resampled else np.empty(0)
-        low, high = percentile_interval(drawn, confidence)
-        value = None if np.isnan(point[0]) else float(point[0])
-        return {"value": value, "low": low, "high": high}
-
-    point = rows.values(np.ones((1, rows.count)))
-    result: dict[str, Any] = {
-        name: described(point[name], [chunk[name] for chunk in chunks]) for name in HIGHER_IS_BETTER
-    }
-    result[_LABELS] = {
-        label: {
-            name: described(values[k], [chunk[_LABELS][name][k] for chunk in chunks])
-            for name, values in point[_LABELS].items()
-        }
-        | {"n": int(known.sum())}
+    found = estimates(
+        rows.values,
+        rows.count,
+        resamples=bootstrap,
+        seed=seed,
+        groups=groups,
+        confidence=confidence,
+    )
+    per_label = {
+        label: {name: found[k, name] for name in metrics.HIGHER_IS_BETTER} | {"n": int(known.sum())}
         for k, (label, known) in enumerate(zip(names, rows.known.T, strict=True))
     }
-    result["n"] = rows.count
-    return result
+    averaged = {name: found[None, name] for name in HIGHER_IS_BETTER}
+    return {**averaged, "labels": per_label, "n": rows.count}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,19 +113,23 @@ class _Rows:
     def count(self) -> int:
         return len(self.known)
 
-    def values(self, weights: NDArray[np.float64]) -> dict[str, Any]:
-        """Averages `[resamples]` by name, and under "labels" values `[labels, resamples]`."""
+    def values(
+        self, weights: NDArray[np.float64]
+    ) -> dict[tuple[int | None, str], NDArray[np.float64]]:
+        """Values `[resamples]` by label and metric; without a label the averages."""
         per_label = [self._of_label(k, weights) for k in range(len(self.per_label))]
-        by_name = {
-            name: np.stack([values[name] for values in per_label])
+        right, named, subsets = (weights @ self.sums).T
+        averages = {
+            name: mean_of_defined(np.stack([values[name] for values in per_label], axis=1))
             for name in metrics.HIGHER_IS_BETTER
         }
-        right, named, subsets = (weights @ self.sums).T
+        averages["micro_f1"] = ratio(2 * right, named)
+        averages["subset_accuracy"] = ratio(subsets, weights.sum(axis=1))
+        by_label = {k: values for k, values in enumerate(per_label)}
         return {
-            **{name: mean_of_defined(values.T) for name, values in by_name.items()},
-            "micro_f1": ratio(2 * right, named),
-            "subset_accuracy": ratio(subsets, weights.sum(axis=1)),
-            _LABELS: by_name,
+            (label, name): values
+            for label, of_label in ({None: averages} | by_label).items()
+            for name, values in of_label.items()
         }
 
     def _of_label(self, k: int, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntjax.errors import UserError
-from ntjax.metrics.bootstrap import multiplicities, percentile_interval, resampling_units
+from ntjax.metrics.bootstrap import estimates
 from ntjax.metrics.classification import require_finite
 from ntjax.metrics.ranking import ratio
 
@@ -65,22 +65,16 @@ def evaluate(
         UserError: no rows, or predictions that are not finite.
         ValueError: shapes or targets that break the contract above.
     """
-    if bootstrap < 0 or not 0 < confidence < 1:
-        raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
     rows = _Rows.of(*_checked(targets, predictions))
-    membership, units = resampling_units(rows.count, groups)
-    resamples = bootstrap if units > 1 else 0
-    generator = np.random.default_rng(seed)
-    chunks = [rows.values(w) for w in multiplicities(membership, units, resamples, generator)]
-
-    result: dict[str, dict[str, float | None] | int] = {}
-    for name, values in rows.values(np.ones((1, rows.count))).items():
-        resampled = np.concatenate([chunk[name] for chunk in chunks]) if chunks else np.empty(0)
-        low, high = percentile_interval(resampled, confidence)
-        value = None if np.isnan(values[0]) else float(values[0])
-        result[name] = {"value": value, "low": low, "high": high}
-    result["n"] = rows.count
-    return result
+    found = estimates(
+        rows.values,
+        rows.count,
+        resamples=bootstrap,
+        seed=seed,
+        groups=groups,
+        confidence=confidence,
+    )
+    return {**found, "n": rows.count}
 
 
 def share(
@@ -92,12 +86,14 @@ def share(
     confidence: float = 0.95,
 ) -> dict[str, float | None]:
     """The share of rows `[n]` that are true, with an interval as of `evaluate`."""
-    membership, units = resampling_units(len(inside), groups)
-    generator = np.random.default_rng(seed)
-    drawn = multiplicities(membership, units, bootstrap if units > 1 else 0, generator)
-    shares = [weights @ inside / weights.sum(axis=1) for weights in drawn]
-    low, high = percentile_interval(np.concatenate([np.empty(0), *shares]), confidence)
-    return {"value": float(np.mean(inside)), "low": low, "high": high}
+    return estimates(
+        lambda weights: {"share": weights @ inside / weights.sum(axis=1)},
+        len(inside),
+        resamples=bootstrap,
+        seed=seed,
+        groups=groups,
+        confidence=confidence,
+    )["share"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,16 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ntjax.metrics.bootstrap import (
-    bootstrap_p_value,
-    multiplicities,
-    percentile_interval,
-    resampling_units,
-)
+from ntjax.metrics.bootstrap import bootstrap_p_value, estimate, resampled
 from ntjax.metrics.classification import Rows
 
 METRICS = ("accuracy", "mcc", "auroc")
-_CONFIDENCE = 0.95
 
 
 def seed_means(
@@ -56,22 +50,24 @@ def seed_means(
         name: [Rows.of(labels, np.stack([1 - p, p], axis=1)) for p in np.asarray(seeds, float)]
         for name, seeds in probabilities.items()
     }
-    every_row_once = np.ones((1, len(labels)))
-    membership, units = resampling_units(len(labels), groups)
-    generator = np.random.default_rng(seed)
-    chunks = [
-        {name: _values(seeds, weights, metrics).mean(axis=1) for name, seeds in rows.items()}
-        for weights in multiplicities(membership, units, bootstrap, generator)
-    ]
-    whole = {name: _values(seeds, every_row_once, metrics)[..., 0] for name, seeds in rows.items()}
-    drawn = {name: np.concatenate([c[name] for c in chunks], axis=1) for name in rows}
+
+    def values(weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+        return {
+            (name, metric): of_metric.mean(axis=0)
+            for name, seeds in rows.items()
+            for metric, of_metric in zip(metrics, _values(seeds, weights, metrics), strict=True)
+        }
+
+    once = np.ones((1, len(labels)))
+    whole = {name: _values(seeds, once, metrics)[..., 0] for name, seeds in rows.items()}
+    drawn = resampled(values, len(labels), resamples=bootstrap, seed=seed, groups=groups)
     return {
         name: {
-            metric: _summary(whole[name][k], drawn[name][k])
+            metric: _summary(whole[name][k], drawn[name, metric])
             | {
                 "difference": _difference(
                     whole[name][k].mean() - whole[against][k].mean(),
-                    drawn[name][k] - drawn[against][k],
+                    drawn[name, metric] - drawn[against, metric],
                 )
             }
             for k, metric in enumerate(metrics)
@@ -88,13 +84,8 @@ def _values(seeds: list[Rows], weights: np.ndarray, metrics: Sequence[str]) -> n
 
 def _summary(of_seeds: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
     sd = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
-    return _interval(of_seeds.mean(), drawn) | {"sd": sd}
+    return estimate(of_seeds.mean(), drawn) | {"sd": sd}
 
 
 def _difference(value: float, drawn: np.ndarray) -> dict[str, Any]:
-    return _interval(value, drawn) | {"p": bootstrap_p_value(drawn)}
-
-
-def _interval(value: float, drawn: np.ndarray) -> dict[str, Any]:
-    low, high = percentile_interval(drawn, _CONFIDENCE)
-    return {"value": float(value), "low": low, "high": high}
+    return estimate(value, drawn) | {"p": bootstrap_p_value(drawn)}

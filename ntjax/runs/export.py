@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ntjax import adapters
-from ntjax.checkpoints.esm_model import write_esm
-from ntjax.checkpoints.pickled_arrays import printable
+from ntjax.checkpoints.esm import write_esm
+from ntjax.checkpoints.unpickler import printable
 from ntjax.errors import UserError
 from ntjax.runs.folder import DESCRIPTION_FILE
 from ntjax.runs.run import Run

@@ -26,7 +26,7 @@ import ntjax
 from ntjax import adapters
 from ntjax.adapters import IA3, Adapter, LoRA
 from ntjax.checkpoints import safetensors
-from ntjax.checkpoints.esm_model import read_esm, write_esm
+from ntjax.checkpoints.esm import read_esm, write_esm
 from ntjax.errors import UserError
 from ntjax.inference.forward import Trainable
 from ntjax.inference.pretrained import PretrainedModel

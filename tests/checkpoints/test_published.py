@@ -14,11 +14,14 @@ OFFICIAL = {
     "500M_multi_species_v2": "nucleotide-transformer-v2-500m-multi-species",
     "1B_agro_nt": "agro-nucleotide-transformer-1b",
     "codon_nt": "nucleotide-transformer-v2-50m-3mer-multi-species",
+    "50M_3mer_multi_species_v2": "nucleotide-transformer-v2-50m-3mer-multi-species",
 }
 
 
-def test_all_ten_published_models_are_known():
+def test_all_ten_published_models_are_known_and_one_by_both_its_names():
     assert {name: f"InstaDeepAI/{path}" for name, path in OFFICIAL.items()} == PUBLISHED
+    assert len(set(PUBLISHED.values())) == 10
+    assert PUBLISHED["codon_nt"] == PUBLISHED["50M_3mer_multi_species_v2"]
 
 
 @pytest.mark.parametrize(
