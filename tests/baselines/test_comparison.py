@@ -12,7 +12,7 @@ from ntjax.baselines.cnn import CNNConfig, fit_cnn
 from ntjax.datasets.prepare import LabelledParts
 from ntjax.errors import UserError
 from ntjax.io.tables import SequenceTable
-from ntjax.tasks.base import Classification
+from ntjax.tasks import Classification
 
 SIZES = {"train": 60, "validation": 20, "calibration": 20, "test": 30}
 
