@@ -19,6 +19,7 @@ from ntjax.errors import UserError
 from ntjax.io.given_rows import given_table
 from ntjax.io.labels import UNKNOWN_LABEL, look_like_measurements, require_similar_values
 from ntjax.io.tables import SequenceTable, read_table
+from ntjax.leakage.clusters import conflicting_labels
 from ntjax.leakage.kmer_groups import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
 from ntjax.models.config import TransformerConfig, check_length
 from ntjax.sequences.tokenizer import Tokenizer
@@ -74,8 +75,11 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
     tables, notes = _given_tables(settings, given or {})
     whole = tables["train"]
     task = TASKS[settings.task].of(whole, settings.label_columns(), settings.positive_class)
+    notes += [note for table in tables.values() for note in table.notes]
     if isinstance(task, Classification):
         _refuse_measurements(task.outputs, whole, settings.label_column)
+        if conflict := conflicting_labels(whole.sequences, whole.labels or (), whole.rows):
+            notes.append(f"{whole.source}: {conflict}")
         if settings.calibration == "platt" and len(task.outputs) > 2:
             raise UserError(
                 f"--calibration platt is for two classes, and {whole.source} has "

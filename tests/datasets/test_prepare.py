@@ -360,3 +360,23 @@ def test_rows_are_described_by_their_number_in_the_file():
     table = SequenceTable(tuple("abc"), ("ACGT",) * 3, tuple("010"), "x.csv", rows=(12, 3, 7))
     assert describe_rows(table, np.array([0, 1, 1])) == "rows 3, 12 of x.csv"
     assert describe_rows(table, np.array([0, 1, 2]), most=2) == "rows 3, 7, … of x.csv"
+
+
+def test_what_is_guessed_and_what_contradicts_itself_is_said(tmp_path):
+    """A k-mer file is joined back, and a sequence with both labels is named."""
+    random = np.random.default_rng(5)
+    sequences = ["".join(row) for row in random.choice(list("ACGT"), (200, 60))]
+    labels = ["a", "b"] * 100
+    sequences[1] = sequences[0]  # labelled a and b
+    words = [" ".join(s[i : i + 6] for i in range(len(s) - 5)) for s in sequences]
+    path = tmp_path / "kmers.tsv"
+    path.write_text(
+        "sequence\tlabel\n"
+        + "".join(f"{word}\t{label}\n" for word, label in zip(words, labels, strict=True))
+    )
+    settings = Settings(train=str(path), **{f"{p}_fraction": 0.2 for p in ("validation", "test")})
+    parts = read_parts(settings)
+    assert any("joined" in note for note in parts.notes), parts.notes
+    [conflict] = [note for note in parts.notes if "sequence has several labels" in note]
+    assert "rows 2 (a), 3 (b)" in conflict
+    assert {len(s) for table in parts.tables.values() for s in table.sequences} == {60}
