@@ -176,7 +176,10 @@ def test_refused(model, rows, options, message):
         (([], []), "train: there are no sequences"),
         ((["ACGT", 5], ["a", "b"]), "train: row 2: the sequence is int, not text"),
         ((["ACGT", "AC-T"], ["a", "b"]), "train: row 2, position 3"),
-        (pd.DataFrame({"seq": ["ACGT"], "label": [1]}), "the DataFrame has no column 'sequence'"),
+        (
+            pd.DataFrame({"seq": ["ACGT"], "label": [1]}),
+            "train: no column 'sequence' among 'seq', 'label'",
+        ),
         ("missing.csv", "missing.csv"),
     ],
 )

@@ -396,17 +396,17 @@ def test_help_lists_every_option_with_its_default(command):
     for option, default in {
         "--model": "mini",
         "--adapter": "ia3",
-        "--train": "Chosen: simulated_sigma70 for mini, ecoli_promoters for the others",
+        "--train": "Default: ecoli_coding_strand for mini, ecoli_promoters for the others",
         "--validation": "Otherwise set aside from the training rows",
         "--test": "Otherwise the data set's, or set aside",
-        "--steps": "Chosen: 1000 (300 for mini)",
-        "--batch-size": "Chosen: 8 (ia3), 16 (lora, full), 32 (head, mini)",
-        "--learning-rate": "Chosen: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head)",
+        "--steps": "Default: 1000 (300 for mini)",
+        "--batch-size": "Default: 8 (ia3), 16 (lora, full), 32 (head, mini)",
+        "--learning-rate": "Default: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head)",
         "--schedule": "linear",
         "--lora-rank": "8",
         "--lora-alpha": "16.0",
         "--lora-dropout": "0.1",
-        "--head": "cls",
+        "--head": "Default: cls (mean for mini)",
         "--seed": "0",
         "--dtype": "float32",
         "--out": "a fresh one under runs/",
@@ -415,7 +415,7 @@ def test_help_lists_every_option_with_its_default(command):
         entry = re.search(rf" {option} .*?\(default: [^)]*\)", text)
         assert entry, option
         assert default in entry[0], option
-    for choices in ("{ia3,lora,full,head}", "{linear,cosine,inverse-sqrt}", "{cls,mean}"):
+    for choices in ("{ia3,lora,full,head,bitfit}", "{linear,cosine,inverse-sqrt}", "{cls,mean}"):
         assert choices in text
 
 
@@ -425,7 +425,9 @@ def test_what_was_chosen_is_printed_first(here, command):
     code, printed, err = command(*given, "--no-progress")
     assert (code, err) == (0, "")
     text = printed.splitlines()
-    assert text[0] == "chosen for you: --learning-rate 0.003, --batch-size 8, --select mcc"
+    assert text[0] == (
+        "chosen for you: --learning-rate 0.003, --batch-size 8, --head cls, --select mcc"
+    )
     assert text[1] == f"model: {MODEL}, 142,539 parameters, float32"
     assert text[2] == "trained: 192 (ia3) + 306 (head) parameters"
     assert (
@@ -745,8 +747,8 @@ def test_resuming_with_another_option(refused, copy):
     before = unfinished(copy)
     found = refused("--resume", "--out", copy, "--learning-rate", 0.5, "--seed", 3)
     assert found == (
-        f"{copy}: cannot resume with --learning-rate 0.5, --seed 3: the run was begun with "
-        "--learning-rate 0.02, --seed 0; leave it out, or begin a new run in another --out"
+        f"{copy}: cannot resume with --seed 3, --learning-rate 0.5: the run was begun with "
+        "--seed 0, --learning-rate 0.02; leave it out, or begin a new run in another --out"
     )
     assert contents(copy) == before
 

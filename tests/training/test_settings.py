@@ -22,13 +22,14 @@ PEAK = {"ia3": 3e-3, "lora": 5e-4, "full": 5e-5, "head": 1e-3, "bitfit": 1e-3}
 BATCH = {"ia3": 8, "lora": 16, "full": 16, "head": 32, "bitfit": 16}
 
 
-def test_no_arguments_stand_for_mini_on_the_simulated_task():
+def test_no_arguments_stand_for_mini_on_the_coding_strand():
     settings, chosen = complete(Settings())
     assert chosen == {
-        "train": "simulated_sigma70",
+        "train": "ecoli_coding_strand",
         "steps": 300,
         "learning_rate": 1e-2,
         "batch_size": 32,
+        "head": "mean",
         "select": "mcc",
     }
     assert (settings.model, settings.adapter) == ("mini", "ia3")
@@ -44,6 +45,7 @@ def test_other_models_get_the_promoter_task_and_what_suits_the_adapter(model, ad
         "steps": 1000,
         "learning_rate": PEAK[adapter],
         "batch_size": BATCH[adapter],
+        "head": "cls",
         "select": "mcc",
     }
     # Files that were not given stay so: rows are set aside later, an adapter begins anew.
@@ -59,6 +61,7 @@ def test_what_is_given_is_kept():
         steps=7,
         batch_size=3,
         learning_rate=0.5,
+        head="mean",
         select="loss",
     )
     assert complete(given) == (given, {})
