@@ -177,7 +177,8 @@ def _finetune_sweep(options: Options) -> dict[str, Any]:
         raise UserError(f"{sweep.folder}: every member failed, the first because of this: {first}")
     baselines = _baselines_of(sweep, job, options.progress) if job.settings.baselines else {}
     table = swept_runs.table(sweep.members, by_name)
-    print_sweep(table, job.settings.select, job.parts.task, baselines)
+    parts = [job.parts.tables for job in sweep.jobs.values()]
+    print_sweep(table, job.settings.select, job.parts.task, baselines, parts)
     print(f"results: {sweep.folder}")
     return results
 

@@ -1,6 +1,7 @@
 """JSON files that appear whole or not at all."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,15 @@ def as_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
     return [as_json(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def finite_number(value: Any, name: str) -> float:
+    """A number of a saved description.
+
+    Raises:
+        ValueError: it is not a number, or not finite; the message begins with `name`.
+    """
+    largest = sys.float_info.max
+    if type(value) in (int, float) and -largest <= value <= largest:
+        return float(value)
+    raise ValueError(f"{name} is {value!r:.40}, not a finite number")

@@ -121,6 +121,9 @@ def confusion_counts(
 ) -> NDArray[np.int64]:
     """Confusion matrix `[classes, classes]`: rows are true labels, columns predictions.
 
+    >>> confusion_counts([0, 0, 1, 1, 1], [0, 1, 1, 1, 0]).tolist()
+    [[1, 1], [1, 2]]
+
     For two classes that is `[[TN, FP], [FN, TP]]`. `labels` and `predicted` are integers `[n]`.
     """
     cells = np.asarray(labels, np.int64) * classes + np.asarray(predicted, np.int64)
@@ -157,6 +160,9 @@ def confusion_rates(confusion: ArrayLike) -> dict[str, NDArray[np.float64]]:
 
 def matthews_correlation(confusion: ArrayLike) -> NDArray[np.float64]:
     """Matthews correlation coefficient `[...]` of confusion matrices `[..., classes, classes]`.
+
+    >>> round(float(matthews_correlation([[40, 10], [20, 30]])), 3)
+    0.408
 
     (c·s - Σ p_k t_k) / sqrt((s² - Σ p_k²)(s² - Σ t_k²)) with c correct rows of s, class k
     predicted p_k times and true t_k times (Gorodkin 2004, R_K); for two classes it is Matthews'

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntjax.errors import UserError
-from ntjax.io.labels import UNKNOWN_LABEL
 from ntjax.metrics import classification as metrics
 from ntjax.metrics.bootstrap import estimates
 from ntjax.metrics.ranking import mean_of_defined, ratio
@@ -23,6 +22,9 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "micro_f1": True,
     "subset_accuracy": True,
 }
+
+UNKNOWN_LABEL = -1
+"""Says that a label of a row is not known, and counts for nothing."""
 
 
 def evaluate(

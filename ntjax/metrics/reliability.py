@@ -74,6 +74,10 @@ def wilson_interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Wilson's score interval of a proportion (Wilson 1927), in [0, 1] even at 0 of n and n of n.
 
+    >>> low, high = wilson_interval(0, 20)
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.0, 0.161)
+
     With k of n and normal quantile z: (k + z²/2 ± z sqrt(k(n - k)/n + z²/4)) / (n + z²).
 
     Arguments:

@@ -76,6 +76,35 @@ def seed_means(
     }
 
 
+def standard_error(values: ArrayLike, train_rows: int = 0, test_rows: int = 0) -> float:
+    """Compute the standard error of a mean over seeds.
+
+    It is sd · sqrt(1/n + test/train) where every seed splits the same rows anew: training sets
+    overlap, so that the values are correlated and sd / sqrt(n) is too small (Nadeau & Bengio 2003,
+    "Inference for the generalization error", section 3). Where all seeds are scored on the same
+    rows it is sd / sqrt(n), of these rows.
+
+    >>> round(standard_error([0.8, 0.9, 1.0]), 4)
+    0.0577
+    >>> round(standard_error([0.8, 0.9, 1.0], train_rows=900, test_rows=100), 4)
+    0.0667
+
+    Arguments:
+        values: `[seeds]`, of one metric; NaN is left out.
+        train_rows: rows that each seed trains on; 0 if all seeds share their split.
+        test_rows: rows that each seed is scored on.
+
+    Returns:
+        NaN of fewer than two values.
+    """
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return np.nan
+    overlap = test_rows / train_rows if train_rows else 0.0
+    return float(values.std(ddof=1) * np.sqrt(1 / len(values) + overlap))
+
+
 def _values(seeds: list[Rows], weights: np.ndarray, metrics: Sequence[str]) -> np.ndarray:
     """[metrics, seeds, resamples]."""
     values = [rows.values(weights) for rows in seeds]

@@ -74,7 +74,7 @@ def _forward(query: Heads, key: Heads, value: Heads, mask: jax.Array) -> tuple[H
     context, sums = _for_platform(mask, _forward_in_blocks, _forward_at_once)(
         query, key, value, mask
     )
-    return context, (query, key, value, mask, context, sums)
+    return context.astype(query.dtype), (query, key, value, mask, context, sums)
 
 
 def _backward(kept: tuple, gradient: Heads) -> tuple:
@@ -93,7 +93,7 @@ def _for_platform(mask: jax.Array, in_blocks: Callable, at_once: Callable) -> Ca
 
 def _forward_at_once(query: Heads, key: Heads, value: Heads, mask: jax.Array) -> tuple:
     unused = jnp.zeros((*query.shape[:3], 1))
-    return attend(query, key, value, mask)[0], (unused, unused)
+    return attend(query, key, value, mask)[0].astype(jnp.float32), (unused, unused)
 
 
 def _backward_at_once(
@@ -110,7 +110,11 @@ def _backward_at_once(
 
 
 def _forward_in_blocks(query: Heads, key: Heads, value: Heads, mask: jax.Array) -> tuple:
-    """Context; and maximum and sum of every query's exponentials, [batch, tokens, heads, 1]."""
+    """Context; and maximum and sum of every query's exponentials, [batch, tokens, heads, 1].
+
+    All are float32: where one key has nearly all the weight, the gradient of the scores is a small
+    difference of g·v and g·o, which a rounded context o would drown.
+    """
     key_dim, ones = query.shape[-1], _ones_beside(query)
 
     def block(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple:
@@ -126,7 +130,7 @@ def _forward_in_blocks(query: Heads, key: Heads, value: Heads, mask: jax.Array) 
     )
     summed, maximum = (_heads(rows, query) for rows in results)
     context, divisor = summed[..., :key_dim], summed[..., key_dim:]
-    return (context / divisor).astype(query.dtype), (maximum, divisor)
+    return context / divisor, (maximum, divisor)
 
 
 def _backward_in_blocks(

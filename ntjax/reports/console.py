@@ -1,9 +1,13 @@
 """What a command prints at its end: one line per model, or per member of a sweep."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
+from ntjax.io.tables import SequenceTable
+from ntjax.metrics.seeds import standard_error
 from ntjax.tasks import HIGHER_IS_BETTER, Task
 
 
@@ -45,8 +49,30 @@ def _number(value: float, in_units: bool = False) -> str:
     return f"{value:.3g}" if in_units else f"{value:.3f}"
 
 
+def split_rows(
+    members: Sequence[Mapping[str, SequenceTable]], part: str = "validation"
+) -> tuple[int, int] | None:
+    """Count the rows of members that are scored on different ones.
+
+    Arguments:
+        members: tables of each member by name of the part.
+        part: the rows that members are scored on.
+
+    Returns:
+        The first member's rows to train on and to score on; None if all are scored on the same.
+    """
+    first = members[0][part]
+    if all(tables[part].sequences == first.sequences for tables in members):
+        return None
+    return len(members[0]["train"]), len(first)
+
+
 def print_sweep(
-    table: pd.DataFrame, select: str, task: Task, baselines: dict[str, dict[str, Any]]
+    table: pd.DataFrame,
+    select: str,
+    task: Task,
+    baselines: dict[str, dict[str, Any]],
+    parts: Sequence[Mapping[str, SequenceTable]],
 ) -> None:
     """A line per member and per baseline, the means over seeds, and the best by validation.
 
@@ -55,10 +81,11 @@ def print_sweep(
         select: validation metric that chose the checkpoints, and chooses here.
         task: what the metrics are of.
         baselines: test metrics by name, trained on the first member's rows.
+        parts: tables of each member by name of the part.
     """
     width = max(len(name) for name in (*table["member"], *baselines, "member")) + 2
     notes = ["test metrics with their 95% intervals"]
-    if "seed" in table:
+    if split_rows(parts, "test"):
         notes.append("rows set aside for the test differ between seeds")
     if baselines:
         notes.append("baselines learn from the first member's rows")
@@ -77,7 +104,7 @@ def print_sweep(
             f"{name:<{width}}{blank}" + "".join(f"  {_cell(result[m], m):>22}" for m in task.shown)
         )
     print()
-    _print_best(table, select)
+    _print_best(table, select, split_rows(parts))
 
 
 def _sweep_cells(line: dict[str, Any], select: str, task: Task) -> str:
@@ -95,12 +122,19 @@ def _sweep_cells(line: dict[str, Any], select: str, task: Task) -> str:
     return cells
 
 
-def _print_best(table: pd.DataFrame, select: str) -> None:
+def _print_best(table: pd.DataFrame, select: str, split: tuple[int, int] | None = None) -> None:
     if f"validation_{select}" not in table:
         return  # every member has failed
-    summary = means_over_seeds(table, select)
+    summary = means_over_seeds(table, select, split)
     if summary["members"].max() > 1:
-        print(f"mean validation {select} over seeds ± its standard error")
+        print(
+            f"mean validation {select} over seeds ± its standard error "
+            + (
+                "(corrected: seeds split the same rows anew)"
+                if split
+                else "(plain: all seeds share their validation rows)"
+            )
+        )
         for line in summary.to_dict("records"):
             print(f"  {line['setting'] or 'all members'}: {_mean_cell(line)}")
     whole = summary[summary["seeds"] == summary["members"]]
@@ -124,14 +158,22 @@ def _mean_cell(line: dict[str, Any]) -> str:
     return f"{_number(line['mean'])}{error} ({seeds})"
 
 
-def means_over_seeds(table: pd.DataFrame, select: str) -> pd.DataFrame:
+def means_over_seeds(
+    table: pd.DataFrame, select: str, split: tuple[int, int] | None = None
+) -> pd.DataFrame:
     """Per setting, whatever its seed, in the order of the table.
 
+    Arguments:
+        table: as of `print_sweep`.
+        select: validation metric.
+        split: as of `split_rows`.
+
     Returns:
-        `setting`, `mean` of the validation metric, `error` (the mean's standard error), `seeds`
-        that the mean is of, and `members`: with those that failed, or whose metric is undefined.
+        `setting`, `mean` of the validation metric, `error` (the mean's standard error, as of
+        `ntjax.metrics.seeds.standard_error`), `seeds` that the mean is of, and `members`: with
+        those that failed, or whose metric is undefined.
     """
-    column = f"validation_{select}"
+    column, (train, validation) = f"validation_{select}", split or (0, 0)
     settings = [
         ",".join(part for part in name.split(",") if not part.startswith("seed="))
         for name in table["member"]
@@ -140,7 +182,7 @@ def means_over_seeds(table: pd.DataFrame, select: str) -> pd.DataFrame:
     groups = table.assign(setting=settings).groupby("setting", sort=False)[column]
     columns = {
         "mean": groups.mean(),
-        "error": groups.sem(),
+        "error": groups.agg(partial(standard_error, train_rows=train, test_rows=validation)),
         "seeds": groups.count(),
         "members": groups.size(),
     }

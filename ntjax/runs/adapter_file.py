@@ -14,7 +14,7 @@ import numpy as np
 
 from ntjax import adapters
 from ntjax.adapters import Adapter, AdapterConfig
-from ntjax.calibration.fitting import Calibration, calibration_from_dict
+from ntjax.calibration import Calibration
 from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.cache import locate, sha256
 from ntjax.checkpoints.official import write_pytree
@@ -25,6 +25,7 @@ from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.json import read_json, write_json
 from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
+from ntjax.runs.calibration_file import calibration_from_dict
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.tasks import Task, task_from_dict
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntjax.calibration.fitting import Calibration, PredictionInterval, calibrated_probabilities
+from ntjax.calibration import Calibration, PredictionInterval, calibrated_probabilities
 from ntjax.errors import UserError
 from ntjax.metrics import regression as regression_metrics
 from ntjax.metrics.classification import require_finite

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ntjax.adapters import AdapterConfig
-from ntjax.calibration.fitting import Calibration, calibrated_probabilities
+from ntjax.calibration import Calibration, calibrated_probabilities
 from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.batching import TokenisedSet
 from ntjax.errors import UserError

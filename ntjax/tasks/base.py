@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 if TYPE_CHECKING:  # reading tables loads more than a task needs
-    from ntjax.calibration.fitting import Calibration
+    from ntjax.calibration import Calibration
     from ntjax.io.tables import SequenceTable
 
 FEWEST_IN_A_STRATUM = 20

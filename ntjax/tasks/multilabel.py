@@ -10,10 +10,11 @@ import numpy as np
 import optax
 from scipy.special import expit
 
-from ntjax.calibration.fitting import LabelwiseCalibration
+from ntjax.calibration.labelwise import LabelwiseCalibration
 from ntjax.errors import UserError
-from ntjax.io.labels import UNKNOWN_LABEL, encode_label_sets, require_both_values
+from ntjax.io.labels import encode_label_sets, require_both_values
 from ntjax.metrics import multilabel as metrics
+from ntjax.metrics.multilabel import UNKNOWN_LABEL
 from ntjax.tasks.base import FEWEST_IN_A_STRATUM, Task, named_columns
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import jax
 import numpy as np
 
-from ntjax.calibration.fitting import PredictionInterval, finite_number
+from ntjax.calibration.conformal import PredictionInterval
 from ntjax.errors import UserError
+from ntjax.io.json import finite_number
 from ntjax.io.labels import encode_values, require_different_values, require_similar_values
 from ntjax.metrics import regression as metrics
 from ntjax.tasks.base import Task

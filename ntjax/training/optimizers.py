@@ -17,7 +17,7 @@ class OptimizerConfig:
     """Everything about the optimiser but the peak learning rate, which members may differ in.
 
     `gradient_clip` bounds the global norm of the gradient; 0 switches it off. `warmup_from` is the
-    share of the peak at which the warm-up begins.
+    share of the peak at which the warm-up begins, at least 1/(warm-up steps + 1).
     """
 
     steps: int
@@ -40,8 +40,9 @@ class OptimizerConfig:
 def schedule_factor(config: OptimizerConfig, step: jax.Array) -> jax.Array:
     """The share of the peak learning rate at `step` (from 0).
 
-    After a linear warm-up, from 0 unless told otherwise: linear or half-cosine decay that reaches
-    0 after the last step, or √(warm-up / step), the Nucleotide Transformer's pre-training schedule.
+    After a linear warm-up, (step + 1)/(warm-up + 1) unless `warmup_from` is larger, so that no
+    update is lost: linear or half-cosine decay that reaches 0 after the last step, or
+    √(warm-up / step), the Nucleotide Transformer's pre-training schedule.
     """
     warmup, steps = config.warmup_steps, config.steps
     match config.schedule:
@@ -56,7 +57,8 @@ def schedule_factor(config: OptimizerConfig, step: jax.Array) -> jax.Array:
                 return jnp.sqrt(begin / jnp.maximum(count + warmup, begin))
 
     if warmup:
-        rise = optax.linear_schedule(config.warmup_from, 1.0, warmup)
+        begin_with = max(config.warmup_from, 1 / (warmup + 1))
+        rise = optax.linear_schedule(begin_with, 1.0, warmup)
         decay = optax.join_schedules([rise, decay], [warmup])
     return decay(step)
 

@@ -21,7 +21,8 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from esm_models import PAD, VOCABULARY, classifier, token_ids, torch, transformers
+from esm_models import PAD, VOCABULARY, classifier, token_ids, torch
+from numpy_adamw import expected_factor
 from peft_models import ADAPTERS, ARCHITECTURES, adapted, to_ours, to_theirs, trained
 
 import ntjax
@@ -150,8 +151,9 @@ def their_losses(model):
         for decay in (True, False)
     ]
     optimizer = torch.optim.AdamW(groups, lr=RATE)
-    schedule = transformers.get_linear_schedule_with_warmup(
-        optimizer, OPTIMIZER.warmup_steps, STEPS
+    # As transformers' get_linear_schedule_with_warmup, whose first step changes nothing.
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: expected_factor("linear", step, STEPS, OPTIMIZER.warmup_steps)
     )
     losses, norms = [], []
     for step in range(STEPS):

@@ -27,8 +27,9 @@ from ntjax.checkpoints import safetensors
 from ntjax.errors import UserError
 from ntjax.finetune import Options, finetune
 from ntjax.inference import forward
+from ntjax.io.tables import SequenceTable
 from ntjax.reports import console as result_tables
-from ntjax.reports.console import means_over_seeds
+from ntjax.reports.console import means_over_seeds, split_rows
 from ntjax.training import population, step
 from ntjax.training.finetune import on_disk, train_jobs
 from ntjax.training.job import prepare
@@ -117,11 +118,13 @@ def test_what_it_prints(settings, finished, capsys):
     sweep(settings, finished, resume=True)
     printed = capsys.readouterr().out
     assert all(name in printed for name in NAMES)
-    assert "mean validation mcc over seeds ± its standard error" in printed
+    assert "mean validation mcc over seeds ± its standard error (corrected: seeds" in printed
+    data = read(finished / "members" / NAMES[0] / "config.json")["data"]
+    inflation = np.sqrt(1 / 2 + data["validation"]["rows"] / data["train"]["rows"])
     table = pd.read_csv(finished / "sweep.csv")
     means = table.groupby("learning_rate")["validation_mcc"]
     for rate in (0.005, 0.02):
-        mean, error = means.mean()[rate], means.std()[rate] / np.sqrt(2)
+        mean, error = means.mean()[rate], means.std()[rate] * inflation
         assert f"learning_rate={rate}: {mean:.3f} ± {error:.3f} (2 seeds)" in printed
     assert f"best by validation mcc: learning_rate={means.mean().idxmax()}." in printed
 
@@ -139,6 +142,21 @@ def test_means_over_seeds():
         {"setting": "lora_rank=1", "mean": 0.6, "error": 0.1, "seeds": 2, "members": 2}
     )
     assert (summary[1]["mean"], summary[1]["seeds"], summary[1]["members"]) == (0.9, 1, 2)
+    assert np.isnan(summary[1]["error"])
+    # By hand: sd = sqrt(0.02), times sqrt(1/2 + 50/450).
+    summary = means_over_seeds(table, "mcc", (450, 50)).to_dict("records")
+    assert summary[0]["error"] == pytest.approx((0.02 * (1 / 2 + 1 / 9)) ** 0.5)
+
+
+def test_seeds_split_the_same_rows_or_share_their_validation_rows():
+    def table(*sequences):
+        rows = tuple(range(1, len(sequences) + 1))
+        return SequenceTable(sequences, sequences, None, "rows", rows)
+
+    shared = [{"train": table("A", "C", "G"), "validation": table("T")}] * 2
+    assert split_rows(shared) is None
+    other = {"train": table("T", "C", "G"), "validation": table("A")}
+    assert split_rows([shared[0], other]) == (3, 1)
 
 
 class TestBest:
@@ -149,6 +167,7 @@ class TestBest:
 
     def test_seeds_alone_have_a_mean_and_no_best(self, capsys):
         printed = self.printed(["seed=0", "seed=1", "seed=2"], [0.5, 0.6, 0.7], capsys)
+        assert "its standard error (plain: all seeds share their validation rows)" in printed
         assert "all members: 0.600 ± 0.058 (3 seeds)" in printed
         assert "best" not in printed
 

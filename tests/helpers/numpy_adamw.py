@@ -7,7 +7,7 @@ import numpy as np
 
 def expected_factor(schedule, step, steps, warmup):
     if step < warmup:
-        return step / warmup
+        return (step + 1) / (warmup + 1)
     done = (step - warmup) / (steps - warmup)
     if schedule == "linear":
         return 1 - done

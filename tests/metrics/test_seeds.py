@@ -3,7 +3,8 @@ import pytest
 from sklearn.metrics import accuracy_score, matthews_corrcoef, roc_auc_score
 
 from ntjax.metrics.classification import evaluate
-from ntjax.metrics.seeds import METRICS, seed_means
+from ntjax.metrics.seeds import METRICS, seed_means, standard_error
+from ntjax.metrics.significance import corrected_resampled_t
 
 SKLEARN = {
     "accuracy": lambda labels, p: accuracy_score(labels, p > 0.5),
@@ -73,3 +74,14 @@ def test_other_metrics_on_the_same_resamples(scored):
         assert result[name]["accuracy"] == usual[name]["accuracy"]
         expected = np.mean([(p > 0.5)[labels == 1].mean() for p in seeds])
         assert result[name]["sensitivity"]["value"] == pytest.approx(expected)
+
+
+def test_the_standard_error_of_seeds_that_split_the_same_rows():
+    # sd of 1, 2, 3, 4 is sqrt(5/3); by hand, with 10 of 100 rows to score on.
+    values = [1.0, 2.0, np.nan, 3.0, 4.0]
+    assert standard_error(values) == pytest.approx((5 / 3 / 4) ** 0.5)
+    assert standard_error(values, 90, 10) == pytest.approx((5 / 3 * (1 / 4 + 1 / 9)) ** 0.5)
+    assert np.isnan(standard_error([0.5, np.nan], 90, 10))
+    # The confidence interval of the corrected resampled t-test is that many standard errors.
+    test = corrected_resampled_t([1, 2, 3, 4], np.zeros(4), 90, 10)
+    assert test.difference / test.t == pytest.approx(standard_error(values, 90, 10))

@@ -12,7 +12,7 @@ from scipy.special import expit, softmax
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from ntjax.calibration.fitting import LabelwiseCalibration, PredictionInterval
+from ntjax.calibration import LabelwiseCalibration, PredictionInterval
 from ntjax.calibration.scaling import IsotonicScaling, PlattScaling, TemperatureScaling
 from ntjax.errors import UserError
 from ntjax.io.table_output import write_columns

@@ -37,15 +37,22 @@ def test_schedule_at_every_step(schedule, warmup):
 @pytest.mark.parametrize(
     ("schedule", "factors"),
     [
-        ("linear", [0, 1, 0.875, 0.5, 0]),
-        ("cosine", [0, 1, 0.9619, 0.5, 0]),
-        ("inverse-sqrt", [0, 1, 0.7071, 0.4472, 0.3333]),
+        ("linear", [0.5, 1, 0.875, 0.5, 0]),
+        ("cosine", [0.5, 1, 0.9619, 0.5, 0]),
+        ("inverse-sqrt", [0.5, 1, 0.7071, 0.4472, 0.3333]),
     ],
 )
 def test_schedule_in_numbers(schedule, factors):
     config = OptimizerConfig(9, schedule, warmup_steps=1)
     values = jax.jit(partial(schedule_factor, config))(jnp.array([0, 1, 2, 5, 9]))
     assert values.tolist() == pytest.approx(factors, abs=1e-4)
+
+
+@pytest.mark.parametrize(("begin", "expected"), [(0.0, [0.25, 0.5]), (0.4, [0.4, 0.6])])
+def test_the_first_update_of_a_warm_up_is_not_lost(begin, expected):
+    config = OptimizerConfig(20, warmup_steps=3, warmup_from=begin)
+    values = [float(schedule_factor(config, jnp.int32(step))) for step in range(2)]
+    assert values == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

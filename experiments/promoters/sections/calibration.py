@@ -22,12 +22,12 @@ from experiments.promoters.data.weighted_rows import (
 )
 from experiments.promoters.sections.calibration_figures import draw_figure_6, draw_priors
 from experiments.promoters.study import Study, kept, parts_of
-from ntjax.calibration.fitting import calibration_from_dict
 from ntjax.calibration.prior_shift import estimate_prior, log_odds_at_prior
 from ntjax.datasets.prepare import LabelledParts
 from ntjax.io.json import read_json
 from ntjax.metrics.bootstrap import multiplicities, resampling_units
 from ntjax.reports.page import Block, Figure, Table, Text
+from ntjax.runs.calibration_file import calibration_from_dict
 from ntjax.runs.folder import DESCRIPTION_FILE, PREDICTIONS_FILE, RELIABILITY_FILE
 from ntjax.sequences.alphabet import gc_content
 
