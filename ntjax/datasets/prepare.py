@@ -17,10 +17,11 @@ from ntjax.datasets.reverse_complements import ReverseComplement
 from ntjax.datasets.splits import grouped_split
 from ntjax.errors import UserError
 from ntjax.io.given_rows import given_table
-from ntjax.io.labels import UNKNOWN_LABEL, look_like_measurements, require_similar_values
+from ntjax.io.labels import look_like_measurements, require_similar_values
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.clusters import conflicting_labels
 from ntjax.leakage.kmer_groups import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
+from ntjax.metrics import UNKNOWN_LABEL
 from ntjax.models.config import TransformerConfig, check_length
 from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.tasks import TASKS, Classification, Regression, Task
