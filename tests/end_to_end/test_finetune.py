@@ -470,8 +470,8 @@ def test_the_embedded_default_needs_no_arguments(command, tmp_path):
     code, printed, err = command("--steps", 2, "--no-baselines", "--no-progress", "--out", tmp_path)
     assert (code, err) == (0, "")
     assert printed.splitlines()[0] == (
-        "chosen for you: --train simulated_sigma70, --learning-rate 0.01, --batch-size 32, "
-        "--select mcc"
+        "chosen for you: --train ecoli_coding_strand, --learning-rate 0.01, --batch-size 32, "
+        "--head mean, --select mcc"
     )
 
 
