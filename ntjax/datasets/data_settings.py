@@ -30,7 +30,7 @@ class DataSettings:
     positive_class: str = ""
     """Of two classes the positive one. Otherwise the second, by alphabet or number."""
     ambiguous: Literal["refuse", "n"] = "refuse"
-    """Letters other than A, C, G, T, N: refuse them, or read them as N."""
+    """IUPAC codes for several bases, such as R: refuse the file, or read them as N (n)."""
     validation_fraction: float = 0.05
     """Share of the training rows that chooses the checkpoint, unless --validation is given."""
     calibration_fraction: float = 0.05
