@@ -76,7 +76,7 @@ class Options:
     name_column: str = "name"
     """Column of the names (not for FASTA)."""
     ambiguous: Ambiguous = "refuse"
-    """IUPAC codes other than A, C, G, T, N: refuse the file, or read them as N."""
+    """IUPAC codes for several bases, such as R: refuse the file, or read them as N (n)."""
 
 
 def main() -> None:

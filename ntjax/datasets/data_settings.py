@@ -32,7 +32,7 @@ class DataSettings:
     """Name of the positive class, of two. Default: the second in numerical or alphabetical
     order."""
     ambiguous: Literal["refuse", "n"] = "refuse"
-    """IUPAC codes other than A, C, G, T, N: refuse the file, or read them as N."""
+    """IUPAC codes for several bases, such as R: refuse the file, or read them as N (n)."""
     validation_fraction: float = 0.05
     """Share of the training rows that chooses the checkpoint, unless --validation is given."""
     calibration_fraction: float = 0.05

@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ntjax.errors import UserError
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.store import Genome
 from ntjax.io.delimited import read_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COLUMNS = ("path", "class", "weight")
 _EXAMPLE = "path,class,weight"
@@ -134,7 +136,7 @@ def _rows(path: Path) -> list[_Row]:
     return rows
 
 
-def _columns(path: Path, cells: pd.DataFrame, body: pd.DataFrame) -> list[list[str]]:
+def _columns(path: Path, cells: "pd.DataFrame", body: "pd.DataFrame") -> list[list[str]]:
     """Paths, classes and weights, "" where there is no such column."""
     found = [name.strip().lower() for name in cells.iloc[0]]
     columns = []

@@ -12,10 +12,9 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ntjax.errors import UserError
 from ntjax.genomes.intervals import ContigNames
@@ -25,6 +24,9 @@ from ntjax.io.delimited import read_cells
 from ntjax.io.fasta import require_file
 from ntjax.io.files import written_atomically
 from ntjax.sequences.alphabet import NOT_A_BASE, UNKNOWN, base_codes, base_texts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OVERLAP = 100
 # By part, its chromosomes; all others are the part "train".
@@ -179,7 +181,7 @@ def _fill(path: Path, store: StoreWriter) -> None:
         raise UserError(f"{path}: {problem}: give windows with nucleotides")
 
 
-def _columns(path: Path, cells: pd.DataFrame) -> list[int]:
+def _columns(path: Path, cells: "pd.DataFrame") -> list[int]:
     """Number of the column of the sequences, and those of the places if all are there."""
     found = [name.strip() for name in cells.iloc[0]]
     if "sequence" not in found:
