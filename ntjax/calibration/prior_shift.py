@@ -28,6 +28,9 @@ def at_prior(
     What is certain, a probability of exactly 0 or 1, stays so: where logits are at hand
     `logits_at_prior` loses nothing.
 
+    >>> at_prior([0.5, 0.9], fitted_prior=0.5, new_prior=0.01).round(3).tolist()
+    [0.01, 0.083]
+
     Arguments:
         probabilities: of class 1 of two `[n]`, or of every class `[n, classes]`.
         fitted_prior: share of class 1 of two, or of every class `[classes]`, among the rows that

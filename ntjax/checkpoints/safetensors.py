@@ -85,7 +85,11 @@ class _Entry:
 
 
 def flatten(tree: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    """`{module: {parameter: value}}` as `{module/parameter: value}`, the names in a file."""
+    """`{module: {parameter: value}}` as `{module/parameter: value}`, the names in a file.
+
+    >>> flatten({"nt/layers/query": {"w": 1, "b": 2}})
+    {'nt/layers/query/w': 1, 'nt/layers/query/b': 2}
+    """
     return {
         f"{module}/{name}": value
         for module, parameters in tree.items()
@@ -94,7 +98,11 @@ def flatten(tree: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
 
 
 def unflatten(tensors: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """The inverse of `flatten`: a name is split at its last slash."""
+    """The inverse of `flatten`: a name is split at its last slash.
+
+    >>> unflatten({"nt/layers/query/w": 1, "nt/layers/query/b": 2})
+    {'nt/layers/query': {'w': 1, 'b': 2}}
+    """
     tree: dict[str, dict[str, object]] = {}
     for path, value in tensors.items():
         module, _, name = path.rpartition("/")
