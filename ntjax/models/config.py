@@ -136,7 +136,7 @@ def _default_key_dim(known: Mapping[str, Any], where: str) -> int:
 
 
 def _check_value(name: str, value: Any, where: str) -> None:
-    kind = _FIELDS[name].type
+    kind: Any = _FIELDS[name].type
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) <= _LARGEST_FLOAT32 else math.inf
     if name == "positional_embedding":
