@@ -17,6 +17,8 @@ import tokenize
 from collections import Counter
 from pathlib import Path
 
+from ntjax.reports.markdown import markdown_table
+
 ROOT = Path(__file__).parents[1]
 COMMANDS = "(commands)"
 _NOT_CODE = {
@@ -83,13 +85,12 @@ def table(now: Counter[str], before: Counter[str] | None = None) -> str:
     if before:
         rows += [(room, [0, before[room]]) for room in sorted(before.keys() - now.keys())]
     rows.append(("total", [sum(column) for column in zip(*(row for _, row in rows), strict=True)]))
-    header = ["room", "lines of code"] + (["before", "change"] if before else [])
-    lines = [f"| {' | '.join(header)} |", "|---" + "|---:" * (len(header) - 1) + "|"]
-    for room, counts in rows:
-        cells = [f"{count:,}" for count in counts]
-        cells += [f"{counts[0] - counts[1]:+,}"] if before else []
-        lines.append(f"| {' | '.join([room, *cells])} |")
-    return "\n".join(lines)
+    heads = ["room", "lines of code"] + (["before", "change"] if before else [])
+    cells = [[room, *(f"{count:,}" for count in counts)] for room, counts in rows]
+    if before:
+        for row, (_, (after, earlier)) in zip(cells, rows, strict=True):
+            row.append(f"{after - earlier:+,}")
+    return "\n".join(markdown_table(heads, cells, align="lrrr"))
 
 
 def main() -> None:

@@ -27,6 +27,13 @@ def test_each_room_imports_only_rooms_below_it():
     assert "2 kept, 0 broken" in result.stdout
 
 
+def test_types(tmp_path):
+    # The rooms are named in pyproject.toml.
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_ci_runs_the_command_of_the_readme():
     *_, first, slower = (ROOT / ".ci" / "run").read_text().splitlines()
     assert "pytest" in first

@@ -191,7 +191,7 @@ def _read_current(
         return None
     vocabulary = len(tree[module][name])
     shapes = safetensors.flatten(shapes_for(hyperparameters, vocabulary))
-    expected = {name: (tuple(shape), np.float32) for name, shape in shapes.items()}
+    expected = {name: (tuple(shape), np.dtype(np.float32)) for name, shape in shapes.items()}
     if {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()} != expected:
         return None
     return Stacked(hyperparameters, vocabulary, tree, metadata["source_sha256"])

@@ -54,7 +54,7 @@ CLASSIFIER = {"dense": "classifier.dense", "output": "classifier.out_proj"}
 CONTACT_HEAD = "esm.contact_head.regression"
 
 # What transformers takes for a key that the file leaves out.
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "hidden_size": 768,
     "num_hidden_layers": 12,
     "num_attention_heads": 12,

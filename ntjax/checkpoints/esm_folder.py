@@ -167,8 +167,8 @@ class EsmFolder:
         embed = self.tensors[_EMBEDDING].shape[-1] if _EMBEDDING in self.tensors else 0
         output = self.tensors[f"{CLASSIFIER['output']}.weight"]
         if output.ndim != 2:
-            found = f"{CLASSIFIER['output']}.weight has shape {output.shape}"
-            self._refuse([f"{found}, expected (classes, {embed})"])
+            shown = f"{CLASSIFIER['output']}.weight has shape {output.shape}"
+            self._refuse([f"{shown}, expected (classes, {embed})"])
         head: dict[str, dict[str, np.ndarray]] = {}
         problems: list[str] = []
         for module, outputs in (("dense", embed), ("output", self.classes)):
@@ -212,7 +212,11 @@ class EsmFolder:
             elif name in _IGNORED or name.startswith("classifier."):
                 del remaining[name]
         decoder, embedding = self.tensors.get(_DECODER), self.tensors.get(_EMBEDDING)
-        if self._tied and decoder is not None and not np.array_equal(decoder, embedding):
+        if (
+            self._tied
+            and decoder is not None
+            and (embedding is None or not np.array_equal(decoder, embedding))
+        ):
             yield (
                 f"{_DECODER} is not the embedding, although tie_word_embeddings is true (set it "
                 "to false if the decoder counts)"

@@ -77,10 +77,9 @@ def _from_cache(repository: str, revision: str) -> Download | None:
     """What the Hub's cache holds; nothing is requested."""
     from huggingface_hub import try_to_load_from_cache
 
-    paths = [try_to_load_from_cache(repository, file, revision=revision) for file in _FILES]
-    if not all(isinstance(path, str) for path in paths):
-        return None
-    return _downloaded(Path(paths[1]), None)
+    found = [try_to_load_from_cache(repository, file, revision=revision) for file in _FILES]
+    paths = [path for path in found if isinstance(path, str)]
+    return _downloaded(Path(paths[1]), None) if len(paths) == len(_FILES) else None
 
 
 def _from_hub(repository: str, revision: str) -> Download:

@@ -7,7 +7,7 @@ import lzma
 import mmap
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from joblib.compressor import BinaryZlibFile
 
@@ -32,7 +32,7 @@ def _open_lz4(file: BinaryIO) -> BinaryIO:
 
 
 # First bytes of the compressed formats joblib writes (joblib/compressor.py).
-_DECOMPRESSORS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
+_DECOMPRESSORS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZ": bz2.open,
     b"\xfd7zXZ": lzma.open,

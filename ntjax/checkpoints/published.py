@@ -21,7 +21,11 @@ PUBLISHED: dict[str, str] = {
 
 
 def unknown_model(name: str) -> UserError:
-    """The error for a name that is neither published, bundled, nor a folder."""
+    """The error for a name that is neither published, bundled, nor a folder.
+
+    >>> print(str(unknown_model("500m_1000g")).partition(" known")[0])
+    no model or folder is called '500m_1000g'; did you mean '500M_1000G'?
+    """
     names = [*PUBLISHED, "mini"]
     lower = {known.lower(): known for known in names}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)

@@ -12,6 +12,7 @@ import mmap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -19,6 +20,8 @@ import numpy as np
 from ntjax.checkpoints.unpickler import printable
 from ntjax.errors import UserError
 from ntjax.io.files import written_atomically
+
+Value = TypeVar("Value")
 
 _ALIGNMENT = 64
 
@@ -84,8 +87,12 @@ class _Entry:
     end: int
 
 
-def flatten(tree: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    """`{module: {parameter: value}}` as `{module/parameter: value}`, the names in a file."""
+def flatten(tree: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
+    """`{module: {parameter: value}}` as `{module/parameter: value}`, the names in a file.
+
+    >>> flatten({"nt/layers/query": {"w": 1, "b": 2}})
+    {'nt/layers/query/w': 1, 'nt/layers/query/b': 2}
+    """
     return {
         f"{module}/{name}": value
         for module, parameters in tree.items()
@@ -93,9 +100,13 @@ def flatten(tree: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     }
 
 
-def unflatten(tensors: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """The inverse of `flatten`: a name is split at its last slash."""
-    tree: dict[str, dict[str, object]] = {}
+def unflatten(tensors: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """The inverse of `flatten`: a name is split at its last slash.
+
+    >>> unflatten({"nt/layers/query/w": 1, "nt/layers/query/b": 2})
+    {'nt/layers/query': {'w': 1, 'b': 2}}
+    """
+    tree: dict[str, dict[str, Value]] = {}
     for path, value in tensors.items():
         module, _, name = path.rpartition("/")
         tree.setdefault(module, {})[name] = value
@@ -167,7 +178,7 @@ def _chunks(tensor: LazyTensor | np.ndarray) -> Iterable[np.ndarray]:
 
 def _little_endian_bytes(array: np.ndarray, dtype: np.dtype) -> memoryview:
     """The numbers of `array` in C order; no copy if they lie so already."""
-    return memoryview(np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -16,6 +16,8 @@ import enum
 import math
 import pickle
 import struct
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
@@ -234,6 +236,12 @@ class ArrayUnpickler(pickle._Unpickler):
     early, and whatever `pickle` raises on bytes that are no pickle.
     """
 
+    # What pickle keeps, for type checkers.
+    proto: int
+    stack: list[Any]
+    append: Callable[[object], None]
+    pop_mark: Callable[[], list[Any]]
+
     def __init__(self, data: memoryview):
         self._reader = _Reader(data)
         super().__init__(self._reader)
@@ -325,7 +333,7 @@ class ArrayUnpickler(pickle._Unpickler):
         )
         return array
 
-    dispatch = {  # noqa: RUF012 (the name and form pickle looks for)
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         **dict.fromkeys(pickle._Unpickler.dispatch, _refuse),
         **{code: pickle._Unpickler.dispatch[code] for code in map(_code, _PLAIN_OPCODES.split())},
         pickle.FRAME[0]: _load_frame,

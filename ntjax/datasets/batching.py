@@ -82,6 +82,9 @@ def choose_buckets(lengths: np.ndarray, most: int = MAXIMUM_BUCKETS) -> np.ndarr
 
     Each bucket is compiled once. Sequences of one length, such as 81-bp promoters, are padded
     not at all.
+
+    >>> choose_buckets(np.arange(10, 110), most=4).tolist()
+    [35, 60, 85, 109]
     """
     distinct = np.unique(lengths)
     if len(distinct) <= most:

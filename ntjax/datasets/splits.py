@@ -26,6 +26,13 @@ def grouped_split(
     where its classes are missing most; then the single rows fill each class of each part to its
     share.
 
+    >>> rows = ["ACGTACGTAC" * 2, "GGATCCGGAT" * 2, "ACGTACGTAC" * 2, "TTGACATATA" * 2]
+    >>> parts = grouped_split(rows, None, {"train": 0.75, "test": 0.25}, seed=0)
+    >>> {name: len(part) for name, part in parts.items()}
+    {'train': 3, 'test': 1}
+    >>> any({0, 2} <= set(part.tolist()) for part in parts.values())  # the two copies together
+    True
+
     Arguments:
         sequences: [rows] upper-case sequences of A, C, G, T and N.
         labels: [rows] classes, or None if there are none to balance.

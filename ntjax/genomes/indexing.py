@@ -29,6 +29,13 @@ _MOST_AMBIGUOUS = 0.1
 def open_genome(path: str | os.PathLike) -> Genome:
     """The store of a FASTA file, plain or gzip-compressed; made first if there is none.
 
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     fasta = Path(folder) / "two.fa"
+    ...     _ = fasta.write_text(">chr1\\nACGTNN\\n>chr2\\nacgt\\n")
+    ...     [(contig.name, contig.end - contig.start) for contig in open_genome(fasta).contigs]
+    [('chr1', 6), ('chr2', 4)]
+
     Lower case is read as upper case, IUPAC codes for several nucleotides as N.
 
     Raises:

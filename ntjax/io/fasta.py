@@ -85,6 +85,9 @@ def _record(header: str, lines: list[str], row: int, path: str | os.PathLike) ->
 def split_label(header: str) -> tuple[str, str | None]:
     """Name and label of a FASTA header, `name label=1` or `name|1` (the last field).
 
+    >>> split_label("thrLp|1"), split_label("thrLp label=1"), split_label("thrLp")
+    (('thrLp', '1'), ('thrLp', '1'), ('thrLp', None))
+
     A label holds no white space, so that the description at the end of an NCBI header such as
     `gi|110640213|ref|NC_008253.1| Escherichia coli 536` isn't taken for one. Without a label
     the name is the whole header.

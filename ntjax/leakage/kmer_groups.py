@@ -75,6 +75,11 @@ def rows_sharing_kmers(
 def shared_kmer_groups(sequences: Sequence[str], k: int = KMER_LENGTH) -> np.ndarray:
     """Groups of sequences that share k-mers with each other, directly or through others.
 
+    The second sequence here is the reverse complement of the first:
+
+    >>> shared_kmer_groups(["AACCGGTTTA", "TAAACCGGTT", "GGGGGGGGGG"], k=8).tolist()
+    [0, 0, 1]
+
     Returns:
         int64 `[sequences]`: group numbers in order of appearance, from 0.
     """

@@ -31,7 +31,7 @@ def estimates(
     >>> mean = lambda weights: {"mean": weights @ heights / weights.sum(axis=1)}
     >>> found = estimates(mean, rows=4, resamples=1000)["mean"]
     >>> print("{value:.2f} [{low:.2f}, {high:.2f}]".format(**found))
-    1.70 [1.62, 1.77]
+    1.70 [1.63, 1.78]
 
     Arguments:
         statistic: of how often each row is drawn, `[resamples, rows]`, the values `[resamples]` by

@@ -106,7 +106,7 @@ def _backward_at_once(
     gradient: Heads,
 ) -> tuple[Heads, Heads, Heads]:
     del context, sums
-    return jax.vjp(lambda *heads: attend(*heads, mask)[0], query, key, value)[1](gradient)
+    return jax.vjp(lambda q, k, v: attend(q, k, v, mask)[0], query, key, value)[1](gradient)
 
 
 def _forward_in_blocks(query: Heads, key: Heads, value: Heads, mask: jax.Array) -> tuple:
@@ -177,12 +177,11 @@ def _backward_in_blocks(
         _columns(scaled),
         _columns(gradient),
     )
-    gradients = (
-        _heads(of_query, query) * key_dim**-0.5,
-        _heads(of_key.transpose(0, 2, 1), query),
-        _heads(of_value.transpose(0, 2, 1), query),
+    return (
+        (_heads(of_query, query) * key_dim**-0.5).astype(query.dtype),
+        _heads(of_key.transpose(0, 2, 1), query).astype(query.dtype),
+        _heads(of_value.transpose(0, 2, 1), query).astype(query.dtype),
     )
-    return tuple(x.astype(query.dtype) for x in gradients)
 
 
 def _ones_beside(heads: Heads) -> jax.Array:

@@ -136,7 +136,7 @@ def _default_key_dim(known: Mapping[str, Any], where: str) -> int:
 
 
 def _check_value(name: str, value: Any, where: str) -> None:
-    kind = _FIELDS[name].type
+    kind: Any = _FIELDS[name].type
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) <= _LARGEST_FLOAT32 else math.inf
     if name == "positional_embedding":
@@ -171,7 +171,24 @@ def check_length(config: TransformerConfig, tokens: int) -> None:
 
 
 def parameter_shapes(config: TransformerConfig) -> Shapes:
-    """The whole parameter tree, per-layer arrays stacked on axis 0 (`[layers, ...]`)."""
+    """The whole parameter tree, per-layer arrays stacked on axis 0 (`[layers, ...]`).
+
+    >>> config = TransformerConfig(
+    ...     vocabulary_size=4105,
+    ...     k_for_kmers=6,
+    ...     max_positions=1000,
+    ...     attention_heads=20,
+    ...     embed_dim=1280,
+    ...     ffn_embed_dim=5120,
+    ...     num_layers=24,
+    ...     key_dim=64,
+    ... )  # 500M_1000G
+    >>> shapes = parameter_shapes(config)
+    >>> shapes["nucleotide_transformer/layers/query"]["w"]
+    (24, 1280, 1280)
+    >>> sum(math.prod(shape) for leaves in shapes.values() for shape in leaves.values())
+    485698825
+    """
     embed, inner = config.embed_dim, config.attention_heads * config.key_dim
     layers = {
         "self_attention_layer_norm": _norm(embed),

@@ -277,10 +277,10 @@ def _token_dropout_scale(config: TransformerConfig, tokens: jax.Array) -> jax.Ar
 
 
 def _keep(
-    buffer: jax.Array, value: jax.Array, number: jax.Array, wanted: tuple[int, ...]
+    buffer: jax.Array, value: jax.Array | None, number: jax.Array, wanted: tuple[int, ...]
 ) -> jax.Array:
     """Write `value` into the slot of layer `number`, or leave the buffer as it is."""
-    if not wanted:
+    if not wanted or value is None:
         return buffer
     matches = jnp.asarray(wanted) == number
     slot = jnp.argmax(matches)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntjax.io.files import written_atomically
+from ntjax.reports.markdown import markdown_table
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,5 @@ def as_markdown(block: Block) -> str:
         return block.text
     if isinstance(block, Figure):
         return f"![{block.caption}]({block.file})\n\n{block.caption}"
-    lines = [
-        "| " + " | ".join(block.heads) + " |",
-        "|---" * len(block.heads) + "|",
-        *("| " + " | ".join(row) + " |" for row in block.rows),
-    ]
+    lines = markdown_table(block.heads, block.rows)
     return "\n".join([block.caption, ""] * bool(block.caption) + lines)

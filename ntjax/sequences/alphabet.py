@@ -273,6 +273,9 @@ def _remedy(character: str, letters: set[str]) -> str:
 def reverse_complement(sequences: Iterable[str]) -> list[str]:
     """Reverse complements of sequences of A, C, G, T and N (case is kept).
 
+    >>> reverse_complement(["TATAAT", "aacgN"])
+    ['ATTATA', 'Ncgtt']
+
     Arguments:
         sequences: [n] sequences, as from `clean_sequences`.
 
@@ -287,6 +290,9 @@ def reverse_complement(sequences: Iterable[str]) -> list[str]:
 
 def gc_content(sequences: Sequence[str]) -> np.ndarray:
     """Fraction of G and C among the bases that are known.
+
+    >>> gc_content(["GATC", "GCNN"]).tolist()
+    [0.5, 1.0]
 
     Arguments:
         sequences: [n] upper-case sequences. N is not counted.

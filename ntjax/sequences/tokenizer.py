@@ -121,6 +121,15 @@ class Tokenizer:
     def encode(self, sequences: Sequence[str], length: int | None = None) -> np.ndarray:
         """Turn sequences into token ids.
 
+        >>> tokenizer = Tokenizer.for_vocabulary_size(4107, k=6)
+        >>> ids = tokenizer.encode(["ATTCCGATTCCG", "TATAATN"])
+        >>> ids.tolist()
+        [[3, 369, 369], [3, 1095, 4106]]
+        >>> tokenizer.tokens(ids)[0]
+        ['<cls>', 'ATTCCG', 'ATTCCG']
+        >>> tokenizer.decode(ids)
+        ['ATTCCGATTCCG', 'TATAATN']
+
         Arguments:
             sequences: nucleotide sequences of A, C, G, T and N in either case.
             length: tokens per row, `<cls>` included; None is the shortest that fits all.

@@ -30,6 +30,8 @@ from typing import Any
 
 from benchmark_sides import Case, Size
 
+from ntjax.reports.markdown import markdown_table
+
 HERE = Path(__file__).parent
 NAMES = ("ntjax", "PEFT")
 PACKAGES = ("jax", "jaxlib", "torch", "transformers", "peft")
@@ -56,7 +58,7 @@ def main() -> None:
         results = []
         for case in cases:
             results.append(measure(size, case, folders, options))
-            print(row(results[-1]), flush=True)
+            print(*row(results[-1]), sep=" | ", flush=True)
     load.append(os.getloadavg()[0])
     if options.out:
         write(options, size, load, results)
@@ -192,19 +194,17 @@ def ratio(result: dict[str, Any], what: str) -> float:
     return theirs / ours
 
 
-HEADER = (
-    "| batch | what | adapter | ntjax, ms | PEFT, ms | ntjax, tokens/s | ratio |"
-    " start, s: ntjax | PEFT | ratio | peak, GB: ntjax | PEFT |\n" + "|---" * 12 + "|"
-)
+HEADS = ["batch", "what", "adapter", "ntjax, ms", "PEFT, ms", "ntjax, tokens/s", "ratio"]
+HEADS += ["start, s: ntjax", "PEFT", "ratio", "peak, GB: ntjax", "PEFT"]
 
 
-def row(result: dict[str, Any]) -> str:
-    """One line of the table."""
+def row(result: dict[str, Any]) -> list[str]:
+    """The cells of one row of the table."""
     case = Case(**result["case"])
     medians = {name: statistics.median(result["step_seconds"][name]) for name in NAMES}
     starts = {name: statistics.median(result["start_seconds"][name]) for name in NAMES}
     dropout = f", dropout {case.dropout:g}" if case.dropout else ""
-    cells = [
+    return [
         f"{case.rows} x {case.tokens}",
         "train step" if case.mode == "train" else "inference",
         f"{'IA³' if case.adapter == 'ia3' else f'LoRA{dropout}'}",
@@ -215,7 +215,6 @@ def row(result: dict[str, Any]) -> str:
         f"{ratio(result, 'start_seconds'):.2f}",
         *(f"{result['peak_gb'][name]:.2f}" for name in NAMES),
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def with_spread(seconds: list[float]) -> str:
@@ -258,9 +257,8 @@ def write(
         "steps": options.steps,
         "starts": options.starts,
     }
-    text = "\n".join(
-        [*introduction(options.device, about), *map(row, results), *notes(size, results)]
-    )
+    rows = markdown_table(HEADS, map(row, results))
+    text = "\n".join([*introduction(options.device, about), *rows, *notes(size, results)])
     options.out.with_suffix(".json").write_text(
         json.dumps(about | {"results": results}, indent=1) + "\n"
     )
@@ -268,7 +266,7 @@ def write(
 
 
 def introduction(device: str, about: dict[str, Any]) -> list[str]:
-    """What was measured, where and how; the table's head."""
+    """What was measured, where and how."""
     size, versions = Size(**about["size"]), about["versions"]
     return [
         "# ntjax against PyTorch + PEFT",
@@ -292,7 +290,6 @@ def introduction(device: str, about: dict[str, Any]) -> list[str]:
         f"{about['load_average']['begin']:.1f} when it began, {about['load_average']['end']:.1f} "
         "when it ended (the benchmark itself makes up to the number of cores).",
         "",
-        HEADER,
     ]
 
 

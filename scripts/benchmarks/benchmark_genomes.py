@@ -31,6 +31,7 @@ from ntjax.datasets.masking import MaskedBatches, Masking
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.regions import whole_genome
 from ntjax.genomes.windows import WindowSampler
+from ntjax.reports.markdown import markdown_table
 from ntjax.sequences.tokenizer import Tokenizer
 
 HERE = Path(__file__).parent
@@ -177,8 +178,7 @@ def table(options: argparse.Namespace, results: dict[str, Any]) -> str:
         f"({about['processor']}), jax {about['jax']}, {about['date']}. "
         "`python scripts/benchmarks/benchmark_genomes.py`"
     )
-    lines = [head, "", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows), ""]
-    return "\n".join(lines)
+    return "\n".join([head, "", *markdown_table(["", ""], rows), ""])
 
 
 def change(before: int, after: int) -> str:

@@ -27,6 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ntjax.reports.markdown import markdown_table
 from ntjax.training.job import Job, member_runs, prepare
 from ntjax.training.members import spread_population, stack
 from ntjax.training.population import sharing_a_program
@@ -147,10 +148,10 @@ def finetune(*arguments: str) -> None:
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-def row(result: dict[str, Any]) -> str:
+def row(result: dict[str, Any]) -> list[str]:
     """A line of the table."""
     steps, whole = result["steps"], result["whole"]
-    cells = [
+    return [
         {"ia3": "IA³, nine learning rates", "lora": "LoRA, nine dropouts"}[result["adapter"]],
         str(result["batch_size"]),
         f"{1e3 * steps['alone']:.0f} ms",
@@ -160,7 +161,6 @@ def row(result: dict[str, Any]) -> str:
         f"{whole['together']:.0f} s",
         f"{whole['alone'] / whole['together']:.1f} ×",
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
 def write(options: argparse.Namespace, results: list[dict[str, Any]]) -> None:
@@ -173,18 +173,14 @@ def write(options: argparse.Namespace, results: list[dict[str, Any]]) -> None:
         "jax": version("jax"),
         "date": datetime.date.today().isoformat(),
     }
-    head = (
-        "| members | batch | nine steps, one after the other | together | ratio "
-        f"| nine runs of {options.steps} steps | one sweep | ratio |"
-    )
+    heads = ["members", "batch", "nine steps, one after the other", "together", "ratio"]
+    heads += [f"nine runs of {options.steps} steps", "one sweep", "ratio"]
     text = [
         f"Model {options.model}, {options.dtype}, 17 tokens; {machine['device']} "
         f"({machine['cores']} cores, {machine['processor']}), jax {machine['jax']}, "
         f"{machine['date']}. `python scripts/benchmarks/benchmark_population.py`",
         "",
-        head,
-        "|" + "---|" * 8,
-        *map(row, results),
+        *markdown_table(heads, map(row, results)),
         "",
     ]
     options.out.with_suffix(".md").write_text("\n".join(text))

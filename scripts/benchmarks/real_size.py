@@ -36,6 +36,8 @@ sys.path.append(str(Path(__file__).parents[1]))  # where write_random_checkpoint
 
 from write_random_checkpoint import SIZES, write_random_checkpoint
 
+from ntjax.reports.markdown import markdown_table
+
 GIB = 1 << 30
 LARGEST_RESIDENT = 20 * GIB
 LEAST_AVAILABLE = 700_000_000
@@ -278,11 +280,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         ("time per step, median", lambda r: seconds(r["steps"]["median_seconds"])),
         ("`ntjax.finetune`, whole process", lambda r: seconds(r["finetune"]["seconds"])),
     ]
-    lines = ["|  | " + " | ".join(models) + " |", "|---|" + "---:|" * len(models)]
-    lines += [
-        f"| {title} | " + " | ".join(value(result) for result in models.values()) + " |"
-        for title, value in rows
-    ]
+    cells = [[title, *(value(result) for result in models.values())] for title, value in rows]
+    lines = markdown_table(["", *models], cells, align="l" + "r" * len(models))
     return (
         f"Random checkpoints in the official format, IA³, bfloat16, {ROWS} rows x {TOKENS} tokens; "
         f"{about['processor']}, {about['cores']} cores, {about['memory_bytes'] / GIB:.0f} GiB, "

@@ -24,6 +24,7 @@ from train_mini import ARMS
 from ntjax.checkpoints import mini, safetensors
 from ntjax.io.json import read_json, write_json
 from ntjax.reports import command_line
+from ntjax.reports.markdown import markdown_table
 from ntjax.training.pretraining import WEIGHTS_FILE
 
 # Blue and orange are told apart by the colour-blind (Okabe & Ito).
@@ -213,11 +214,7 @@ def genome_table(results: dict[str, Any], model: str) -> list[str]:
 
 def table(heads: list[str], rows: dict[str, list[str]]) -> list[str]:
     """Markdown, the rows' names first."""
-    return [
-        "| " + " | ".join(heads) + " |",
-        "|---" * len(heads) + "|",
-        *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()),
-    ]
+    return markdown_table(heads, [[name, *cells] for name, cells in rows.items()])
 
 
 def cell(metric: dict[str, float | None], form: str = ".3f") -> str:

@@ -48,6 +48,7 @@ from ntjax.adapters import IA3, LoRA
 from ntjax.inference.forward import ForwardConfig
 from ntjax.io.files import written_atomically
 from ntjax.models.heads import HeadConfig
+from ntjax.reports.markdown import markdown_table
 from ntjax.tasks import Classification
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.step import StepConfig
@@ -222,14 +223,10 @@ def table(programs: list[dict[str, Any]]) -> list[str]:
         "least time, ms",
         "compile, CPU s",
     )
-    return [
-        "| " + " | ".join(columns) + " |",
-        "|---" * 2 + "|---:" * 3 + "|---" * 2 + "|---:" * 3 + "|",
-        *map(row, programs),
-    ]
+    return markdown_table(columns, map(row, programs), align="llrrrllrrr")
 
 
-def row(program: dict[str, Any]) -> str:
+def row(program: dict[str, Any]) -> tuple[str, ...]:
     """A program's row of the table."""
     case, sizes = Case(**program["case"]), program["bytes"]
     names = [case.model, *(name for name, same in SAME_AS.items() if same == case.model)]
@@ -237,7 +234,7 @@ def row(program: dict[str, Any]) -> str:
         f"{message['count']} {message['kind']}, {message['bytes'] / 1e6:.1f} MB"
         for message in program["collectives"]
     )
-    cells = (
+    return (
         ", ".join(names),
         case.adapter,
         f"{sizes['arguments'] / 1e9:.2f}",
@@ -249,17 +246,14 @@ def row(program: dict[str, Any]) -> str:
         f"{program['flops'] / PEAK_FLOPS * 1e3:.0f}",
         f"{program['compile seconds']['processor']:.0f}",
     )
-    return "| " + " | ".join(cells) + " |"
 
 
 def depth_table(programs: dict[Case, dict[str, Any]]) -> list[str]:
     """Compile time and size of the program at two depths of one width."""
     few, many = DEPTHS
-    lines = [
-        f"| width of | adapter | compile, CPU s: {few} layers | {many} layers | ratio | "
-        f"instructions: {few} layers | {many} layers | ratio |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    heads = ["width of", "adapter", f"compile, CPU s: {few} layers", f"{many} layers", "ratio"]
+    heads += [f"instructions: {few} layers", f"{many} layers", "ratio"]
+    rows = []
     for model in WIDTHS:
         for adapter in ADAPTERS:
             pair = [programs.get(Case(model, adapter, HOST, layers)) for layers in DEPTHS]
@@ -267,12 +261,10 @@ def depth_table(programs: dict[Case, dict[str, Any]]) -> list[str]:
                 continue
             seconds = [program["compile seconds"]["processor"] for program in pair]
             sizes = [program["instructions"] for program in pair]
-            lines.append(
-                f"| {model} | {adapter} | {seconds[0]:.0f} | {seconds[1]:.0f} | "
-                f"{seconds[1] / seconds[0]:.2f} | {sizes[0]:,} | {sizes[1]:,} | "
-                f"{sizes[1] / sizes[0]:.2f} |"
-            )
-    return lines
+            cells = [f"{seconds[0]:.0f}", f"{seconds[1]:.0f}", f"{seconds[1] / seconds[0]:.2f}"]
+            cells += [f"{sizes[0]:,}", f"{sizes[1]:,}", f"{sizes[1] / sizes[0]:.2f}"]
+            rows.append([model, adapter, *cells])
+    return markdown_table(heads, rows, align="llrrrrrr")
 
 
 if __name__ == "__main__":

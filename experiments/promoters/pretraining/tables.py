@@ -4,6 +4,7 @@ from typing import Any
 
 from ntjax.baselines.cnn import CNNConfig
 from ntjax.metrics.seeds import METRICS
+from ntjax.reports.markdown import markdown_table
 
 _TITLES = {
     "ecoli_promoters": "Promoters against random letters (`ecoli_promoters`, clean)",
@@ -46,11 +47,11 @@ def as_markdown(record: dict[str, Any]) -> str:
 
 def _table(methods: dict[str, dict[str, Any]], against: str) -> list[str]:
     heads = ["method", *METRICS, f"AUROC − that of {against}"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for name, result in methods.items():
-        cells = [_cell(result[metric]) for metric in METRICS]
-        lines.append(f"| {name} | {' | '.join(cells)} | {_difference(result['auroc'])} |")
-    return lines
+    rows = [
+        [name, *(_cell(result[metric]) for metric in METRICS), _difference(result["auroc"])]
+        for name, result in methods.items()
+    ]
+    return markdown_table(heads, rows)
 
 
 def _cell(metric: dict[str, Any]) -> str:
