@@ -97,12 +97,12 @@ def standard_error(values: ArrayLike, train_rows: int = 0, test_rows: int = 0) -
     Returns:
         NaN of fewer than two values.
     """
-    values = np.asarray(values, np.float64)
-    values = values[~np.isnan(values)]
-    if len(values) < 2:
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    if len(known) < 2:
         return np.nan
     overlap = test_rows / train_rows if train_rows else 0.0
-    return float(values.std(ddof=1) * np.sqrt(1 / len(values) + overlap))
+    return float(known.std(ddof=1) * np.sqrt(1 / len(known) + overlap))
 
 
 def _values(seeds: list[Rows], weights: np.ndarray, metrics: Sequence[str]) -> np.ndarray:

@@ -145,7 +145,7 @@ def clean_sequences(
     stripped = [sequence.strip() for sequence in sequences]
     if not all(stripped) or not _MISSING.isdisjoint(stripped):
         _refuse_missing(stripped, rows, source)
-    notes = []
+    notes: list[str] = []
     others = _not_dna(stripped)
     if re.search(rb"\s", others):
         stripped, notes = _join_kmers(stripped)
