@@ -415,7 +415,11 @@ def test_help_lists_every_option_with_its_default(command):
         entry = re.search(rf" {option} .*?\(default: [^)]*\)", text)
         assert entry, option
         assert default in entry[0], option
-    for choices in ("{ia3,lora,full,head,bitfit}", "{linear,cosine,inverse-sqrt}", "{cls,mean}"):
+    for choices in (
+        "{ia3,lora,full,head,bitfit}",
+        "{linear,cosine,inverse-sqrt}",
+        "{None,cls,mean}",
+    ):
         assert choices in text
 
 
