@@ -42,7 +42,7 @@ pytestmark = [
 ]
 
 STEPS, BATCHES, ROWS, RATE = 20, 4, 8, 0.01
-OPTIMIZER = OptimizerConfig(STEPS, "linear", 3, weight_decay=0.1, gradient_clip=1.0)
+OPTIMIZER = OptimizerConfig(STEPS, "linear", 4, weight_decay=0.1, gradient_clip=1.0)
 
 
 def batch(step):
