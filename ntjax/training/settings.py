@@ -56,16 +56,17 @@ class Settings(DataSettings):
     steps: int | None = None
     """Optimiser steps. Default: 1000 (300 for mini)."""
     batch_size: int | None = None
-    """Sequences per step, over all devices. Default: 8 (ia3), 16 (lora, full), 32 (head, mini)."""
+    """Sequences per step, over all devices. Default: 8 (ia3), 16 (lora, full), 32 (head, mini),
+    16 (bitfit)."""
     accumulation: int = 1
     """Split each batch into this many passes and accumulate gradients, to save memory."""
     learning_rate: float | None = None
-    """Peak learning rate. Default: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head); for mini
-    1e-2, 2e-3, 5e-4, 3e-3."""
+    """Peak learning rate. Default: 3e-3 (ia3), 5e-4 (lora), 5e-5 (full), 1e-3 (head), 1e-3
+    (bitfit); for mini 1e-2, 2e-3, 5e-4, 3e-3, 1e-2."""
     schedule: Literal["linear", "cosine", "inverse-sqrt"] = "linear"
     """Learning-rate decay after warm-up: linear to 0, half cosine to 0, or 1 / sqrt(step)."""
     warmup_steps: int = 0
-    """Steps of linear warm-up from 0."""
+    """Steps of linear warm-up; the first has 1 / (steps + 1) of the rate."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay of matrices (never of IA3 vectors, biases and norms)."""
     gradient_clip: float = 1.0
