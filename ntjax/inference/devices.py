@@ -136,10 +136,15 @@ def in_batches(
         shared = [array.reshape(devices, -1, *array.shape[1:]) for array in batch.arrays]
         values = compiled(params, trained, *shared)
         if waiting:  # the devices work on this batch while the one before is copied
-            yield waiting[0], jax.tree.map(partial(_real_rows, len(waiting[0])), waiting[1])
+            yield _copied(*waiting)
         waiting = batch.rows, values
     if waiting:
-        yield waiting[0], jax.tree.map(partial(_real_rows, len(waiting[0])), waiting[1])
+        yield _copied(*waiting)
+
+
+def _copied(rows: np.ndarray, values: Any) -> tuple[np.ndarray, Any]:
+    """A batch's row numbers and values as NumPy arrays, without the slots that hold no row."""
+    return rows, jax.tree.map(partial(_real_rows, len(rows)), values)
 
 
 def _real_rows(real: int, values: jax.Array) -> np.ndarray:

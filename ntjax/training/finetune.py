@@ -27,6 +27,7 @@ from ntjax.training.interruption import Interruption
 from ntjax.training.job import Given, Job, member_runs, prepare, record
 from ntjax.training.loop import Fitted, Trainer
 from ntjax.training.settings import (
+    FILES,
     Settings,
     complete,
     from_saved,
@@ -167,8 +168,7 @@ def resumed_settings(folder: Path, explicit: dict[str, Any]) -> Settings:
             f"{path}: {error}; restore the file, or begin anew in another --out"
         ) from None
     refuse_differing(folder, explicit, settings)
-    files = {part: explicit[part] for part in ("train", "validation", "test") if part in explicit}
-    return replace(settings, **files)
+    return replace(settings, **{part: explicit[part] for part in FILES if part in explicit})
 
 
 def run_job(
@@ -211,7 +211,7 @@ def train_jobs(jobs: Sequence[Job], callbacks: Sequence[Callback] = ()) -> list[
 
 
 def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool = False) -> Run:
-    """Calibrate, score the test rows and the baselines; with a folder, write all of it."""
+    """Calibrate and score the test rows; with a folder, write all of it."""
     task, labels, settings = job.parts.task, job.parts.labels, job.settings
 
     def outputs_of(part: str, bar: str = "") -> Any:

@@ -71,7 +71,7 @@ class Sweep:
 
     def member_folder(self, name: str) -> Path | None:
         """The run folder of a member."""
-        return self.folder and self.folder / "members" / name
+        return self.folder and _member_folder(self.folder, name)
 
     def values(self, name: str) -> dict[str, Any]:
         """The settings that are a member's own."""
@@ -148,6 +148,10 @@ def begin(
     return _opened(Sweep(folder, members, jobs, populations), [])
 
 
+def _member_folder(folder: Path, name: str) -> Path:
+    return folder / "members" / name
+
+
 def _prepared(
     members: Sequence[SweptSettings], revision: str | None, given: Given | None
 ) -> dict[str, Job]:
@@ -203,9 +207,9 @@ def reopen(folder: Path, given: Given | None = None) -> Sweep:
     begun = [
         member.name
         for member in members
-        if (folder / "members" / member.name / CONFIG_FILE).exists()
+        if (_member_folder(folder, member.name) / CONFIG_FILE).exists()
     ]
-    revision = recorded_revision(folder / "members" / begun[0]) if begun else None
+    revision = recorded_revision(_member_folder(folder, begun[0])) if begun else None
     return _opened(Sweep(folder, members, _prepared(members, revision, given), populations), begun)
 
 
@@ -268,7 +272,7 @@ def _run_population(
     jobs = sharing_a_program([sweep.jobs[name] for name in names])
     callbacks: list[Callback] = [ProgressBar()] if progress else []
     if sweep.folder:
-        folders = [sweep.folder / "members" / name for name in names]
+        folders = [_member_folder(sweep.folder, name) for name in names]
         callbacks += on_disk(sweep.folder / "populations" / str(number), folders)
     try:
         results = train_jobs(jobs, callbacks)
