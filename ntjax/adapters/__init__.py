@@ -40,7 +40,7 @@ __all__ = [
     "options_of",
 ]
 
-ADAPTERS: dict[str, type[AdapterConfig]] = {
+ADAPTERS: dict[str, type[Any]] = {  # subclasses of AdapterConfig, each a dataclass
     "ia3": IA3,
     "lora": LoRA,
     "full": Full,

@@ -45,7 +45,7 @@ def forward(
             positions,
         )
 
-    return hk.without_apply_rng(hk.transform(run)).apply(params, tokens)
+    return hk.transform(run).apply(params, None, tokens)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -40,7 +40,7 @@ class LoRA(AdapterConfig):
     learning_rate_for_mini: ClassVar[float] = 2e-3
     batch_size: ClassVar[int] = 16
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "targets", tuple(self.targets))
         unknown = [name for name in self.targets if name not in PROJECTIONS]
         if unknown or not self.targets:
@@ -124,7 +124,10 @@ def make_hook(config: LoRA, rate: jax.Array | float | None, keys: jax.Array | No
         if name not in config.targets:
             return linear(x)
         branch = layer["parameters"][name]
-        dropped = x if rate is None else _drop(x, rate, keys, layer["number"], name)
+        dropped = x
+        if rate is not None:
+            assert keys is not None
+            dropped = _drop(x, rate, keys, layer["number"], name)
         low_rank = _product(_product(dropped, branch["a"]), branch["b"])
         return linear(x) + (config.alpha / config.rank) * low_rank
 
@@ -156,7 +159,7 @@ def _drop(
     return jnp.where(kept, x / (1.0 - rate), 0.0).astype(x.dtype)
 
 
-def _sixteen_bits(keys: jax.Array, place: jax.Array, shape: tuple[int, int]) -> jax.Array:
+def _sixteen_bits(keys: jax.Array, place: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Random whole numbers below 65536, uint32 [batch, *shape]; an example's depend on its key.
 
     Threefry (Salmon et al. 2011), the generator of `jax.random`, turns a key and a counter of two

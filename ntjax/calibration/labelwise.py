@@ -36,7 +36,7 @@ class LabelwiseCalibration:
             None if no label has rows enough, of both kinds.
         """
         logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
-        fitted = []
+        fitted: list[ClassCalibration | None] = []
         for scores, truth in zip(logits.T, labels.T, strict=True):
             known = truth != UNKNOWN_LABEL
             try:

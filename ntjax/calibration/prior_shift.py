@@ -149,7 +149,7 @@ def _class_priors(prior: ArrayLike, classes: int, name: str) -> NDArray[np.float
     shares = np.asarray(prior, np.float64)
     if not ((shares > 0) & (shares < 1)).all():
         raise UserError(
-            f"the {name} prior is {prior}: a share of the rows lies between 0 and 1, and a class "
+            f"the {name} prior is {shares}: a share of the rows lies between 0 and 1, and a class "
             "of which there are none, or nothing else, needs no classifier"
         )
     if shares.ndim == 0 and classes == 2:

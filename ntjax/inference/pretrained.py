@@ -209,8 +209,8 @@ def load_pretrained(
     name = str(name_or_dir)
     place = partial(_place, dtype=dtype, sharding=sharding)
     if name == mini.NAME:
-        source = {"weights": mini.weights_id()}
-        return _model(name, mini.CONFIG, place(mini.parameters()), dtype, source)
+        weights = {"weights": mini.weights_id()}
+        return _model(name, mini.CONFIG, place(mini.parameters()), dtype, weights)
     source: dict[str, str] = {}
     sha256 = None
     published_name, _, revision = name.partition("@")

@@ -6,7 +6,7 @@ and two cumulative sums. The point estimate is the same computation with every r
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,7 @@ def evaluate(
     seed: int = 0,
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
-) -> dict[str, dict[str, float | None] | int]:
+) -> dict[str, Any]:
     """Every metric of a classifier, with percentile bootstrap intervals (Efron 1979).
 
     Two classes: class 1 is the positive one; a row is called positive when its probability is

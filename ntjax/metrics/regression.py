@@ -7,7 +7,7 @@ follows from the cumulative multiplicities.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +37,7 @@ def evaluate(
     seed: int = 0,
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
-) -> dict[str, dict[str, float | None] | int]:
+) -> dict[str, Any]:
     """Every metric of a regression, with percentile bootstrap intervals (Efron 1979).
 
     `pearson` is the linear correlation; `spearman` that of the ranks, equal values sharing their

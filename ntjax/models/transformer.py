@@ -117,7 +117,7 @@ class NucleotideTransformer(hk.Module):
     def __init__(
         self,
         config: TransformerConfig,
-        dtype: jnp.dtype,
+        dtype: jax.typing.DTypeLike,
         hook: Hook = no_hook,
         rematerialise: bool = False,
     ):

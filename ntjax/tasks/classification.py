@@ -66,6 +66,7 @@ class Classification(Task):
 
     def encode(self, table: "SequenceTable") -> np.ndarray:
         """Class numbers, int32 [rows]."""
+        assert table.labels is not None
         return encode_labels(table.labels, self.outputs, table.source, table.rows)
 
     def targets(self, labels: np.ndarray) -> np.ndarray:

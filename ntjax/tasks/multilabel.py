@@ -63,6 +63,7 @@ class MultiLabel(Task):
 
     def encode(self, table: "SequenceTable") -> np.ndarray:
         """1, 0 or `UNKNOWN_LABEL`, int32 [rows, labels]."""
+        assert table.labels is not None
         return encode_label_sets(table.labels, table.source, table.rows)
 
     def fitted(self, labels: np.ndarray, source: str) -> Self:

@@ -80,6 +80,7 @@ class Regression(Task):
 
     def encode(self, table: "SequenceTable") -> np.ndarray:
         """Values as they were measured, float64 [rows]."""
+        assert table.labels is not None
         return encode_values(table.labels, table.source, table.rows)
 
     def fitted(self, labels: np.ndarray, source: str) -> Self:
