@@ -133,6 +133,20 @@ def test_bfloat16_is_rounded_once():
     assert_near(wide, reference(*heads, mask, gradient), 8e-3)
 
 
+@pytest.mark.parametrize("sharpness", [3, 10, 30])
+def test_bfloat16_where_one_key_has_nearly_all_the_weight(sharpness):
+    # There the gradient of a score is a small difference of two large numbers, one of which is
+    # made from the context.
+    query, *others, gradient = draw((2, 65, 2, 20), dtype=jnp.bfloat16)
+    heads = ((query * sharpness).astype(jnp.bfloat16), *others)
+    mask = padding((2, 65))
+    expected = reference(*heads, mask, gradient)
+    blocks = with_gradients(*heads, mask, gradient)
+    context, back = jax.vjp(lambda *heads: attend(*heads, mask)[0], *heads)
+    for got in (blocks, (context, *back(gradient))):
+        assert_near([x.astype(jnp.float32) for x in got], expected, 5e-3)
+
+
 def test_members_of_a_population():
     members = [draw((2, 17, 2, 8), seed) for seed in range(3)]
     masks = np.stack([padding((2, 17), seed) for seed in range(3)])
