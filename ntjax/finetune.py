@@ -33,7 +33,13 @@ from ntjax.runs.folder import (
 )
 from ntjax.runs.run import Run
 from ntjax.training import swept_runs
-from ntjax.training.finetune import baseline_scores, resumed_settings, run_job, with_baselines
+from ntjax.training.finetune import (
+    baseline_scores,
+    is_finished,
+    resumed_settings,
+    run_job,
+    with_baselines,
+)
 from ntjax.training.job import Job, initial_trainable, notes, prepare
 from ntjax.training.settings import (
     Settings,
@@ -111,7 +117,7 @@ def finetune(options: Options) -> dict[str, Any]:
     if options.sweep or (options.resume and (options.out / SWEEP_FILE).exists()):
         return _finetune_sweep(options)
     folder, settings, chosen = _where_and_what(options)
-    if options.resume and _is_finished(folder, settings):
+    if options.resume and is_finished(folder, settings):
         print(f"{folder}: this run is finished; nothing to resume")
         return read_json(folder / RESULT_FILE)
     _print_chosen(chosen)
@@ -141,12 +147,6 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
         folder = options.out or _fresh_folder(settings)
         refuse_occupied(folder)
         return folder, settings, chosen
-    whole = options.out.resolve().parent.parent
-    if (whole / SWEEP_FILE).exists():
-        raise UserError(
-            f"{options.out} is a member of the sweep in {whole}, which keeps its checkpoints: "
-            f"resume that, with --resume --out {whole}"
-        )
     given = explicit(options.settings, options.typed)
     return options.out, resumed_settings(options.out, given), {}
 
@@ -214,12 +214,6 @@ def _resumed_sweep(options: Options) -> Sweep:
 def _print_chosen(chosen: dict[str, Any]) -> None:
     if chosen:
         print("chosen for you: " + ", ".join(f"{option(k)} {v}" for k, v in chosen.items()))
-
-
-def _is_finished(folder: Path, settings: Settings) -> bool:
-    return (folder / RESULT_FILE).exists() and (
-        (folder / BASELINES_FILE).exists() or not settings.baselines
-    )
 
 
 def _fresh_folder(settings: Settings) -> Path:

@@ -166,7 +166,7 @@ class Run:
 def write_run(folder: Path, run: Run) -> None:
     """Write everything but `config.json` and the log, which are begun before training.
 
-    Metrics come last: a folder that has them is whole.
+    Metrics come last: a folder that has them is whole, but for baselines still to be trained.
     """
     source = {"name": run.model.name, **run.model.source}
     described = Description(

@@ -17,6 +17,7 @@ from ntjax.runs.folder import (
     BASELINES_FILE,
     CONFIG_FILE,
     RESULT_FILE,
+    SWEEP_FILE,
     open_folder,
     recorded_revision,
 )
@@ -94,7 +95,7 @@ def fine_tune(
         if folder is None:
             raise UserError("resume needs out: the folder of the run to go on with")
         own = resumed_settings(folder, explicit)
-        if (folder / RESULT_FILE).exists():
+        if is_finished(folder, own):
             return load_run(folder, given.model)
     else:
         own, _ = complete(Settings(**explicit, baselines=baselines))
@@ -155,8 +156,15 @@ def resumed_settings(folder: Path, explicit: dict[str, Any]) -> Settings:
     moved; that its content is the same is checked when it has been read.
 
     Raises:
-        UserError: the folder holds no run, or other settings were asked for.
+        UserError: the folder holds no run, or a member of a sweep, or other settings were asked
+            for.
     """
+    whole = folder.resolve().parent.parent
+    if (whole / SWEEP_FILE).exists():
+        raise UserError(
+            f"{folder} is a member of the sweep in {whole}, which keeps its checkpoints: "
+            f"resume that, with --resume --out {whole}"
+        )
     path = folder / CONFIG_FILE
     saved = read_json(path)
     try:
@@ -169,6 +177,16 @@ def resumed_settings(folder: Path, explicit: dict[str, Any]) -> Settings:
         ) from None
     refuse_differing(folder, explicit, settings)
     return replace(settings, **{part: explicit[part] for part in FILES if part in explicit})
+
+
+def is_finished(folder: Path, settings: Settings) -> bool:
+    """Tell whether a run has its test metrics and, if they were asked for, its baselines.
+
+    The baselines are trained last: a run that was killed meanwhile has its metrics alone.
+    """
+    return (folder / RESULT_FILE).exists() and (
+        (folder / BASELINES_FILE).exists() or not settings.baselines
+    )
 
 
 def run_job(

@@ -255,6 +255,7 @@ def _earlier(sweep: Sweep, names: Sequence[str]) -> dict[str, Run | FailedRun]:
 
 
 def _is_done(folder: Path) -> bool:
+    """Whether a member was scored or failed; the baselines are the sweep's, not a member's."""
     return (folder / RESULT_FILE).exists() or (folder / FAILURE_FILE).exists()
 
 

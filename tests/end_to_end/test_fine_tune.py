@@ -11,7 +11,15 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from planted_task import MODEL, compilation_cache, planted_rows, quick, run, write_csv
+from planted_task import (
+    MODEL,
+    compilation_cache,
+    contents,
+    planted_rows,
+    quick,
+    run,
+    write_csv,
+)
 from safetensors.numpy import load_file
 
 import ntjax
@@ -195,6 +203,27 @@ def test_the_module_of_the_command_names_the_function():
         ntjax.finetune("mini")
 
 
+def test_a_run_without_its_baselines_is_not_finished(model, rows, tmp_path, monkeypatch):
+    """Killed between the metrics and the baselines."""
+    trained_on = []
+
+    def score(parts, *_):
+        trained_on.append(len(parts.tables["train"]))
+        return {"made up": {"n": 20}}
+
+    monkeypatch.setattr("ntjax.training.finetune.score_baselines", score)
+    options = QUICK | {"out": tmp_path / "run", "steps": 2}
+    first = ntjax.fine_tune(model, rows, baselines=True, **options)
+    before = contents(tmp_path / "run")
+    (tmp_path / "run" / "baselines.json").unlink()
+    resumed = ntjax.fine_tune(model, rows, resume=True, **options)
+    assert resumed.record.baselines == first.record.baselines == {"made up": {"n": 20}}
+    equal(resumed, first)
+    assert contents(tmp_path / "run") == before
+    ntjax.fine_tune(model, rows, resume=True, **options)  # it is finished
+    assert trained_on == [140, 140]
+
+
 class Kill(Callback):
     """Press Ctrl-C after some steps."""
 
@@ -286,6 +315,8 @@ class TestSweep:
         again = ntjax.sweep(model, rows, resume=True, **options)
         for one, other in zip(again, runs, strict=True):
             equal(one, other)
+        with pytest.raises(UserError, match="is a member of the sweep in"):
+            ntjax.fine_tune(model, rows, out=member, resume=True)
         with pytest.raises(UserError, match="did you mean seed"):
             ntjax.sweep(model, rows, vary={"sed": [1]})
 
