@@ -1,13 +1,15 @@
 """What all commands share: options from a dataclass, errors in one line."""
 
 import contextlib
+import dataclasses
+import difflib
 import io
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import jax
 import tyro
@@ -33,11 +35,46 @@ def parse(options: type, module: str, description: str) -> Any:
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
-            return tyro.cli(options, description=description, prog=f"python -m {module}")
+            given, unknown = tyro.cli(
+                options,
+                description=description,
+                prog=f"python -m {module}",
+                return_unknown_args=True,
+            )
     except SystemExit as leaving:
-        if leaving.code:
+        if not leaving.code:
+            raise
+        # The cause may be a misspelt option: the one that is missing, or another.
+        known = {"--help", *_option_names(options)}
+        unknown = [flag for flag in _typed_flags() if flag.replace("_", "-") not in known]
+        if not unknown:
             raise UserError(_one_line(messages.getvalue())) from None
-        raise
+    if unknown:
+        raise UserError(_unknown_option(unknown[0].partition("=")[0], options))
+    return given
+
+
+def _unknown_option(word: str, options: type) -> str:
+    """Say that there is no such option, and which one is most like it."""
+    near = difflib.get_close_matches(word.replace("_", "-"), _option_names(options), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no option {word}{hint} (--help lists all)"
+
+
+def _option_names(options: type) -> list[str]:
+    """List the options of a dataclass, those of a dataclass in it included.
+
+    The inner one must have no prefix: `tyro.conf.arg(name="")`.
+    """
+    names = []
+    for name, hint in get_type_hints(options, include_extras=True).items():
+        kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        flag = name.replace("_", "-")
+        if dataclasses.is_dataclass(kind):
+            names += _option_names(kind)
+        elif tyro.conf.Positional not in notes and tyro.conf.Suppress not in notes:
+            names += [f"--{flag}", f"--no-{flag}"] if kind is bool else [f"--{flag}"]
+    return names
 
 
 def _one_line(box: str) -> str:
@@ -45,9 +82,6 @@ def _one_line(box: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m|[╭╮╰╯│─┌┐└┘|]|-{9,}", " ", box)
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" For full helptext, .*", "", text)
-    if found := re.search(r"Unrecognized options: (\S+?)(?:,| |$)(?:.*you meant: (\S+))?", text):
-        hint = f"; did you mean {found[2]}?" if found[2] else ""
-        return f"there is no option {found[1]}{hint} (--help lists all)"
     if found := re.search(r"Error parsing (--\S+):.*helptext: --\S+ (?:{None} )?(\S+)", text):
         given = re.search(r"(?:instantiated from |: )\[?'([^']*)'\]?", text)
         value = f" {given[1]!r}" if given else ""
@@ -103,6 +137,10 @@ def run(command: Callable[[], Any]) -> None:
 
 def typed_options() -> tuple[str, ...]:
     """Return the names of the settings that were given on the command line."""
-    flags = [text[2:].partition("=")[0] for text in sys.argv[1:] if text.startswith("--")]
-    names = [flag.replace("-", "_") for flag in flags]
+    names = [flag[2:].replace("-", "_") for flag in _typed_flags()]
     return (*names, *(name.removeprefix("no_") for name in names if name.startswith("no_")))
+
+
+def _typed_flags() -> list[str]:
+    """List the options of the command line as typed, without their values."""
+    return [text.partition("=")[0] for text in sys.argv[1:] if text.startswith("--")]

@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import pytest
+import tyro
 
 from ntjax.errors import MissingLabelsError, UserError
+from ntjax.reports import command_line
 
 SHOWN = (
     "from ntjax.errors import UserError\n"
@@ -16,6 +20,69 @@ SHOWN = (
     "    raise UserError('σ70: no such file')\n"
     "command_line.run(command)\n"
 )
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Settings."""
+
+    learning_rate: float = 0.1
+    """Step size."""
+    steps: int | None = None
+    """How many."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options."""
+
+    genome: str
+    """A file."""
+    settings: Annotated[Inner, tyro.conf.arg(name="")] = field(default_factory=Inner)
+    baselines: bool = True
+    """Whether to train them."""
+    hidden: Annotated[int, tyro.conf.Suppress] = 0
+    """Not for the command line."""
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    def parse(line):
+        monkeypatch.setattr("sys.argv", ["made", *line.split()])
+        return command_line.parse(Options, "made", "Make something.")
+
+    return parse
+
+
+def test_options_are_parsed(parsed):
+    given = parsed("--genome x --learning_rate=1 --no-baselines")
+    assert given == Options("x", Inner(1.0), baselines=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--genome x --step 3", "there is no option --step; did you mean --steps? (--help"),
+        ("--genome x --learning_rte=3", "there is no option --learning_rte; did you mean --lear"),
+        ("--genome x --no-baseline", "there is no option --no-baseline; did you mean --no-base"),
+        ("--genome x --bogus 3", "there is no option --bogus (--help lists all)"),
+        (f"--genome x --{'x' * 100} 3", f"there is no option --{'x' * 100} (--help lists all)"),
+        ("--genome x stray", "there is no option stray (--help lists all)"),
+        ("--genome x -z", "there is no option -z (--help lists all)"),
+        # A misspelt option is the cause, whatever else is wrong because of it.
+        ("--genom x", "there is no option --genom; did you mean --genome? (--help lists all)"),
+        ("--genome x --stepz 3 --steps abc", "there is no option --stepz; did you mean --steps?"),
+        ("--hiden 3", "there is no option --hiden (--help lists all)"),
+        ("--steps 3", "Required options Missing from python -m made: --genome"),
+        ("--genome x --steps abc", "--steps 'abc': should be a whole number"),
+        ("--genome", "Missing argument Missing value for argument '--genome'"),
+    ],
+)
+def test_unusable_options_are_one_line(parsed, line, message):
+    with pytest.raises(UserError) as refused:
+        parsed(line)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
 
 
 def python(*arguments, encoding):
