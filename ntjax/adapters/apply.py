@@ -8,6 +8,7 @@ import jax
 
 from ntjax import adapters
 from ntjax.adapters import Adapter, Dropout
+from ntjax.models.attention import Attention
 from ntjax.models.config import TransformerConfig
 from ntjax.models.transformer import NucleotideTransformer, no_hook
 
@@ -26,15 +27,17 @@ def forward(
     attention_layers: tuple[int, ...] = (),
     positions: jax.Array | None = None,
     rematerialise: bool = False,
+    attention: Attention = "plain",
 ) -> dict[str, jax.Array]:
     """Run the backbone with an adapter; see `NucleotideTransformer.__call__` for the shapes.
 
-    `dtype` is the type activations are computed in, whatever the weights are kept in.
+    `dtype` is the type activations are computed in, whatever the weights are kept in. `attention`
+    is what `attention_on` chooses; "cudnn" takes no `attention_mask`.
     """
     params, hook, per_layer = adapters.bind(adapter, params, dropout)
 
     def run(tokens: jax.Array) -> dict[str, jax.Array]:
-        model = NucleotideTransformer(config, dtype, hook or no_hook, rematerialise)
+        model = NucleotideTransformer(config, dtype, hook or no_hook, rematerialise, attention)
         return model(
             tokens,
             attention_mask,

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from ntjax.adapters.base import AdapterConfig, Binding, Dropout
 from ntjax.models.config import ROOT, TransformerConfig
+from ntjax.models.transformer import recomputed
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,6 @@ def hook(vectors: dict[str, jax.Array], name: str, linear: Callable, x: jax.Arra
     return linear(x)
 
 
+@recomputed  # what is kept for the way back is x in its own type, not its float32 copy
 def _scaled(x: jax.Array, vector: jax.Array) -> jax.Array:
     return (x.astype(jnp.float32) * vector.astype(jnp.float32)).astype(x.dtype)

@@ -12,6 +12,7 @@ from ntjax.adapters import Adapter, Dropout
 from ntjax.adapters.apply import forward
 from ntjax.inference.devices import over_devices
 from ntjax.models import heads
+from ntjax.models.attention import Attention, attention_on
 from ntjax.models.config import TransformerConfig
 from ntjax.models.heads import HeadConfig
 
@@ -32,12 +33,19 @@ class ForwardConfig:
         head: pooling and outputs; None where the language model's own head is read.
         dtype: type of the computation.
         rematerialise: recompute activations in the backward pass.
+        attention: the form of it, as `attention_on` chooses it for the devices.
     """
 
     model: TransformerConfig
     head: HeadConfig | None = None
     dtype: str = "float32"
     rematerialise: bool = False
+    attention: Attention = "plain"
+
+
+def local_attention(model: TransformerConfig, dtype: str) -> Attention:
+    """Choose the attention of programs that run on this machine's devices."""
+    return attention_on(jax.local_devices()[0], dtype, model.key_dim)
 
 
 def head_outputs(
@@ -61,6 +69,7 @@ def head_outputs(
         logits=False,
         embeddings_layers=(last,),
         rematerialise=config.rematerialise,
+        attention=config.attention,
     )
     return heads.apply(config.head, trainable.head, result[f"embeddings_{last}"], tokens)
 
@@ -83,6 +92,7 @@ def masked_logits(
         dropout,
         positions=positions,
         rematerialise=config.rematerialise,
+        attention=config.attention,
     )["logits"]
 
 

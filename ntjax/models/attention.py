@@ -12,12 +12,16 @@ stay in the cache, and leaves to the matrix products what would otherwise be pas
     scores - m, on the way back   [q, 1, -m] · [k, bias, 1]
     gradient of the weights       [g, -g·o] · [v, 1]           g: gradient of the context o
 
-Which form is compiled is decided by the platform a program is lowered for, so that a host without
-an accelerator compiles the accelerator's.
+Which of these forms is compiled is decided by the platform a program is lowered for, so that a host
+without an accelerator compiles the accelerator's.
+
+NVIDIA GPUs have a third form, cuDNN's fused kernel, which holds no scores either. cuDNN must be
+present when the program is traced, so `attention_on` chooses it when a program is built.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +31,13 @@ LEAST = jnp.finfo(jnp.float32).min
 _BLOCK = 1 << 20
 
 Heads = jax.Array  # [batch, tokens, heads, key_dim]
+Attention = Literal["plain", "cudnn"]
+
+_CUDNN_MULTIPLE, _CUDNN_WIDEST = (
+    8,
+    128,
+)  # head sizes that cuDNN's kernel takes on every GPU it knows
+_CUDNN_CAPABILITY = 8  # NVIDIA's compute capability: Ampere and later
 
 
 def precision_of(dtype: jnp.dtype) -> jax.lax.Precision | None:
@@ -53,6 +64,60 @@ def attend(query: Heads, key: Heads, value: Heads, mask: jax.Array) -> tuple[Hea
     weights = jax.nn.softmax(scores, axis=-1)
     context = jnp.einsum("bhts,bshd->bthd", weights.astype(value.dtype), value, precision=precision)
     return context, weights
+
+
+def attention_on(device: jax.Device, dtype: str, key_dim: int) -> Attention:
+    """Choose the attention of a program that is built for a device.
+
+    Arguments:
+        device: one of those that will run the program.
+        dtype: type of the computation; cuDNN has no float32.
+        key_dim: dimensions of a head.
+    """
+    capability = str(getattr(device, "compute_capability", "")).partition(".")[0]
+    nvidia = device.platform in ("gpu", "cuda") and capability.isdigit()
+    fits = dtype == "bfloat16" and _padded_size(key_dim) <= _CUDNN_WIDEST
+    return "cudnn" if nvidia and int(capability) >= _CUDNN_CAPABILITY and fits else "plain"
+
+
+def cudnn_context(
+    query: Heads,
+    key: Heads,
+    value: Heads,
+    mask: jax.Array,
+    implementation: Literal["cudnn", "xla"] = "cudnn",
+) -> Heads:
+    """Compute the context of `attend` by cuDNN's fused kernel.
+
+    Padding must follow the real tokens of a row, as the tokenizer writes it: the kernel is told
+    the number of real tokens. Head sizes are padded to a multiple of 8 with zeros, which change no
+    score; the scale stays that of the true size.
+
+    Arguments:
+        query, key, value: bfloat16 [batch, tokens, heads, key_dim].
+        mask: bool [batch, 1, 1, tokens], True at real tokens.
+        implementation: "xla" computes the same anywhere, to check what cuDNN is asked for.
+
+    Returns:
+        [batch, tokens, heads, key_dim].
+    """
+    tokens, key_dim, real = query.shape[1], query.shape[-1], mask[:, 0, 0, :]
+    # The kernel need not write the gradients of padding. This makes them 0, whatever stands there.
+    key, value = (jnp.where(real[..., None, None], heads, 0) for heads in (key, value))
+    # Tokens to an even number, which JAX asks of cuDNN where gradients are taken.
+    widths = [(0, 0), (0, tokens % 2), (0, 0), (0, _padded_size(key_dim) - key_dim)]
+    context = jax.nn.dot_product_attention(
+        *(jnp.pad(heads, widths) for heads in (query, key, value)),
+        scale=key_dim**-0.5,
+        # A row without any token, such as an empty slot of a batch, looks at its first padding.
+        key_value_seq_lengths=jnp.maximum(real.sum(axis=-1, dtype=jnp.int32), 1),
+        implementation=implementation,
+    )
+    return context[:, :tokens, :, :key_dim]
+
+
+def _padded_size(key_dim: int) -> int:
+    return -(-key_dim // _CUDNN_MULTIPLE) * _CUDNN_MULTIPLE
 
 
 @jax.custom_vjp

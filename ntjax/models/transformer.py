@@ -17,7 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntjax.models.attention import attend, attention_context, precision_of
+from ntjax.models.attention import (
+    Attention,
+    attend,
+    attention_context,
+    cudnn_context,
+    precision_of,
+)
 from ntjax.models.config import ROOT, TransformerConfig, ffn_width
 from ntjax.sequences.tokenizer import Tokenizer
 
@@ -43,13 +49,24 @@ def no_hook(per_layer: Any, name: str, linear: Linear, x: jax.Array) -> jax.Arra
 def _gelu(x: jax.Array) -> jax.Array:
     """x Φ(x).
 
-    In float32 by the error function, as PyTorch computes it: within 1.1e-6 of x Φ(x), in half the
-    time of `jax.nn.gelu`, whose `erfc` is also relatively precise where almost nothing is left.
-    Smaller types need that: there 1 + erf x would cancel.
+    By the error function in float32, as PyTorch computes it: within 1.1e-6 of x Φ(x), in half the
+    time of `jax.nn.gelu`, whose `erfc` is also relatively precise where almost nothing is left. Of
+    bfloat16 numbers `jax.nn.gelu` rounds every step; this rounds once.
     """
-    if x.dtype != jnp.float32:
-        return jax.nn.gelu(x, approximate=False)
-    return 0.5 * x * (1.0 + jax.lax.erf(x * np.float32(0.5**0.5)))
+    wide = _rounded(x.astype(jnp.float32), x.dtype)
+    value = 0.5 * wide * (1.0 + jax.lax.erf(wide * np.float32(0.5**0.5)))
+    return _rounded(value, x.dtype).astype(x.dtype)
+
+
+def _rounded(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Round float32 numbers to those of a smaller type.
+
+    A conversion to a smaller type and back is left out by the compiler in one program and not in
+    another; this is not.
+    """
+    if dtype == jnp.float32:
+        return x
+    return jax.lax.reduce_precision(x, jnp.finfo(dtype).nexp, jnp.finfo(dtype).nmant)
 
 
 _ACTIVATIONS = {
@@ -120,10 +137,11 @@ class NucleotideTransformer(hk.Module):
         dtype: jax.typing.DTypeLike,
         hook: Hook = no_hook,
         rematerialise: bool = False,
+        attention: Attention = "plain",
     ):
         super().__init__(name=ROOT)
         self.config, self.dtype, self.hook = config, jnp.dtype(dtype), hook
-        self.rematerialise = rematerialise
+        self.rematerialise, self.attention = rematerialise, attention
 
     def __call__(
         self,
@@ -182,6 +200,8 @@ class NucleotideTransformer(hk.Module):
             # As in ESM, positions are counted over real tokens only and begin at pad_id + 1.
             real = tokens != PAD_ID
             positions = jnp.cumsum(real, axis=1) * real + PAD_ID
+            # Else a GPU counts them again for every dimension that it looks up.
+            positions = jax.lax.optimization_barrier(positions)
             table = _Embedding(config.max_positions + 2, config.embed_dim, "positional_embedding")
             x = x + table(positions, self.dtype)
         if config.emb_layer_norm_before:
@@ -243,21 +263,30 @@ class NucleotideTransformer(hk.Module):
         )
         if config.use_rotary_embedding:
             query, key = rotate(query), rotate(key)
+        weights = None
         if keep_weights:
             context, weights = attend(query, key, value, attention_mask)
+        elif self.attention == "cudnn":
+            context = cudnn_context(query, key, value, attention_mask)
         else:
-            context, weights = attention_context(query, key, value, attention_mask), None
+            context = attention_context(query, key, value, attention_mask)
         x = x + linear("mha_output", config.embed_dim, context.reshape(*x.shape[:2], size))
 
         normed = _LayerNorm(config.layer_norm_eps, "final_layer_norm")(x)
         inner = linear("fc1", ffn_width(config), normed, config.add_bias_ffn)
         activation = _ACTIVATIONS[config.ffn_activation_name]
-        if config.use_glu_in_ffn:
-            activated, gate = jnp.split(inner, 2, axis=-1)
-            inner = recomputed(lambda x, gate: activation(x) * gate)(activated, gate)
-        else:
-            inner = recomputed(activation)(inner)
-        return x + linear("fc2", config.embed_dim, inner, config.add_bias_ffn), weights
+
+        def activated(inner: jax.Array) -> jax.Array:
+            if config.use_glu_in_ffn:
+                inner, gate = jnp.split(inner, 2, axis=-1)
+                inner = activation(inner) * gate
+            else:
+                inner = activation(inner)
+            return linear("fc2", config.embed_dim, inner, config.add_bias_ffn)
+
+        # fc2 is within, so that what an adapter does to its input is recomputed too; the product
+        # itself is not: the way back does not need its result.
+        return x + hk.remat(activated, prevent_cse=False)(inner), weights
 
     @hk.transparent
     def _language_model_head(self, embeddings: jax.Array, tokens: jax.Array) -> jax.Array:

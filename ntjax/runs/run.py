@@ -15,7 +15,7 @@ from ntjax.datasets.batching import TokenisedSet
 from ntjax.errors import UserError
 from ntjax.inference.backbones import encoded
 from ntjax.inference.devices import replicated_sharding
-from ntjax.inference.forward import ForwardConfig, Trainable
+from ntjax.inference.forward import ForwardConfig, Trainable, local_attention
 from ntjax.inference.predict import predict
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.io.files import written_atomically
@@ -101,7 +101,9 @@ class Run:
     @property
     def forward_config(self) -> ForwardConfig:
         """What is compiled to run this model."""
-        return ForwardConfig(self.model.config, self.head, self.dtype or self.model.dtype)
+        dtype = self.dtype or self.model.dtype
+        attention = local_attention(self.model.config, dtype)
+        return ForwardConfig(self.model.config, self.head, dtype, attention=attention)
 
     def logits(self, sequences: Sequence[str], *, progress: str = "") -> np.ndarray:
         """Return the head's outputs, float32 [n, classes], [n, labels], or [n, 1] of a regression.

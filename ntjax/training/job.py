@@ -19,7 +19,7 @@ from ntjax.datasets.data_settings import DataSettings
 from ntjax.datasets.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
 from ntjax.errors import UserError
 from ntjax.inference.devices import replicated_sharding
-from ntjax.inference.forward import ForwardConfig, Trainable
+from ntjax.inference.forward import ForwardConfig, Trainable, local_attention
 from ntjax.inference.predict import predict
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.models import heads
@@ -183,6 +183,7 @@ def _step_config(settings: Settings, model: PretrainedModel, parts: LabelledPart
             HeadConfig(settings.head or "cls", len(parts.task.outputs)),
             settings.dtype,
             settings.rematerialise,
+            local_attention(model.config, settings.dtype),
         ),
         _optimizer_config(settings),
         TASKS[settings.task].loss,

@@ -21,7 +21,7 @@ from ntjax.datasets.pretraining import PretrainData, read_data
 from ntjax.errors import UserError
 from ntjax.genomes.windows import WindowSampler
 from ntjax.inference.devices import replicated_sharding
-from ntjax.inference.forward import ForwardConfig, Trainable
+from ntjax.inference.forward import ForwardConfig, Trainable, local_attention
 from ntjax.inference.predict import masked_losses
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.models.config import check_length, config_from_hyperparams
@@ -109,7 +109,12 @@ def prepare(settings: PretrainSettings, revision: str | None = None) -> Pretrain
             "--validation-genomes, or leave out one of two genomes that are nearly the same"
         )
     step = StepConfig(
-        ForwardConfig(model.config, dtype=settings.dtype, rematerialise=settings.rematerialise),
+        ForwardConfig(
+            model.config,
+            dtype=settings.dtype,
+            rematerialise=settings.rematerialise,
+            attention=local_attention(model.config, settings.dtype),
+        ),
         OptimizerConfig(
             settings.steps,
             settings.schedule,

@@ -21,6 +21,7 @@ from tiny import (
 )
 
 from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import head_outputs
 from ntjax.models.config import parameter_shapes
 from ntjax.training.members import new_member
 from ntjax.training.optimizers import OptimizerConfig
@@ -124,6 +125,7 @@ import jax, numpy as np
 from tiny import batch_of, hyperparameters, parameters, step_config, trainable, problem
 from ntjax.training.members import new_member
 from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.forward import head_outputs
 from ntjax.training.step import compile_train_step
 
 params, config = parameters(), step_config()
@@ -178,3 +180,22 @@ def test_a_shape_is_compiled_once(caplog):
             member, _ = step(params, member, hyper, np.int32(number), batch)
     compiled = [line for line in caplog.messages if "Finished XLA compilation" in line]
     assert len(compiled) == 2
+
+
+@pytest.mark.parametrize("kind", ["ia3", "lora", "head"])
+def test_bfloat16_layers_keep_no_float32_activation_for_the_way_back(kind):
+    config, params = step_config(dtype="bfloat16").forward, parameters()
+    tokens = batch_of(problem(), 0).tokens[0, 0]
+
+    def loss(state):
+        return head_outputs(config, params, state, tokens).sum()
+
+    traced = jax.make_jaxpr(jax.grad(loss))(trainable(kind, params)).jaxpr
+    scan = next(equation for equation in traced.eqns if equation.primitive.name == "scan")
+    kept = [output.aval for output in scan.outvars[scan.params["num_carry"] :]]
+    wide = [
+        array for array in kept if array.dtype == np.float32 and tokens.shape == array.shape[1:3]
+    ]
+    # Attention's own: the context and each query's maximum and sum (`models/attention.py`).
+    assert {array.shape[3:] for array in wide} <= {(2, 8), (2, 1)}
+    assert len(wide) <= 3
