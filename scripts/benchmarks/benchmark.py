@@ -2,7 +2,8 @@
 
     python scripts/benchmarks/benchmark.py                      # CPU: about 15 minutes on two cores
     python scripts/benchmarks/benchmark.py --only lora --rounds 3
-    python scripts/benchmarks/benchmark.py --device gpu         # 500M, 1,000 tokens, bfloat16
+
+A GPU has a script of its own, on_gpu.py.
 
 Needs `pip install torch transformers peft`. Same architecture, random weights, same number of
 threads (all cores). For every row of the table both sides get a process of their own, because two
@@ -38,11 +39,10 @@ PACKAGES = ("jax", "jaxlib", "torch", "transformers", "peft")
 SLEEP = 0.1  # seconds after which no thread of an idle process spins any more
 SIZES = {
     "cpu": Size(12, 512, 16, 2048, 4107, "rotary", 2048),
-    "gpu": Size(24, 1280, 20, 5120, 4105, "learned", 1000, "bfloat16"),
     "tiny": Size(2, 32, 4, 64, 75, "rotary", 64),
 }
 AIMS = {17: 1.2, 512: 1.0}  # ratio aimed at on a CPU, by tokens
-SHAPES = {"cpu": ((32, 17), (2, 512)), "gpu": ((8, 1000),), "tiny": ((4, 9),)}
+SHAPES = {"cpu": ((32, 17), (2, 512)), "tiny": ((4, 9),)}
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         example = describe(Case("train", "lora", 32, 17))
         sys.exit(f"--only {options.only}: no such row; a row is called '{example}'")
     with tempfile.TemporaryDirectory() as folder:
-        folders = prepare(size, Path(folder), options.device)
+        folders = prepare(size, Path(folder))
         results = []
         for case in cases:
             results.append(measure(size, case, folders, options))
@@ -75,8 +75,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out",
         type=Path,
-        help="without suffix; by default benchmark beside this script, for a "
-        "GPU benchmark_gpu, and nothing for a part of the rows (--only)",
+        help="without suffix; by default benchmark beside this script, and nothing for a part of "
+        "the rows (--only)",
     )
     options = parser.parse_args()
     if options.out is None and not options.only:
@@ -101,13 +101,10 @@ def describe(case: Case) -> str:
     return f"{case.rows} x {case.tokens} {case.mode} {case.adapter}{dropout}"
 
 
-def prepare(size: Size, folder: Path, device: str) -> dict[str, Path]:
+def prepare(size: Size, folder: Path) -> dict[str, Path]:
     """Write both sides' checkpoints."""
     os.environ["NTJAX_CACHE_DIR"] = str(folder / "cache")
-    if device == "gpu":
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the other side needs memory too
-    else:
-        os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     folders = {name: folder / name for name in NAMES}
     for name, place in folders.items():
         subprocess.run(command(name, size, None, place), check=True)
@@ -173,13 +170,11 @@ def measure(
             for name in in_turn(number):
                 seconds[name].append(sides[name].ask(options.steps))
         memory = {name: sides[name].ask("peak") for name in NAMES}
-        matrix = sides["ntjax"].ask("matrix") if options.device == "gpu" else None
     return {
         "case": asdict(case),
         "step_seconds": seconds,
         "start_seconds": started,
         "peak_gb": memory,
-        "matrix_flops": matrix,
     }
 
 
@@ -229,19 +224,6 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
     return tuple(statistics.quantiles(values, n=4, method="inclusive"))
 
 
-def useful_flops(size: Size, case: Case) -> float:
-    """Floating-point operations a step cannot do without.
-
-    Two per weight and token forward, two more for the gradient of every layer's input; frozen
-    weights have no gradient. Attention: two products of tokens x tokens x width forward, four
-    backward.
-    """
-    weights = size.layers * (4 * size.width**2 + 2 * size.width * size.ffn)
-    attention = 2 * 2 * size.layers * case.tokens * size.width
-    passes = (2, 3) if case.mode == "train" else (1, 1)
-    return case.rows * case.tokens * (2 * weights * passes[0] + attention * passes[1])
-
-
 def write(
     options: argparse.Namespace, size: Size, load: list[float], results: list[dict[str, Any]]
 ) -> None:
@@ -258,14 +240,14 @@ def write(
         "starts": options.starts,
     }
     rows = markdown_table(HEADS, map(row, results))
-    text = "\n".join([*introduction(options.device, about), *rows, *notes(size, results)])
+    text = "\n".join([*introduction(about), *rows, *notes(results)])
     options.out.with_suffix(".json").write_text(
         json.dumps(about | {"results": results}, indent=1) + "\n"
     )
     options.out.with_suffix(".md").write_text(text + "\n")
 
 
-def introduction(device: str, about: dict[str, Any]) -> list[str]:
+def introduction(about: dict[str, Any]) -> list[str]:
     """What was measured, where and how."""
     size, versions = Size(**about["size"]), about["versions"]
     return [
@@ -293,31 +275,20 @@ def introduction(device: str, about: dict[str, Any]) -> list[str]:
     ]
 
 
-def notes(size: Size, results: list[dict[str, Any]]) -> list[str]:
+def notes(results: list[dict[str, Any]]) -> list[str]:
     """What stands below the table."""
-    lines: list[str] = [""]
-    measured = [result for result in results if result["matrix_flops"]]
-    for result in measured:
-        case, peak = Case(**result["case"]), result["matrix_flops"]
-        step = statistics.median(result["step_seconds"]["ntjax"])
-        share = useful_flops(size, case) / step / peak
-        lines.append(f"{describe(case)}: {share:.0%} of the measured {peak / 1e12:.0f} TFLOP/s.")
     aimed = [(Case(**result["case"]), ratio(result, "step_seconds")) for result in results]
     missed = [
         f"{describe(case)} ({value:.2f})"
         for case, value in aimed
         if value < AIMS.get(case.tokens, 0)
     ]
-    if not measured:
-        aims = ", ".join(f"{aim} at {tokens} tokens" for tokens, aim in AIMS.items())
-        lines.append(f"Aims for the ratio: {aims}. Not reached: {', '.join(missed) or 'none'}.")
-        lines.append("")
-        lines.append("On a GPU (`--device gpu`: 500M, 8 x 1,000 tokens, bfloat16): not run.")
-    return lines
+    aims = ", ".join(f"{aim} at {tokens} tokens" for tokens, aim in AIMS.items())
+    return ["", f"Aims for the ratio: {aims}. Not reached: {', '.join(missed) or 'none'}."]
 
 
 def machine() -> str:
-    """Processor and cores, and the GPU if there is one."""
+    """Processor and cores."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

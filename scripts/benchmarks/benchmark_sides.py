@@ -77,16 +77,54 @@ def model_config(size: Size) -> Any:
     )
 
 
-class NtjaxSide:
-    """ntjax's own training step and prediction."""
+def random_weights(size: Size) -> tuple[Any, Any]:
+    """ntjax's configuration and weights drawn on the device, in the type of `size`."""
+    import jax
 
-    def __init__(self, size: Size, case: Case, folder: Path):
+    from ntjax.adapters.apply import random_parameters
+    from ntjax.inference.devices import replicated_sharding
+
+    config = model_config(size)
+
+    def in_dtype(path: tuple, leaf: Any) -> Any:
+        return leaf.astype(size.dtype) if path[-1].key in ("w", "embeddings") else leaf
+
+    @jax.jit
+    def draw(key: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(in_dtype, random_parameters(config, key))
+
+    return config, jax.device_put(draw(jax.random.key(0)), replicated_sharding())
+
+
+class NtjaxSide:
+    """ntjax's own training step and prediction.
+
+    Arguments:
+        size, case: the model and what is timed.
+        folder: holds the weights; None draws them on the device.
+        attention: "plain" or "cudnn"; None for what ntjax chooses.
+        rematerialise: recompute activations in the backward pass.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        case: Case,
+        folder: Path | None,
+        attention: str | None = None,
+        rematerialise: bool = False,
+    ):
         import jax
 
         from ntjax import adapters
         from ntjax.adapters import IA3, LoRA
         from ntjax.inference.devices import replicated_sharding
-        from ntjax.inference.forward import ForwardConfig, Trainable, compile_predict
+        from ntjax.inference.forward import (
+            ForwardConfig,
+            Trainable,
+            compile_predict,
+            local_attention,
+        )
         from ntjax.inference.pretrained import load_pretrained
         from ntjax.models import heads
         from ntjax.models.heads import HeadConfig
@@ -96,25 +134,31 @@ class NtjaxSide:
         from ntjax.training.step import StepConfig, compile_train_step
 
         self.jax, self.spread, self.case = jax, spread, case
-        model = load_pretrained(folder, size.dtype, sharding=replicated_sharding())
+        if folder is None:
+            model, self.params = random_weights(size)
+        else:
+            loaded = load_pretrained(folder, size.dtype, sharding=replicated_sharding())
+            model, self.params = loaded.config, loaded.params
         adapter = IA3() if case.adapter == "ia3" else LoRA(LORA_RANK, LORA_ALPHA)
-        config = StepConfig(
-            ForwardConfig(model.config, HeadConfig(), size.dtype),
+        attention = attention or local_attention(model, size.dtype)
+        self.config = StepConfig(
+            ForwardConfig(model, HeadConfig(), size.dtype, rematerialise, attention),
             OptimizerConfig(100_000, gradient_clip=CLIP),
             Classification.loss,
             use_dropout=case.dropout > 0,
         )
         head_key, adapter_key = jax.random.split(jax.random.key(0))
         trainable = Trainable(
-            adapters.init(adapter, model.config, model.params, adapter_key),
-            heads.init(HeadConfig(), model.config.embed_dim, head_key),
+            adapters.init(adapter, model, self.params, adapter_key),
+            heads.init(HeadConfig(), model.embed_dim, head_key),
         )
         hyperparameters = Hyperparameters(
             np.float32(LEARNING_RATE), np.float32(case.dropout), jax.random.key(1)
         )
-        self.params, self.member = model.params, new_member(config.optimizer, trainable)
+        self.member = new_member(self.config.optimizer, trainable)
         self.hyperparameters = jax.device_put(hyperparameters, replicated_sharding())
-        self.train_step, self.predict = compile_train_step(config), compile_predict(config.forward)
+        self.train_step = compile_train_step(self.config)
+        self.predict = compile_predict(self.config.forward)
 
     def train(self, number: int, batch: Batch) -> Any:
         """One optimiser step; returns the loss without waiting for it."""
@@ -133,23 +177,11 @@ class NtjaxSide:
         """Wait for a result; return its first number."""
         return float(np.asarray(result).reshape(-1)[0])
 
-    def matrix_peak(self) -> float:
-        """Floating-point operations a second of one large matrix product in bfloat16."""
-        jnp, side = self.jax.numpy, 8192
-        a = jnp.ones((side, side), jnp.bfloat16)
-        product = self.jax.jit(lambda a: a @ a)
-        product(a).block_until_ready()
-        began = time.perf_counter()
-        for _ in range(20):
-            a = product(a)
-        a.block_until_ready()
-        return 20 * 2 * side**3 / (time.perf_counter() - began)
-
 
 class PeftSide:
     """transformers and PEFT, as their users run them."""
 
-    def __init__(self, size: Size, case: Case, folder: Path):
+    def __init__(self, size: Size, case: Case, folder: Path | None):
         import torch
         import transformers
 
@@ -157,9 +189,16 @@ class PeftSide:
         transformers.logging.disable_progress_bar()
         self.torch, self.case = torch, case
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = transformers.EsmForSequenceClassification.from_pretrained(
-            folder, attn_implementation="sdpa", dtype=getattr(torch, size.dtype)
-        )
+        dtype = getattr(torch, size.dtype)
+        if folder is None:
+            config = _esm_config(size)
+            config._attn_implementation = "sdpa"
+            with torch.device(self.device):
+                model = transformers.EsmForSequenceClassification(config).to(dtype)
+        else:
+            model = transformers.EsmForSequenceClassification.from_pretrained(
+                folder, attn_implementation="sdpa", dtype=dtype
+            )
         self.model = _with_adapter(model, case).to(self.device)
         self.model.train(case.mode == "train")
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -190,10 +229,6 @@ class PeftSide:
     def wait(self, result: Any) -> float:
         """Wait for a result; return its first number."""
         return float(result.reshape(-1)[0])
-
-    def matrix_peak(self) -> float:
-        """Not measured on this side."""
-        return math.nan
 
 
 def _with_adapter(model: Any, case: Case) -> Any:
@@ -252,7 +287,13 @@ def write_checkpoint(name: str, size: Size, folder: Path) -> None:
 def _write_esm(size: Size, folder: Path) -> None:
     import transformers
 
-    config = transformers.EsmConfig(
+    transformers.EsmForSequenceClassification(_esm_config(size)).save_pretrained(folder)
+
+
+def _esm_config(size: Size) -> Any:
+    import transformers
+
+    return transformers.EsmConfig(
         vocab_size=size.vocabulary,
         mask_token_id=2,
         pad_token_id=1,
@@ -268,7 +309,6 @@ def _write_esm(size: Size, folder: Path) -> None:
         token_dropout=False,
         num_labels=2,
     )
-    transformers.EsmForSequenceClassification(config).save_pretrained(folder)
 
 
 def peak_memory() -> float:
@@ -302,8 +342,6 @@ def serve(name: str, size: Size, case: Case, folder: Path) -> None:
     for line in sys.stdin:
         if line.strip() == "peak":
             _say({"memory": peak_memory()})
-        elif line.strip() == "matrix":
-            _say({"matrix": side.matrix_peak()})
         else:
             _say({"seconds": run(int(line))})
 
