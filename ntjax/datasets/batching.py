@@ -125,7 +125,11 @@ class TrainingBatches:
         return make_batch(self.data, rows, self.slots, length)
 
     def _rows(self, epoch: int) -> list[np.ndarray]:
-        """All batches of an epoch: full ones of one bucket, then the left-overs by length."""
+        """All batches of an epoch: full ones of one bucket, then the left-overs by length.
+
+        A last batch of fewer rows than a quarter of `batch_size` shares the rows of the one before
+        evenly: each batch is a step of full size, and the gradient of a few rows is mostly noise.
+        """
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.data))
         size, batches, left_over = self.batch_size, [], []
@@ -136,6 +140,8 @@ class TrainingBatches:
             left_over.append(rows[full:])
         rest = np.concatenate(left_over)
         batches += [rest[start : start + size] for start in range(0, len(rest), size)]
+        if len(batches) > 1 and 4 * len(batches[-1]) < size:
+            batches[-2:] = np.array_split(np.concatenate(batches[-2:]), 2)
         return [batches[place] for place in random.permutation(len(batches))]
 
 

@@ -136,6 +136,33 @@ class TestTrainingBatches:
             assert batch.tokens.shape == (8, 17)
             assert (batch.tokens == 9).all()
 
+    @pytest.mark.parametrize(
+        ("rows", "sizes"),
+        [
+            (64, [32, 32]),
+            (65, [16, 17, 32]),
+            (71, [19, 20, 32]),
+            (72, [8, 32, 32]),  # a quarter of a batch is enough
+            (95, [31, 32, 32]),
+            (33, [16, 17]),
+            (5, [5]),
+        ],
+    )
+    def test_a_few_left_over_rows_share_with_a_full_batch(self, rows, sizes):
+        data = TokenisedSet.create(np.full((rows, 17), 9), np.zeros(rows))
+        batches = TrainingBatches(data, 32, seed=0)
+        for epoch in range(2):
+            steps = range(epoch * len(sizes), (epoch + 1) * len(sizes))
+            drawn = [batches.batch(step).real_rows for step in steps]
+            assert sorted(map(len, drawn)) == sizes
+            assert sorted(np.concatenate(drawn)) == list(range(rows))
+
+    def test_no_batch_is_nearly_empty(self):
+        for data, batch_size in random_cases():
+            batches = TrainingBatches(data, batch_size, seed=3)
+            fewest = min(len(batches.batch(s).real_rows) for s in range(batches.batches_per_epoch))
+            assert 4 * fewest >= min(batch_size, len(data))
+
     def test_a_batch_larger_than_the_set(self):
         data = random_set(np.random.default_rng(0), rows=5, longest=9)
         batches = TrainingBatches(data, 64, seed=0)
