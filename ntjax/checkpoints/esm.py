@@ -5,7 +5,8 @@
 
 `ntjax.load_pretrained("FOLDER")` uses what is here; `ntjax.runs.export` writes a trained run. A
 folder holds `config.json` and `model.safetensors`, or several files of weights and
-`model.safetensors.index.json`, which says what lies where.
+`model.safetensors.index.json`, which says what lies where. What is written has transformers'
+tokenizer beside it (`vocab.txt`, `tokenizer_config.json`); reading needs none.
 """
 
 import json
@@ -37,6 +38,9 @@ from ntjax.checkpoints.unpickler import printable
 from ntjax.errors import UserError
 from ntjax.io.files import written_atomically
 from ntjax.models.config import TransformerConfig, parameter_shapes
+from ntjax.sequences.tokenizer import Tokenizer
+
+_VOCABULARY_FILE, _TOKENIZER_FILE = "vocab.txt", "tokenizer_config.json"
 
 Tree = dict[str, dict[str, np.ndarray]]
 
@@ -113,11 +117,13 @@ def write_esm(
 ) -> None:
     """Write a model for transformers' `EsmForMaskedLM.from_pretrained`, float32.
 
-    `embed_scale`, which ESM does not know, is multiplied into the token embedding. Both files
-    appear whole or not at all, the configuration last.
+    `embed_scale`, which ESM does not know, is multiplied into the token embedding. The tokenizer is
+    written too, for `AutoTokenizer` and `pipeline`; transformers' reads upper case only. Every
+    file appears whole or not at all, the configuration last.
 
     Arguments:
-        folder: made if there is none; its `config.json` and `model.safetensors` are replaced.
+        folder: made if there is none; its `config.json`, `model.safetensors`, `vocab.txt` and
+            `tokenizer_config.json` are replaced.
         config: hyper-parameters.
         params: weights, the tree of `parameter_shapes`; held one layer at a time.
         head: the parameters of a classifier's head with pooling 'cls' (`dense`, `output`). The
@@ -140,10 +146,36 @@ def write_esm(
         outputs = head["output"]["b"].shape[0]
         content |= _classification(classes, outputs) | {"problem_type": problem_type}
     tensors = _tensors(params, config.embed_scale, head) | _unused(content)
-    text = (json.dumps(content, indent=2) + "\n").encode()
+    beside = _tokenizer_files(config)
+    text = _json_bytes(content)
     with written_atomically(folder / CONFIG_FILE, len(text)) as file:
         file.write(text)
+        for name, data in beside.items():
+            with written_atomically(folder / name, len(data)) as other:
+                other.write(data)
         safetensors.write(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
+
+
+def _json_bytes(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _tokenizer_files(config: TransformerConfig) -> dict[str, bytes]:
+    """Return the content of the files that make transformers' tokenizer give our token ids."""
+    tokenizer = Tokenizer.for_vocabulary_size(config.vocabulary_size, config.k_for_kmers)
+    settings = {
+        "tokenizer_class": "EsmTokenizer",
+        "model_max_length": config.max_positions,
+        "cls_token": "<cls>",
+        "pad_token": "<pad>",
+        "mask_token": "<mask>",
+        "unk_token": "<unk>",
+        "eos_token": None,  # otherwise one would be appended, which the model has never seen
+    }
+    return {
+        _VOCABULARY_FILE: ("\n".join(tokenizer.vocabulary) + "\n").encode(),
+        _TOKENIZER_FILE: _json_bytes(settings),
+    }
 
 
 def _refuse_file(folder: Path) -> None:

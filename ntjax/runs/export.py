@@ -5,6 +5,7 @@ export_esm(run, "FOLDER")
 
 # elsewhere, with PyTorch:
 transformers.EsmForSequenceClassification.from_pretrained("FOLDER")
+transformers.pipeline("text-classification", "FOLDER")
 """
 
 import os
@@ -29,7 +30,8 @@ def export_esm(run: Run, folder: str | Path) -> None:
 
     Arguments:
         run: its head stands on the `<cls>` position.
-        folder: made if there is none; its `config.json` and `model.safetensors` are replaced.
+        folder: made if there is none; its `config.json`, `model.safetensors`, `vocab.txt` and
+            `tokenizer_config.json` are replaced.
 
     Raises:
         UserError: ESM has no such architecture or head, the folder holds a run or cannot be

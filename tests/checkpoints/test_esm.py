@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from dataclasses import replace
 
 import jax
@@ -276,6 +277,34 @@ def test_a_trained_run_gives_the_same_in_transformers(kind, task, tmp_path):
         expected = trained.logits(sequences)
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("size", "k"), [(4105, 6), (4107, 6), (75, 3)])
+def test_the_tokenizer_of_transformers_gives_our_tokens(size, k, tmp_path):
+    config = replace(our_model()[0], vocabulary_size=size, k_for_kmers=k)
+    write_esm(tmp_path, config, random_parameters(parameter_shapes(config)))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = Tokenizer.for_vocabulary_size(size, k)
+    random, share = np.random.default_rng(0), [0.24, 0.24, 0.24, 0.24, 0.04]
+    sequences = [
+        "".join(random.choice(list("ACGTN"), letters, p=share)) for letters in range(1, 60)
+    ]
+    assert theirs(sequences, padding=True)["input_ids"] == ours.encode(sequences).tolist()
+    assert theirs.model_max_length == config.max_positions
+
+
+def test_a_pipeline_of_transformers_needs_the_folder_alone(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    trained = trained_run(IA3(), TASKS["classification"][0], use_rotary_embedding=True)
+    export_esm(trained, tmp_path)
+    classify = transformers.pipeline("text-classification", str(tmp_path), device="cpu")
+    sequences = ["ACGTTGCATTAGCA", "GGGCCNATTA"]
+    found = [{x["label"]: x["score"] for x in row} for row in classify(sequences, top_k=None)]
+    probabilities = [[row[name] for name in trained.classes] for row in found]
+    np.testing.assert_allclose(probabilities, trained.predict(sequences), rtol=0, atol=TOLERANCE)
 
 
 def test_a_head_on_the_mean_is_refused(tmp_path):
