@@ -47,7 +47,6 @@ from ntjax.training.settings import (
     explicit,
     from_saved,
     option,
-    refuse_differing,
 )
 from ntjax.training.sweep import swept_names
 from ntjax.training.swept_runs import FailedRun, Sweep
@@ -61,7 +60,8 @@ class Options:
     out: Path | None = None
     """Folder for the results; it must be empty. Otherwise: a fresh one under runs/."""
     resume: bool = False
-    """Go on with the run in --out, with the settings it was begun with."""
+    """Go on with the run in --out, with the settings it was begun with. Say where files lie that
+    have moved since, such as --train FILE: their content must be the same."""
     progress: bool = True
     """Show progress bars."""
     sweep: tuple[str, ...] = ()
@@ -152,7 +152,11 @@ def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
 
 
 def _finetune_sweep(options: Options) -> dict[str, Any]:
-    sweep = _resumed_sweep(options) if options.resume else _new_sweep(options)
+    if options.resume:
+        given = explicit(options.settings, options.typed)
+        sweep = swept_runs.reopen(options.out, given, options.sweep)
+    else:
+        sweep = _new_sweep(options)
     job = next(iter(sweep.jobs.values()))
     _print_job(job, sweep.folder)
     began = time.perf_counter()
@@ -198,17 +202,6 @@ def _new_sweep(options: Options) -> Sweep:
     swept = swept_names(options.sweep)
     _print_chosen({k: v for k, v in complete(options.settings)[1].items() if k not in swept})
     return swept_runs.begin(folder, options.settings, options.sweep, options.members_at_once)
-
-
-def _resumed_sweep(options: Options) -> Sweep:
-    settings, texts, _ = swept_runs.saved_sweep(options.out)
-    refuse_differing(options.out, explicit(options.settings, options.typed), settings)
-    if options.sweep and list(options.sweep) != texts:
-        raise UserError(
-            f"{options.out}: cannot resume with --sweep {' '.join(options.sweep)}: it was begun "
-            f"with --sweep {' '.join(texts)}; leave it out, or begin anew in another --out"
-        )
-    return swept_runs.reopen(options.out)
 
 
 def _print_chosen(chosen: dict[str, Any]) -> None:

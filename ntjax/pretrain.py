@@ -21,8 +21,8 @@ from ntjax.runs.folder import CONFIG_FILE, open_folder, recorded_revision, refus
 from ntjax.training import pretraining
 from ntjax.training.callbacks import ProgressBar
 from ntjax.training.finetune import on_disk
-from ntjax.training.pretrain_settings import PretrainSettings, complete, from_saved
-from ntjax.training.settings import explicit, option, refuse_differing
+from ntjax.training.pretrain_settings import FILES, PretrainSettings, complete, from_saved
+from ntjax.training.settings import explicit, option, resumed
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Options:
     out: Path | None = None
     """Folder for the results; it must be empty."""
     resume: bool = False
-    """Continue the run in --out with its own settings."""
+    """Continue the run in --out with its own settings. Say where files lie that have moved since:
+    their content must be the same."""
     progress: bool = True
     """Show progress bars."""
     typed: Annotated[tuple[str, ...] | None, tyro.conf.Suppress] = None
@@ -93,8 +94,7 @@ def _settings(options: Options) -> tuple[PretrainSettings, dict[str, Any]]:
         own = complete(from_saved(saved.get("settings") if isinstance(saved, dict) else None))[0]
     except UserError as error:
         raise UserError(f"{path}: {error}; restore the file, or begin in another --out") from None
-    refuse_differing(options.out, explicit(options.settings, options.typed), own)
-    return own, {}
+    return resumed(options.out, explicit(options.settings, options.typed), own, FILES), {}
 
 
 def _print_job(job: pretraining.PretrainJob) -> None:

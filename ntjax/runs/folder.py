@@ -11,8 +11,11 @@ ADAPTER_FILE, DESCRIPTION_FILE = "adapter.safetensors", "adapter.json"
 RELIABILITY_FILE, SPLITS_FILE, BASELINES_FILE = "reliability.json", "splits.csv", "baselines.json"
 LOG_FILE, SWEEP_FILE = "metrics.jsonl", "sweep.json"
 
-# Settings that name files: their content is compared, wherever they lie now.
-_FILES = ("train", "validation", "test")
+# Settings that name files, or a model: their content is compared, wherever they lie now.
+_FILES = (
+    *("model", "start_from", "train", "validation", "test"),
+    *("genomes", "genome_table", "variants", "validation_genomes", "held_out_genomes"),
+)
 
 
 def open_folder(folder: Path, content: dict[str, Any], resume: bool) -> None:
@@ -60,13 +63,22 @@ def recorded_revision(folder: Path) -> str | None:
 
 def _identity(part: Any) -> Any:
     """A part of `config.json` without where things lay, which may change."""
+    if isinstance(part, list):
+        return [_identity(item) for item in part]
     if not isinstance(part, dict):
         return part
+    # A model in a folder is called by its path.
+    places = {"source", "path", "revision", *_FILES, *(["name"] if "path" in part else [])}
     return {
         key: _identity(value)
         for key, value in part.items()
-        if key not in ("source", "path", "revision", *_FILES) or isinstance(value, dict)
+        if key not in places or _is_described(value)
     }
+
+
+def _is_described(value: Any) -> bool:
+    """Whether a value says what a file holds, not only where it is."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_is_described, value)))
 
 
 def _changed(before: Any, now: dict[str, Any]) -> list[str]:

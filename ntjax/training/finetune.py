@@ -28,12 +28,11 @@ from ntjax.training.interruption import Interruption
 from ntjax.training.job import Given, Job, member_runs, prepare, record
 from ntjax.training.loop import Fitted, Trainer
 from ntjax.training.settings import (
-    FILES,
     Settings,
     complete,
     from_saved,
-    refuse_differing,
     refuse_unknown,
+    resumed,
 )
 
 GIVEN_ROWS = "(given)"
@@ -152,9 +151,6 @@ def explicit_settings(
 def resumed_settings(folder: Path, explicit: dict[str, Any]) -> Settings:
     """Read the settings that a run was begun with; what is asked for now must be the same.
 
-    A file that is named anew is read instead of the one that was named before, which may have
-    moved; that its content is the same is checked when it has been read.
-
     Raises:
         UserError: the folder holds no run, or a member of a sweep, or other settings were asked
             for.
@@ -175,8 +171,7 @@ def resumed_settings(folder: Path, explicit: dict[str, Any]) -> Settings:
         raise UserError(
             f"{path}: {error}; restore the file, or begin anew in another --out"
         ) from None
-    refuse_differing(folder, explicit, settings)
-    return replace(settings, **{part: explicit[part] for part in FILES if part in explicit})
+    return resumed(folder, explicit, settings)
 
 
 def is_finished(folder: Path, settings: Settings) -> bool:

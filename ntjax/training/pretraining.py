@@ -216,16 +216,25 @@ def record(job: PretrainJob) -> dict[str, Any]:
                 for region in job.data.parts["train"]
             ],
             "shares": None if job.data.shares is None else job.data.shares.tolist(),
-            "others": {name: sha256(Path(name)) for name in _other_files(job.settings)},
+            "others": _other_files(job.settings),
         },
         "notes": job.notes,
         **environment(),
     }
 
 
-def _other_files(settings: PretrainSettings) -> list[str]:
-    files = [*settings.validation_genomes, *settings.held_out_genomes]
-    return files + ([settings.variants] if settings.variants else [])
+def _other_files(settings: PretrainSettings) -> list[dict[str, str]]:
+    """Describe the files that are no training genomes, by the setting that names them."""
+    files = {
+        "validation_genomes": settings.validation_genomes,
+        "held_out_genomes": settings.held_out_genomes,
+        "variants": (settings.variants,) if settings.variants else (),
+    }
+    return [
+        {"setting": setting, "source": name, "sha256": sha256(Path(name))}
+        for setting, names in files.items()
+        for name in names
+    ]
 
 
 def save(job: PretrainJob, trainable: Trainable, folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ntjax.adapters import ADAPTERS, AdapterConfig, adapter_config, options_of
 from ntjax.checkpoints import mini
+from ntjax.checkpoints.published import PUBLISHED
 from ntjax.datasets.data_settings import DataSettings
 from ntjax.errors import UserError
 from ntjax.tasks import TASKS, check_select
@@ -36,7 +37,7 @@ _AT_LEAST = {
 _ABOVE_ZERO = ("learning_rate", "lora_alpha")
 # Settings that runs of earlier versions do not have.
 _ADDED_LATER = ("positive_class", "split_seed")
-FILES = ("train", "validation", "test")
+FILES = ("train", "validation", "test", "start_from")
 """Settings that name files; when a run is resumed their content is compared, not their names."""
 # scikit-learn takes no larger ones, and to JAX, which keeps 32 bits, they would equal smaller ones.
 LARGEST_SEED = 2**32 - 1
@@ -217,20 +218,26 @@ def explicit(settings: Any, typed: Sequence[str] | None) -> dict[str, Any]:
     return {f.name: given[f.name] for f in fields(settings) if given[f.name] != f.default}
 
 
-def refuse_differing(folder: Path, given: Mapping[str, Any], own: Any) -> None:
-    """Refuse to resume a run with settings that are not its own.
+def resumed(folder: Path, given: Mapping[str, Any], own: Any, files: Sequence[str] = FILES) -> Any:
+    """Return the settings to resume a run with: its own, which what is given must agree with.
+
+    A file that is named anew is read instead of the one that was named before, which may have
+    moved, and so is a model's; that the content is the same is checked when it has been read.
 
     Arguments:
         folder: of the run.
         given: what was asked for explicitly, by name.
         own: the settings that the run was begun with.
+        files: names of the settings that name files.
 
     Raises:
         UserError: names the options, and what the run was begun with.
     """
-    changed = [name for name in given if name not in FILES and given[name] != getattr(own, name)]
+    moved = [name for name in given if name in files or (name == "model" and _is_path(given[name]))]
+    settings = replace(own, **{name: given[name] for name in moved})
+    changed = [name for name in given if given[name] != getattr(settings, name)]
     if not changed:
-        return
+        return settings
     wanted = ", ".join(f"{option(name)} {given[name]}" for name in changed)
     had = ", ".join(f"{option(name)} {getattr(own, name)}" for name in changed)
     more = "" if changed != ["steps"] else f" (to train it further: --start-from {folder})"
@@ -238,6 +245,11 @@ def refuse_differing(folder: Path, given: Mapping[str, Any], own: Any) -> None:
         f"{folder}: cannot resume with {wanted}: the run was begun with {had}; leave it out, "
         f"or begin a new run in another --out{more}"
     )
+
+
+def _is_path(model: str) -> bool:
+    name = model.partition("@")[0]
+    return name not in ("", mini.NAME, *PUBLISHED) and Path(model).exists()
 
 
 def from_saved(saved: Any, partial: bool = False) -> Settings:

@@ -31,7 +31,7 @@ from ntjax.training.interruption import Interrupted
 from ntjax.training.job import Given, Job, prepare, record
 from ntjax.training.loop import DivergedError
 from ntjax.training.population import chunked, grouped, sharing_a_program
-from ntjax.training.settings import Settings, from_saved
+from ntjax.training.settings import Settings, from_saved, resumed
 from ntjax.training.sweep import SweptSettings, expand, written
 
 if TYPE_CHECKING:
@@ -111,18 +111,15 @@ def sweep(
         UserError: bad input.
     """
     given = given_rows(model, train, validation, test)
-    own = Settings(
-        **explicit_settings(model, train, validation, test, adapter, task, **settings),
-        baselines=False,
-    )
+    explicit = explicit_settings(model, train, validation, test, adapter, task, **settings)
     folder = None if out is None else Path(out)
     if resume and folder is None:
         raise UserError("resume needs out: the folder of the sweep to go on with")
-    begun = (
-        reopen(folder, given)
-        if resume and folder
-        else begin(folder, own, written(vary), members_at_once, given)
-    )
+    if resume and folder:
+        begun = reopen(folder, explicit, written(vary), given)
+    else:
+        own = Settings(**explicit, baselines=False)
+        begun = begin(folder, own, written(vary), members_at_once, given)
     return run(begun, progress)
 
 
@@ -196,14 +193,31 @@ def saved_sweep(folder: Path) -> tuple[Settings, list[str], list[list[str]]]:
     return settings, saved["sweep"], populations
 
 
-def reopen(folder: Path, given: Given | None = None) -> Sweep:
-    """Go on with the sweep that was begun in `folder`.
+def reopen(
+    folder: Path,
+    explicit: Mapping[str, Any],
+    sweep: Sequence[str] = (),
+    given: Given | None = None,
+) -> Sweep:
+    """Go on with the sweep that was begun in `folder`; what is asked for now must be the same.
+
+    Arguments:
+        folder: of the sweep.
+        explicit: settings that were asked for, by name.
+        sweep: the swept values that were asked for; none for those that it was begun with.
+        given: what is at hand already.
 
     Raises:
-        UserError: it is damaged, or data or weights are not those it was begun with.
+        UserError: it is damaged, or settings, data or weights are not those it was begun with.
     """
-    settings, sweep, populations = saved_sweep(folder)
-    members = expand(settings, sweep)
+    settings, begun_with, populations = saved_sweep(folder)
+    settings = resumed(folder, explicit, settings)
+    if sweep and list(sweep) != begun_with:
+        raise UserError(
+            f"{folder}: cannot resume with --sweep {' '.join(sweep)}: it was begun with --sweep "
+            f"{' '.join(begun_with)}; leave it out, or begin anew in another --out"
+        )
+    members = expand(settings, begun_with)
     begun = [
         member.name
         for member in members

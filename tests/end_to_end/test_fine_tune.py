@@ -315,6 +315,10 @@ class TestSweep:
         again = ntjax.sweep(model, rows, resume=True, **options)
         for one, other in zip(again, runs, strict=True):
             equal(one, other)
+        with pytest.raises(UserError, match="cannot resume with --sweep seed=0,1,2: it was begun"):
+            ntjax.sweep(model, rows, resume=True, **options | {"vary": {"seed": range(3)}})
+        with pytest.raises(UserError, match="cannot resume with --evaluate-every 3"):
+            ntjax.sweep(model, rows, resume=True, **options | {"evaluate_every": 3})
         with pytest.raises(UserError, match="is a member of the sweep in"):
             ntjax.fine_tune(model, rows, out=member, resume=True)
         with pytest.raises(UserError, match="did you mean seed"):

@@ -773,16 +773,17 @@ def test_resuming_with_other_data(refused, here, tmp_path, finished):
     assert contents(out) == before
 
 
-def test_resuming_when_data_and_weights_lie_elsewhere_now(here, tmp_path, finished):
-    out = tmp_path / "out"
-    run(quick(here / "train.csv", steps=2), out)
+def test_resuming_when_data_and_weights_lie_elsewhere_now(here, tmp_path, refused):
+    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "out"
+    shutil.copytree(MODEL, before / "model")
+    write_csv(before / "train.csv", planted_rows(200))
+    run(quick(before / "train.csv", steps=2, model=str(before / "model")), out)
     unfinished(out)
-    config = read(out, "config.json")
-    config["model"]["path"] = "/elsewhere"
-    for part in config["data"].values():
-        part["source"] = "/elsewhere/train.csv"
-    (out / "config.json").write_text(json.dumps(config))
-    run(Settings(), out, resume=True)
+    before.rename(after)
+    (after / "train.csv").rename(after / "rows.csv")
+    assert f"no model or folder is called '{before}" in refused("--resume", "--out", out)
+    moved = {"train": str(after / "rows.csv"), "model": str(after / "model")}
+    run(Settings(**moved), out, resume=True)
     assert (out / "test_metrics.json").exists()
 
 
@@ -798,7 +799,7 @@ def test_resuming_when_data_and_weights_lie_elsewhere_now(here, tmp_path, finish
         (lambda c: c.pop("data"), "should hold settings, model, data, classes, notes"),
         (lambda c: c["data"].update(other={}), "cannot resume: data (other) is not what"),
         (lambda c: c.update(model=None), "cannot resume: model ("),
-        (lambda c: c["model"].update(name="other"), "cannot resume: model (name) is not what"),
+        (lambda c: c["model"].pop("sha256"), "cannot resume: model (sha256) is not what"),
         (lambda c: c["model"].update(sha256="0" * 64), "cannot resume: model (sha256) is not what"),
     ],
 )

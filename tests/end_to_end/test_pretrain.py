@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,6 +142,29 @@ def test_what_variants_do_not_cover_is_left_out_of_the_report_too(here, tmp_path
     vcf.write_text(vcf.read_text().replace("0|1", "1|1"))
     with pytest.raises(UserError, match=r"cannot resume: data \(others\)"):
         pretrain(Options(out=tmp_path / "out", resume=True, progress=False))
+
+
+def test_genomes_that_have_moved(here, tmp_path):
+    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "out"
+    before.mkdir()
+    for name in ("a.fna", "b.fna", "hyperparams.json"):
+        shutil.copy(here / name, before)
+
+    def files(folder):
+        return {
+            "genomes": (str(folder / "a.fna"),),
+            "held_out_genomes": (str(folder / "b.fna"),),
+            "model": str(folder / "hyperparams.json"),
+        }
+
+    run(before, out, **files(before))
+    before.rename(after)
+    (out / "held_out.json").unlink()
+    pretrain(Options(PretrainSettings(**files(after)), out, resume=True, progress=False))
+    assert (out / "held_out.json").exists()
+    shutil.copy(here / "c.fna", after / "b.fna")
+    with pytest.raises(UserError, match=r"cannot resume: data \(others\)"):
+        pretrain(Options(PretrainSettings(**files(after)), out, resume=True, progress=False))
 
 
 def test_going_on_is_compared_with_where_it_began(here, tmp_path):

@@ -353,6 +353,20 @@ class TestResume:
         with pytest.raises(UserError, match=message):
             sweep(replace(settings, **options), finished, texts, resume=True)
 
+    def test_with_rows_that_have_moved(self, here, settings, finished, tmp_path):
+        out, moved = tmp_path / "out", str(tmp_path / "moved.csv")
+        shutil.copytree(finished, out)
+        plan = read(out / "sweep.json")
+        plan["settings"]["train"] = "gone.csv"
+        (out / "sweep.json").write_text(json.dumps(plan))
+        with pytest.raises(UserError, match=r"gone\.csv: no such file"):
+            finetune(Options(out=out, progress=False, resume=True))
+        shutil.copy(here / "train.csv", moved)
+        sweep(replace(settings, train=moved), out, resume=True)
+        write_csv(tmp_path / "moved.csv", planted_rows(200, seed=9))
+        with pytest.raises(UserError, match=r"cannot resume: data \(train"):
+            sweep(replace(settings, train=moved), out, resume=True)
+
     @pytest.mark.parametrize(
         "damage",
         [

@@ -15,7 +15,7 @@ from ntjax.training.settings import (
     explicit,
     from_saved,
     option,
-    refuse_differing,
+    resumed,
 )
 
 PEAK = {"ia3": 3e-3, "lora": 5e-4, "full": 5e-5, "head": 1e-3, "bitfit": 1e-3}
@@ -170,24 +170,33 @@ def test_something_else_than_settings_is_refused(saved):
 
 def test_only_what_was_given_and_differs_is_reported():
     own, _ = complete(Settings(seed=5, steps=10, lora_targets=("query",)))
-    refuse_differing(Path("out"), explicit(Settings(), None), own)
-    refuse_differing(Path("out"), explicit(own, ["seed", "steps"]), own)
+    resumed(Path("out"), explicit(Settings(), None), own)
+    resumed(Path("out"), explicit(own, ["seed", "steps"]), own)
     other = explicit(Settings(seed=6, steps=11, lora_targets=("key",)), None)
     assert list(other) == ["seed", "steps", "lora_targets"]
     with pytest.raises(UserError, match=r"--seed 6, --steps 11, --lora-targets \('key',\)"):
-        refuse_differing(Path("out"), other, own)
+        resumed(Path("out"), other, own)
 
 
 def test_a_typed_default_counts_as_given():
     own, _ = complete(Settings(seed=3))
     with pytest.raises(UserError, match=r"cannot resume with --seed 0: .* --seed 3"):
-        refuse_differing(Path("out"), explicit(Settings(), ["seed"]), own)
+        resumed(Path("out"), explicit(Settings(), ["seed"]), own)
+
+
+def test_files_and_folders_of_models_may_have_moved(tmp_path):
+    own, _ = complete(Settings(train="a.csv", model="weights", start_from="run"))
+    given = {"train": "b.csv", "model": str(tmp_path), "start_from": "runs/run", "seed": own.seed}
+    assert resumed(Path("out"), given, own) == replace(own, **given)
+    for name in ("mini", "500M_1000G", "nowhere"):
+        with pytest.raises(UserError, match=f"cannot resume with --model {name}: .* weights"):
+            resumed(Path("out"), {"model": name}, own)
 
 
 def test_more_steps_of_a_run_are_a_second_stage():
     own, _ = complete(Settings(steps=40))
     with pytest.raises(UserError, match=r"to train it further: --start-from out"):
-        refuse_differing(Path("out"), explicit(Settings(steps=80), ["steps"]), own)
+        resumed(Path("out"), explicit(Settings(steps=80), ["steps"]), own)
 
 
 def test_the_option_of_a_setting():
