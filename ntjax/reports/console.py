@@ -31,7 +31,14 @@ def print_results(rows: dict[str, dict[str, Any]], task: Task) -> None:
             )
         elif task.has_probabilities:
             print(f"{name}: not calibrated, too few rows (or only one class) were set aside for it")
+    _print_notes(rows)
     print()
+
+
+def _print_notes(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print each note of models once, such as that baselines crop long rows."""
+    for note in dict.fromkeys(note for result in rows.values() for note in result.get("notes", ())):
+        print(f"note: {note}")
 
 
 def _cell(numbers: dict[str, float | None], metric: str = "") -> str:
@@ -103,6 +110,7 @@ def print_sweep(
         print(
             f"{name:<{width}}{blank}" + "".join(f"  {_cell(result[m], m):>22}" for m in task.shown)
         )
+    _print_notes(baselines)
     print()
     _print_best(table, select, split_rows(parts))
 
