@@ -20,7 +20,7 @@ def commands() -> dict[str, str]:
     return {
         path.stem: (ast.get_docstring(tree) or "").partition("\n")[0]
         for path in modules
-        if _has_main(tree := ast.parse(path.read_text()))
+        if _has_main(tree := ast.parse(path.read_text(encoding="utf-8")))
     }
 
 

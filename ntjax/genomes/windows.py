@@ -77,7 +77,7 @@ def recorded_geometry(path: str | os.PathLike) -> WindowGeometry | None:
     path = Path(path)
     record = path.with_name(WINDOWS_RECORD)
     try:
-        content = json.loads(record.read_text())
+        content = json.loads(record.read_text(encoding="utf-8"))
         if path.stem not in content["counts"]:
             return None
         geometry = content["geometry"]

@@ -23,7 +23,7 @@ def read_json(path: Path) -> Any:
         UserError: it is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; is {path.parent} the folder of a run?") from None
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         UserError: the file is missing, or holds no names with values.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--config {path}: cannot be read ({error})") from None
     content = _parsed(text, path)

@@ -110,6 +110,29 @@ def test_help_needs_no_unicode(module):
     assert b"--label-column" in done.stdout
 
 
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": "utf-8"}
+
+
+SETTINGS = (
+    "from pathlib import Path\n"
+    "from ntjax.io.settings_file import read_settings\n"
+    "assert read_settings(Path('mine.yaml')) == {'train': '\\u03c370.csv'}\n"
+)
+
+
+@pytest.mark.parametrize("code", ["from ntjax.__main__ import main; main()", SETTINGS])
+def test_files_are_utf_8_whatever_the_locale(code, tmp_path):
+    (tmp_path / "mine.yaml").write_text("train: σ70.csv\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | ASCII,
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_users_error_is_a_value_error_and_knows_its_setting():
     assert UserError("--steps is 0").field is None
     error = UserError("should be at least 1", field="steps")
