@@ -10,7 +10,7 @@ from ntjax.errors import UserError
 from ntjax.inference.forward import Trainable
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.models.config import check_length
-from ntjax.sequences.alphabet import given_sequences
+from ntjax.sequences.alphabet import Ambiguous, given_sequences
 
 
 class Adapted(Protocol):
@@ -40,13 +40,20 @@ def backbone_of(model: Adapted | PretrainedModel, adapter: Adapter | None = None
     return Backbone(model.model, model.trainable.adapter)
 
 
-def encoded(model: PretrainedModel, sequences: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def encoded(
+    model: PretrainedModel, sequences: Sequence[str], ambiguous: Ambiguous = "refuse"
+) -> tuple[list[str], np.ndarray]:
     """Return sequences in upper case, and their token ids, int32 [sequences, tokens].
+
+    Arguments:
+        model: whose tokenizer is used.
+        sequences: of A, C, G, T and N.
+        ambiguous: what becomes of IUPAC codes for several bases: "refuse", or "n" for N.
 
     Raises:
         UserError: no sequences, other letters than ACGTN, or more than the model can hold.
     """
-    cleaned = given_sequences(sequences)
+    cleaned = given_sequences(sequences, ambiguous)
     ids = model.tokenizer.encode(cleaned)
     check_length(model.config, ids.shape[1])
     return cleaned, ids

@@ -35,6 +35,7 @@ from ntjax.runs.folder import (
     make_folder,
     refuse_occupied,
 )
+from ntjax.sequences.alphabet import Ambiguous
 from ntjax.tasks import Task
 
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
@@ -105,18 +106,27 @@ class Run:
         attention = local_attention(self.model.config, dtype)
         return ForwardConfig(self.model.config, self.head, dtype, attention=attention)
 
-    def logits(self, sequences: Sequence[str], *, progress: str = "") -> np.ndarray:
+    def logits(
+        self, sequences: Sequence[str], *, progress: str = "", ambiguous: Ambiguous = "refuse"
+    ) -> np.ndarray:
         """Return the head's outputs, float32 [n, classes], [n, labels], or [n, 1] of a regression.
+
+        The arguments are those of `predict`.
 
         Raises:
             UserError: no sequences, other letters than ACGTN, or more than the model can hold.
         """
-        _, ids = encoded(self.model, sequences)
+        _, ids = encoded(self.model, sequences, ambiguous)
         data = TokenisedSet.unlabelled(ids)
         return predict(self.forward_config, self.model.params, self.trainable, data, progress)
 
     def predict(
-        self, sequences: Sequence[str], *, calibrated: bool = False, progress: str = ""
+        self,
+        sequences: Sequence[str],
+        *,
+        calibrated: bool = False,
+        progress: str = "",
+        ambiguous: Ambiguous = "refuse",
     ) -> np.ndarray:
         """Return probabilities [n, classes] or [n, labels], in the order of `classes`.
 
@@ -126,6 +136,8 @@ class Run:
             sequences: of A, C, G, T and N.
             calibrated: give `calibrated_probability` of `predictions.csv`.
             progress: name of the progress bar; "" for none.
+            ambiguous: what becomes of IUPAC codes for several bases: "refuse", or "n" for N, with
+                a warning that counts them.
 
         Raises:
             UserError: sequences that the model cannot read, or no calibration.
@@ -134,7 +146,7 @@ class Run:
             raise UserError("a regression has values, not probabilities: leave calibrated out")
         if calibrated and self.calibration is None:
             raise UserError("this run was not calibrated: it had too few rows to set aside")
-        logits = self.logits(sequences, progress=progress)
+        logits = self.logits(sequences, progress=progress, ambiguous=ambiguous)
         if not calibrated:
             return self.task.values(logits)
         return calibrated_probabilities(self.calibration, logits)

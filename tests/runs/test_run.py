@@ -232,6 +232,15 @@ def test_sequences_that_cannot_be_predicted_are_refused(finished, sequences, mes
     assert str(caught.value).startswith(message)
 
 
+def test_iupac_codes_are_read_as_n_on_request(finished):
+    run = ntjax.load_run(finished("ia3"))
+    with pytest.raises(UserError, match="row 1, position 3: 'R'"):
+        run.predict(["ACRTACGT"])
+    with pytest.warns(UserWarning, match="N replaced 1 IUPAC code in 1 row"):
+        found = run.predict(["ACRTACGT"], ambiguous="n")
+    np.testing.assert_array_equal(found, run.predict(["ACNTACGT"]))
+
+
 def test_calibrated_probabilities_of_an_uncalibrated_run_are_refused(copy):
     description = json.loads((copy / DESCRIPTION_FILE).read_text())
     (copy / DESCRIPTION_FILE).write_text(json.dumps(description | {"calibration": None}))
