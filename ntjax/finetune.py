@@ -61,7 +61,7 @@ class Options:
     """Folder for the results; it must be empty. Otherwise: a fresh one under runs/."""
     resume: bool = False
     """Go on with the run in --out, with the settings it was begun with. Say where files lie that
-    have moved since, such as --train FILE: their content must be the same."""
+    have moved since (--train and others): their content must be the same."""
     progress: bool = True
     """Show progress bars."""
     sweep: tuple[str, ...] = ()

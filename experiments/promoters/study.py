@@ -22,7 +22,7 @@ from ntjax.io.json import read_json, write_json
 from ntjax.io.tables import SequenceTable
 from ntjax.runs.folder import CONFIG_FILE, SWEEP_FILE
 from ntjax.training.finetune import explicit_settings
-from ntjax.training.settings import refuse_differing
+from ntjax.training.settings import resumed
 from ntjax.training.sweep import written
 from ntjax.training.swept_runs import TABLE_FILE, saved_sweep
 
@@ -188,7 +188,7 @@ def swept(
     done, options = folder / "done.json", _options(study, rows, settings)
     if done.exists():
         own, values, _ = saved_sweep(folder)
-        refuse_differing(folder, explicit_settings(**options), own)
+        resumed(folder, explicit_settings(**options), own)
         if values != written(vary):
             raise UserError(f"{folder}: it was swept over {values}, not {written(vary)}")
     else:
