@@ -44,18 +44,39 @@ def summarise(
         `ahead`, the number of seeds in which the arm is above it; and under `apart` the mean over
         seeds of the metrics on the windows that are apart.
     """
+    results = compare(forward, scores, PRIMARY, groups)
+    for name, result in results.items():
+        restricted = _of_seeds(forward, as_probabilities(scores[name]), apart)
+        result["apart"] = {metric: float(restricted[metric].mean()) for metric in METRICS}
+    return results
+
+
+def compare(
+    forward: np.ndarray, scores: Mapping[str, np.ndarray], primary: str, groups: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """Compare methods with a primary one on the same test rows.
+
+    Arguments:
+        forward: int [n], 1 where the gene is on the forward strand.
+        scores: log-odds by method, [seeds, n].
+        primary: the method that the others are compared with.
+        groups: [n], rows that the bootstrap draws together.
+
+    Returns:
+        By method: what `seed_means` gives, with `ahead` in `difference`, the number of seeds in
+        which the method is above the primary one.
+    """
     probabilities = {name: as_probabilities(values) for name, values in scores.items()}
     results = seed_means(
-        forward, probabilities, PRIMARY, metrics=tuple(METRICS), groups=groups, bootstrap=2_000
+        forward, probabilities, primary, metrics=tuple(METRICS), groups=groups, bootstrap=2_000
     )
-    every = np.ones_like(apart)
-    of_seeds = {name: _of_seeds(forward, p, every) for name, p in probabilities.items()}
+    of_seeds = {
+        name: _of_seeds(forward, p, np.ones(p.shape, bool)) for name, p in probabilities.items()
+    }
     for name, result in results.items():
-        restricted = _of_seeds(forward, probabilities[name], apart)
         for metric in METRICS:
-            ahead = of_seeds[name][metric] > of_seeds[PRIMARY][metric]
+            ahead = of_seeds[name][metric] > of_seeds[primary][metric]
             result[metric]["difference"]["ahead"] = int(ahead.sum())
-        result["apart"] = {metric: float(restricted[metric].mean()) for metric in METRICS}
     return results
 
 
@@ -81,23 +102,29 @@ def markdown(results: Mapping[str, Mapping[str, dict[str, Any]]], seeds: int) ->
     """
     tables = [
         Table(
-            ("arm", *METRICS.values(), *(f"{name}, minus {PRIMARY}" for name in METRICS.values()),
-             "AUROC, no shared 16-mer"),
-            tuple(_row(name, arm, seeds) for name, arm in of_labels.items()),
+            ("arm", *heads(PRIMARY), "AUROC, no shared 16-mer"),
+            tuple(
+                (name, *cells(arm, seeds, name == PRIMARY), f"{arm['apart']['auroc']:.3f}")
+                for name, arm in of_labels.items()
+            ),
             f"**{int(labels):,} labels**",
         )
         for labels, of_labels in results.items()
-    ]  # fmt: skip
+    ]
     return "\n\n".join(as_markdown(table) for table in tables) + "\n"
 
 
-def _row(name: str, arm: dict[str, Any], seeds: int) -> tuple[str, ...]:
+def heads(primary: str) -> tuple[str, ...]:
+    """Name the columns of `cells`."""
+    return (*METRICS.values(), *(f"{name}, minus {primary}" for name in METRICS.values()))
+
+
+def cells(result: dict[str, Any], seeds: int, is_primary: bool) -> tuple[str, ...]:
+    """Write the means of a method, and how far it is from the primary one, as `compare` gives."""
     differences = (
-        "" if name == PRIMARY else _difference(arm[metric]["difference"], seeds)
-        for metric in METRICS
+        "" if is_primary else _difference(result[metric]["difference"], seeds) for metric in METRICS
     )
-    means = (spread_cell(arm[metric]) for metric in METRICS)
-    return (name, *means, *differences, f"{arm['apart']['auroc']:.3f}")
+    return (*(spread_cell(result[metric]) for metric in METRICS), *differences)
 
 
 def _difference(difference: dict[str, Any], seeds: int) -> str:

@@ -1,7 +1,9 @@
 """The coding-strand experiment: rows of a seed, tables and figure on made-up scores."""
 
+import json
 import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from scipy.stats import norm
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from experiments.coding_strand import __main__ as command
-from experiments.coding_strand import results
+from experiments.coding_strand import default_run, results
 from experiments.coding_strand.arms import PRIMARY, arms, steps_for
 from experiments.coding_strand.make_dataset import Windows
 from experiments.coding_strand.rows import (
@@ -191,3 +193,11 @@ def test_rows_know_the_strand():
     sequences, forward = as_rows(random_windows(4, seed=0))
     assert forward.tolist() == [1, 0, 1, 0]
     assert len(sequences) == 4
+
+
+def test_committed_tables_are_those_of_the_committed_numbers():
+    for name, table in (("results", results.markdown), ("default_run", default_run.markdown)):
+        path = Path(results.__file__).with_name(name)
+        content = json.loads(path.with_suffix(".json").read_text())
+        seeds = content["seeds"] if "seeds" in content else content["protocol"]["seeds"]
+        assert path.with_suffix(".md").read_text() == table(content["results"], seeds)
