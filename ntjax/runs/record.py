@@ -1,6 +1,7 @@
 """What makes a run repeatable: versions and devices."""
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,14 +13,18 @@ _PACKAGES = ("ntjax", "jax", "dm-haiku", "optax", "orbax-checkpoint", "numpy", "
 def environment() -> dict[str, Any]:
     """Return versions and devices, for the record of a run."""
     return {
-        "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in _PACKAGES},
+        "versions": {"python": platform.python_version()} | versions(_PACKAGES),
         "devices": {"platform": jax.default_backend(), "count": jax.local_device_count()},
     }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of packages; of one that runs from its source folder there is none."""
+    return {package: _version(package) for package in packages}
 
 
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # run from its source folder
+    except PackageNotFoundError:
         return "not installed"

@@ -25,13 +25,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmark_sides import Case, Size
 
 from ntjax.reports.markdown import markdown_table
+from ntjax.runs.record import versions
 
 HERE = Path(__file__).parent
 NAMES = ("ntjax", "PEFT")
@@ -233,7 +233,7 @@ def write(
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "load_average": {"begin": load[0], "end": load[1]},
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "versions": {"python": platform.python_version()} | versions(PACKAGES),
         "size": asdict(size),
         "rounds": options.rounds,
         "steps": options.steps,

@@ -1,6 +1,6 @@
 """Measure ntjax on one GPU in a quarter of an hour: speed beside PEFT, parity, the default run.
 
-    python scripts/benchmarks/on_gpu.py                 # about six minutes on an H100
+    python scripts/benchmarks/on_gpu.py                 # about ten minutes on an H100
     python scripts/benchmarks/on_gpu.py --tiny          # the same sections, small, on a CPU
     python scripts/benchmarks/on_gpu.py --only plain
 
@@ -19,13 +19,13 @@ import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmark_sides import Size
 
 from ntjax.reports.markdown import markdown_table
+from ntjax.runs.record import versions
 
 HERE = Path(__file__).parent
 PACKAGES = ("jax", "jaxlib", "dm-haiku", "torch", "transformers", "peft")
@@ -70,7 +70,7 @@ def main() -> None:
             "cores": os.cpu_count(),
             "python": platform.python_version(),
         },
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": versions(PACKAGES),
         "sections": [],
     }
     for section in chosen:
@@ -125,13 +125,6 @@ def card() -> str:
         return "no GPU"
 
 
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def write(record: dict[str, Any], out: Path) -> None:
     """The numbers and the tables made of them."""
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
@@ -142,12 +135,12 @@ def as_markdown(record: dict[str, Any]) -> list[str]:
     """The page: where, speed, and everything else in the order it was measured."""
     rows = [row for section in record["sections"] for row in section["rows"]]
     card = record["machine"]["card"]
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    packages = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     lines = [
         f"# ntjax on {card}",
         "",
         f"Made by `{record['command']}` on {record['date']}; {card}, {record['machine']['cores']} "
-        f"CPU cores, Python {record['machine']['python']}; {versions}.",
+        f"CPU cores, Python {record['machine']['python']}; {packages}.",
         "",
         "Random weights, bfloat16, dropout 0, IA³ on key, value and feed-forward, LoRA of rank 8 "
         "on query and value, each with the head (dense, tanh, dense) and AdamW. PEFT: "

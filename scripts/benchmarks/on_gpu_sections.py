@@ -173,23 +173,9 @@ def time_population(size: Size, case: Case) -> dict[str, list[float]]:
 def parity(tiny: bool) -> None:
     """Run the tests against the official model's outputs and of cuDNN's attention."""
     del tiny
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        "-W",
-        "default",
-    ]
     files = ["tests/models/test_golden.py", "tests/models/test_cudnn_attention.py"]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
-    finished = subprocess.run(
-        [*command, *files], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    options = ["-q", "-n", "4", "--dist", "load", "-p", "no:cacheprovider", "-W", "default"]
+    finished = run_module("pytest", *options, *files, folder=ROOT, capture_output=True)
     print(finished.stdout, finished.stderr, sep="\n")
     say(f"{' '.join(files)}: {finished.stdout.strip().splitlines()[-1]}")
     for line in finished.stdout.splitlines():
@@ -198,22 +184,22 @@ def parity(tiny: bool) -> None:
     sys.exit(finished.returncode)
 
 
+def run_module(module: str, *options: str, folder: Path, **how: Any) -> Any:
+    """Run `python -m module` in a folder, with this checkout's ntjax."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-m", module, *options]
+    return subprocess.run(command, cwd=folder, env=environment, text=True, check=False, **how)
+
+
 def default(tiny: bool) -> None:
     """Run the embedded default as a user would."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "ntjax.finetune",
-            "--no-progress",
-            "--out",
-            f"{folder}/run",
-        ]
-        if tiny:
-            command += ["--steps", "3", "--no-baselines"]
+        options = ["--steps", "3", "--no-baselines"] if tiny else []
         began = time.perf_counter()
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
-        subprocess.run(command, check=True, cwd=folder, env=environment)
+        finished = run_module(
+            "ntjax.finetune", "--no-progress", "--out", "run", *options, folder=Path(folder)
+        )
+        finished.check_returncode()
         took = time.perf_counter() - began
         auroc = json.loads(Path(folder, "run", "test_metrics.json").read_text())["auroc"]
     say(
