@@ -17,11 +17,17 @@ from ntjax.evaluation.masked_likelihood import held_out_report
 from ntjax.io.json import read_json, write_json
 from ntjax.reports import command_line
 from ntjax.reports.console import print_held_out
-from ntjax.runs.folder import CONFIG_FILE, open_folder, recorded_revision, refuse_occupied
+from ntjax.runs.folder import (
+    CONFIG_FILE,
+    GENOME_FILES,
+    open_folder,
+    recorded_revision,
+    refuse_occupied,
+)
 from ntjax.training import pretraining
 from ntjax.training.callbacks import ProgressBar
 from ntjax.training.finetune import on_disk
-from ntjax.training.pretrain_settings import FILES, PretrainSettings, complete, from_saved
+from ntjax.training.pretrain_settings import PretrainSettings, complete, from_saved
 from ntjax.training.settings import explicit, option, resumed
 
 
@@ -94,7 +100,7 @@ def _settings(options: Options) -> tuple[PretrainSettings, dict[str, Any]]:
         own = complete(from_saved(saved.get("settings") if isinstance(saved, dict) else None))[0]
     except UserError as error:
         raise UserError(f"{path}: {error}; restore the file, or begin in another --out") from None
-    return resumed(options.out, explicit(options.settings, options.typed), own, FILES), {}
+    return resumed(options.out, explicit(options.settings, options.typed), own, GENOME_FILES), {}
 
 
 def _print_job(job: pretraining.PretrainJob) -> None:

@@ -33,11 +33,9 @@ _BLOCK = 1 << 20
 Heads = jax.Array  # [batch, tokens, heads, key_dim]
 Attention = Literal["plain", "cudnn"]
 
-_CUDNN_MULTIPLE, _CUDNN_WIDEST = (
-    8,
-    128,
-)  # head sizes that cuDNN's kernel takes on every GPU it knows
-_CUDNN_CAPABILITY = 8  # NVIDIA's compute capability: Ampere and later
+# What cuDNN's kernel takes on every GPU it knows: head sizes of a multiple of 8 up to 128, from
+# NVIDIA's compute capability 8 (Ampere) on.
+_CUDNN_MULTIPLE, _CUDNN_WIDEST, _CUDNN_CAPABILITY = 8, 128, 8
 
 
 def precision_of(dtype: jnp.dtype) -> jax.lax.Precision | None:

@@ -11,11 +11,10 @@ ADAPTER_FILE, DESCRIPTION_FILE = "adapter.safetensors", "adapter.json"
 RELIABILITY_FILE, SPLITS_FILE, BASELINES_FILE = "reliability.json", "splits.csv", "baselines.json"
 LOG_FILE, SWEEP_FILE = "metrics.jsonl", "sweep.json"
 
-# Settings that name files, or a model: their content is compared, wherever they lie now.
-_FILES = (
-    *("model", "start_from", "train", "validation", "test"),
-    *("genomes", "genome_table", "variants", "validation_genomes", "held_out_genomes"),
-)
+FILES = ("train", "validation", "test", "start_from")
+"""Settings of fine-tuning that name files; when resuming, content is compared and not names."""
+GENOME_FILES = ("genomes", "genome_table", "variants", "validation_genomes", "held_out_genomes")
+"""The same of pre-training."""
 
 
 def open_folder(folder: Path, content: dict[str, Any], resume: bool) -> None:
@@ -68,7 +67,15 @@ def _identity(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     # A model in a folder is called by its path.
-    places = {"source", "path", "revision", *_FILES, *(["name"] if "path" in part else [])}
+    places = {
+        "source",
+        "path",
+        "revision",
+        "model",
+        *FILES,
+        *GENOME_FILES,
+        *(["name"] if "path" in part else []),
+    }
     return {
         key: _identity(value)
         for key, value in part.items()

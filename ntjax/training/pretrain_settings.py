@@ -37,9 +37,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
-FILES = ("genomes", "genome_table", "variants", "validation_genomes", "held_out_genomes")
-"""Settings that name files; when a run is resumed their content is compared, not their names."""
-
 # Weights that have been trained would be lost at the rate that random ones need.
 _RATE_OF_TRAINED = 1e-4
 

@@ -13,6 +13,7 @@ from ntjax.checkpoints import mini
 from ntjax.checkpoints.published import PUBLISHED
 from ntjax.datasets.data_settings import DataSettings
 from ntjax.errors import UserError
+from ntjax.runs.folder import FILES
 from ntjax.tasks import TASKS, check_select
 
 _STEPS = 1000
@@ -37,8 +38,6 @@ _AT_LEAST = {
 _ABOVE_ZERO = ("learning_rate", "lora_alpha")
 # Settings that runs of earlier versions do not have.
 _ADDED_LATER = ("positive_class", "split_seed")
-FILES = ("train", "validation", "test", "start_from")
-"""Settings that name files; when a run is resumed their content is compared, not their names."""
 # scikit-learn takes no larger ones, and to JAX, which keeps 32 bits, they would equal smaller ones.
 LARGEST_SEED = 2**32 - 1
 
