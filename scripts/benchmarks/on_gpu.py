@@ -63,7 +63,7 @@ def main() -> None:
     options = parse_arguments()
     chosen = [section for section in SECTIONS if section.name in options.only]
     record = {
-        "command": "python scripts/benchmarks/on_gpu.py" + " --tiny" * options.tiny,
+        "command": described_command(options),
         "date": datetime.date.today().isoformat(),
         "machine": {
             "card": card(),
@@ -89,6 +89,14 @@ def parse_arguments() -> argparse.Namespace:
     if options.out is None:
         options.out = HERE / ("on_gpu_tiny" if options.tiny else "on_gpu")
     return options
+
+
+def described_command(options: argparse.Namespace) -> str:
+    """The command line, without where its results went."""
+    words = ["python scripts/benchmarks/on_gpu.py", *(["--tiny"] if options.tiny else [])]
+    if len(options.only) < len(SECTIONS):
+        words += ["--only", *options.only]
+    return " ".join(words)
 
 
 def run(section: Section, options: argparse.Namespace) -> dict[str, Any]:
