@@ -11,7 +11,6 @@ import optax
 from ntjax.adapters import Adapter, Dropout
 from ntjax.adapters.apply import forward
 from ntjax.inference.devices import over_devices
-from ntjax.models import heads
 from ntjax.models.attention import Attention, attention_on
 from ntjax.models.config import TransformerConfig
 from ntjax.models.heads import HeadConfig
@@ -30,7 +29,7 @@ class ForwardConfig:
 
     Attributes:
         model: sizes of the backbone.
-        head: pooling and outputs; None where the language model's own head is read.
+        head: its kind and outputs; None where the language model's own head is read.
         dtype: type of the computation.
         rematerialise: recompute activations in the backward pass.
         attention: the form of it, as `attention_on` chooses it for the devices.
@@ -71,7 +70,7 @@ def head_outputs(
         rematerialise=config.rematerialise,
         attention=config.attention,
     )
-    return heads.apply(config.head, trainable.head, result[f"embeddings_{last}"], tokens)
+    return config.head.apply(trainable.head, result[f"embeddings_{last}"], tokens)
 
 
 def masked_logits(

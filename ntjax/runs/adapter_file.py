@@ -23,8 +23,7 @@ from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.forward import Trainable
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.json import read_json, write_json
-from ntjax.models import heads
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import HeadConfig, head_from_dict
 from ntjax.runs.calibration_file import calibration_from_dict
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.tasks import Task, task_from_dict
@@ -49,7 +48,7 @@ class Description(NamedTuple):
 
     Attributes:
         adapter: its configuration.
-        head: pooling and outputs.
+        head: its kind and outputs.
         task: what the outputs mean.
         calibration: of the outputs, or None.
         source: name of the model that was adapted, and where it came from.
@@ -86,7 +85,7 @@ def write_adapter(
         "model": source,
         "dtype": description.dtype,
         "adapter": asdict(adapter.config),
-        "head": asdict(description.head),
+        "head": description.head.to_dict(),
         "task": description.task.to_dict(),
         "classes": list(description.task.outputs),
         "calibration": description.calibration and description.calibration.to_dict(),
@@ -122,7 +121,7 @@ def read_description(path: Path) -> Description:
         saved = content["calibration"]
         described = Description(
             adapters.adapter_config(**content["adapter"]),
-            HeadConfig(**content["head"]),
+            head_from_dict(content["head"]),
             task,
             None if saved is None else calibration_from_dict(saved, task.kind, len(task.outputs)),
             content["model"],
@@ -130,8 +129,6 @@ def read_description(path: Path) -> Description:
             content["training"] or {},
             content["tensors_sha256"],
         )
-        if described.head.pooling not in heads.POOLINGS:
-            raise ValueError(f"unknown pooling {described.head.pooling!r}")
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing; restore the file") from None
     except (TypeError, ValueError, AttributeError) as error:
@@ -166,9 +163,7 @@ def _check_outputs(classes: Any, head: dict[str, Any]) -> None:
         raise ValueError(f"classes is {classes!r}, not a list of texts")
     if len(set(classes)) < len(classes):
         raise ValueError(f"classes is {classes}, not all of them different")
-    if head.keys() != {"pooling", "outputs"} or type(head["outputs"]) is not int:
-        raise ValueError(f"head is {head}, not a pooling and a whole number of outputs")
-    if head["outputs"] != len(classes):
+    if type(head.get("outputs")) is int and head["outputs"] != len(classes):
         raise ValueError(f"{len(classes)} classes, {head['outputs']} outputs")
 
 
@@ -187,7 +182,7 @@ def read_trainable(
         adapter = Adapter(config, {})
         if not config.trains_backbone:
             adapter = adapters.init(config, model.config, model.params, key)
-        head_parameters = heads.init(head, model.config.embed_dim, key)
+        head_parameters = head.init(model.config.embed_dim, key)
         return _saved(Trainable(adapter, head_parameters))
 
     template = jax.eval_shape(fresh)

@@ -47,10 +47,10 @@ def export_esm(run: Run, folder: str | Path) -> None:
             f"{description}: this folder holds a run, whose config.json would be lost; name "
             "another folder"
         )
-    if run.head.pooling != "cls":
+    if run.head.kind != "cls":
         raise UserError(
-            f"transformers' ESM reads the <cls> position, this run's head the {run.head.pooling} "
-            "over the sequence: train it with --head cls"
+            f"transformers' ESM reads the <cls> position, this run's head is {run.head.kind}: "
+            "train it with --head cls"
         )
     params = adapters.merge(run.trainable.adapter, run.model.params)
     write_esm(folder, run.model.config, params, _head(run), run.task.outputs, run.task.problem_type)

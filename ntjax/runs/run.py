@@ -68,7 +68,7 @@ class Run:
 
     Attributes:
         model: the frozen backbone.
-        head: pooling and number of outputs.
+        head: its kind and number of outputs.
         trainable: adapter and head.
         task: what the outputs mean.
         calibration: fitted on rows kept apart (for a regression, how far from the prediction most
@@ -118,7 +118,20 @@ class Run:
         """
         _, ids = encoded(self.model, sequences, ambiguous)
         data = TokenisedSet.unlabelled(ids)
+        self._check_lengths(data.lengths)
         return predict(self.forward_config, self.model.params, self.trainable, data, progress)
+
+    def _check_lengths(self, lengths: np.ndarray) -> None:
+        """Refuse sequences of more tokens than the head has weights for."""
+        most = self.head.most_tokens
+        if most is None or not (longer := np.flatnonzero(lengths > most)).size:
+            return
+        first = int(longer[0])
+        raise UserError(
+            f"sequence {first + 1} has {lengths[first]} tokens, and this run's head reads {most} at "
+            "most, as its training rows had: cut sequences to the length of those (an N makes more "
+            "tokens), or train with --head mean or attention"
+        )
 
     def predict(
         self,

@@ -22,12 +22,12 @@ from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.forward import ForwardConfig, Trainable, local_attention
 from ntjax.inference.predict import predict
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
-from ntjax.models import heads
 from ntjax.models.heads import HeadConfig
 from ntjax.runs.folder import ADAPTER_FILE
 from ntjax.runs.record import environment
 from ntjax.runs.run import Run, start_of
 from ntjax.tasks import TASKS
+from ntjax.training.head_choice import head_of
 from ntjax.training.loop import LoopConfig, MemberRun, Scores, batch_slots
 from ntjax.training.members import Hyperparameters, new_member
 from ntjax.training.optimizers import OptimizerConfig
@@ -109,7 +109,8 @@ def prepare(
                 part: tokenise(table, own.targets(part), model.tokenizer, model.config)
                 for part, table in own.tables.items()
             }
-        step = _step_config(settings, model, own)
+        head = head_of(settings, len(own.task.outputs), own.tables, tokenised[data_key, model_key])
+        step = _step_config(settings, model, head)
         settings.adapter_config().check(model.config)
         # A larger batch would be filled up with rows that weigh nothing.
         rows = len(own.tables["train"])
@@ -128,8 +129,8 @@ def _start(
     head = step.forward.head
     if start.head != head or start.classes != parts.task.outputs:
         raise UserError(
-            f"--start-from {settings.start_from}: its head ({start.head.pooling}) is for "
-            f"{', '.join(start.classes)}, and here it is {settings.head}, for "
+            f"--start-from {settings.start_from}: its head ({start.head.kind}) is for "
+            f"{', '.join(start.classes)}, and here it is {head.kind}, for "
             f"{', '.join(parts.task.outputs)}: both have to agree"
         )
     return start
@@ -176,11 +177,11 @@ def _optimizer_config(settings: Settings) -> OptimizerConfig:
     )
 
 
-def _step_config(settings: Settings, model: PretrainedModel, parts: LabelledParts) -> StepConfig:
+def _step_config(settings: Settings, model: PretrainedModel, head: HeadConfig) -> StepConfig:
     return StepConfig(
         ForwardConfig(
             model.config,
-            HeadConfig(settings.head or "cls", len(parts.task.outputs)),
+            head,
             settings.dtype,
             settings.rematerialise,
             local_attention(model.config, settings.dtype),
@@ -242,7 +243,7 @@ def initial_trainable(job: Job) -> Trainable:
     )
     head = job.step.forward.head
     assert head is not None
-    return Trainable(adapter, heads.init(head, job.model.config.embed_dim, head_key))
+    return Trainable(adapter, head.init(job.model.config.embed_dim, head_key))
 
 
 def hyperparameters(job: Job) -> Hyperparameters:
@@ -250,7 +251,8 @@ def hyperparameters(job: Job) -> Hyperparameters:
     # Not 0 or 1: those are the keys that adapter and head are drawn with.
     key = jax.random.fold_in(jax.random.key(job.settings.seed), 2)
     dropout = job.settings.adapter_config().dropout
-    return Hyperparameters(np.float32(job.settings.learning_rate), np.float32(dropout), key)
+    rate, of_head = job.settings.learning_rate, job.settings.head_learning_rate
+    return Hyperparameters(np.float32(rate), np.float32(of_head or rate), np.float32(dropout), key)
 
 
 def member_runs(jobs: Sequence[Job]) -> list[MemberRun]:

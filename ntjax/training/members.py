@@ -25,9 +25,17 @@ class Member(NamedTuple):
 
 
 class Hyperparameters(NamedTuple):
-    """Traced scalars in which members may differ; `key` seeds the member's dropout."""
+    """Traced scalars in which members may differ.
+
+    Attributes:
+        learning_rate: peak, of the adapter.
+        head_learning_rate: peak, of the head.
+        dropout: rate of the adapter's.
+        key: seeds the member's dropout.
+    """
 
     learning_rate: jax.Array
+    head_learning_rate: jax.Array
     dropout: jax.Array
     key: jax.Array
 

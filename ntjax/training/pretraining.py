@@ -178,6 +178,7 @@ def train(job: PretrainJob, callbacks: Sequence[Callback]) -> Fitted:
         new_member(job.step.optimizer, initial_trainable(job)),
         Hyperparameters(
             np.float32(job.settings.learning_rate),
+            np.float32(job.settings.learning_rate),
             np.float32(0.0),
             jax.random.key(job.settings.seed),
         ),

@@ -13,13 +13,14 @@ from ntjax.checkpoints import mini
 from ntjax.checkpoints.published import PUBLISHED
 from ntjax.datasets.data_settings import DataSettings
 from ntjax.errors import UserError
+from ntjax.models.heads import LARGEST_BOTTLENECK
 from ntjax.runs.folder import FILES
 from ntjax.tasks import TASKS, check_select
 
 _STEPS = 1000
 # The embedded default: small enough for two CPU cores and two minutes. A small model takes, and
 # needs, larger steps.
-_FOR_MINI = {"steps": 300, "batch_size": 32, "head": "mean"}
+_FOR_MINI = {"steps": 300, "batch_size": 32, "head": "auto"}
 _DATASET, _DATASET_FOR_MINI = "ecoli_promoters", "ecoli_coding_strand"
 
 _AT_LEAST = {
@@ -28,6 +29,8 @@ _AT_LEAST = {
     "accumulation": 1,
     "evaluate_every": 1,
     "lora_rank": 1,
+    "head_bottleneck": 0,
+    "head_queries": 1,
     "warmup_steps": 0,
     "weight_decay": 0,
     "gradient_clip": 0,
@@ -35,9 +38,15 @@ _AT_LEAST = {
     "seed": 0,
     "split_seed": 0,
 }
-_ABOVE_ZERO = ("learning_rate", "lora_alpha")
+_ABOVE_ZERO = ("learning_rate", "head_learning_rate", "lora_alpha")
 # Settings that runs of earlier versions do not have.
-_ADDED_LATER = ("positive_class", "split_seed")
+_ADDED_LATER = (
+    "positive_class",
+    "split_seed",
+    "head_bottleneck",
+    "head_queries",
+    "head_learning_rate",
+)
 # scikit-learn takes no larger ones, and to JAX, which keeps 32 bits, they would equal smaller ones.
 LARGEST_SEED = 2**32 - 1
 
@@ -79,9 +88,17 @@ class Settings(DataSettings):
     """LoRA: dropout rate on the input of the adapter branch."""
     lora_targets: tuple[str, ...] = ("query", "value")
     """LoRA: linear layers to adapt: query, key, value, mha_output, fc1, fc2."""
-    head: Literal["cls", "mean"] | None = None
-    """What the head reads of the last layer: the <cls> position, or the mean over the tokens of
-    bases. Default: cls (mean for mini)."""
+    head: Literal["auto", "cls", "mean", "tokens", "attention"] | None = None
+    """What the head reads of the last layer: the <cls> position, the mean over the tokens of bases,
+    all tokens side by side (rows of one length, at most 64 tokens), or means that learned queries
+    make (attention, any length). auto: tokens where the rows allow it, else mean. Default: cls
+    (auto for mini)."""
+    head_bottleneck: int = 0
+    """--head tokens: width of a hidden layer between tokens and outputs, at most 64; 0 for none."""
+    head_queries: int = 8
+    """--head attention: number of queries."""
+    head_learning_rate: float | None = None
+    """Peak learning rate of the head. Default: that of the adapter."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the computation; trained parameters are float32 in both."""
     rematerialise: bool = False
@@ -125,6 +142,8 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
         "select": TASKS[settings.task].select if settings.task in TASKS else None,
     }
     given = asdict(settings)
+    # Whoever gives the adapter's rate alone means it for the head, too.
+    suggested["head_learning_rate"] = settings.learning_rate or suggested["learning_rate"]
     chosen = {name: value for name, value in suggested.items() if given[name] is None}
     return replace(settings, **chosen), chosen
 
@@ -174,6 +193,8 @@ def _problem(name: str, value: Any) -> str:
         return "should be above 0"
     if name in ("seed", "split_seed") and value is not None and value > LARGEST_SEED:
         return f"should be at most {LARGEST_SEED}"
+    if name == "head_bottleneck" and value > LARGEST_BOTTLENECK:
+        return f"should be at most {LARGEST_BOTTLENECK}"
     if name == "lora_dropout" and not 0 <= value < 1:
         return "should be at least 0 and below 1"
     return ""

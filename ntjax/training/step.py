@@ -99,8 +99,12 @@ def train_step(
     updates, state = make_optimizer(config.optimizer).update(
         gradients, member.optimizer, member.trainable
     )
-    rate = hyperparameters.learning_rate * schedule_factor(config.optimizer, step)
-    updates = jax.tree.map(lambda update: -rate * update, updates)
+    factor = schedule_factor(config.optimizer, step)
+    rate = hyperparameters.learning_rate * factor
+    updates = Trainable(
+        _scaled(updates.adapter, -rate),
+        _scaled(updates.head, -hyperparameters.head_learning_rate * factor),
+    )
     trainable = optax.apply_updates(member.trainable, updates)
     metrics = {
         "loss": loss / rows,
@@ -108,6 +112,10 @@ def train_step(
         "learning_rate": rate,
     }
     return Member(trainable, state), metrics
+
+
+def _scaled(updates: Any, rate: jax.Array) -> Any:
+    return jax.tree.map(lambda update: rate * update, updates)
 
 
 # Kept, so that the same program is not compiled again for the next population, or for a score.

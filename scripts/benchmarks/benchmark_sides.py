@@ -126,8 +126,7 @@ class NtjaxSide:
             local_attention,
         )
         from ntjax.inference.pretrained import load_pretrained
-        from ntjax.models import heads
-        from ntjax.models.heads import HeadConfig
+        from ntjax.models.heads import Cls
         from ntjax.tasks import Classification
         from ntjax.training.members import Hyperparameters, new_member, spread
         from ntjax.training.optimizers import OptimizerConfig
@@ -142,7 +141,7 @@ class NtjaxSide:
         adapter = IA3() if case.adapter == "ia3" else LoRA(LORA_RANK, LORA_ALPHA)
         attention = attention or local_attention(model, size.dtype)
         self.config = StepConfig(
-            ForwardConfig(model, HeadConfig(), size.dtype, rematerialise, attention),
+            ForwardConfig(model, Cls(), size.dtype, rematerialise, attention),
             OptimizerConfig(100_000, gradient_clip=CLIP),
             Classification.loss,
             use_dropout=case.dropout > 0,
@@ -150,10 +149,13 @@ class NtjaxSide:
         head_key, adapter_key = jax.random.split(jax.random.key(0))
         trainable = Trainable(
             adapters.init(adapter, model, self.params, adapter_key),
-            heads.init(HeadConfig(), model.embed_dim, head_key),
+            Cls().init(model.embed_dim, head_key),
         )
         hyperparameters = Hyperparameters(
-            np.float32(LEARNING_RATE), np.float32(case.dropout), jax.random.key(1)
+            np.float32(LEARNING_RATE),
+            np.float32(LEARNING_RATE),
+            np.float32(case.dropout),
+            jax.random.key(1),
         )
         self.member = new_member(self.config.optimizer, trainable)
         self.hyperparameters = jax.device_put(hyperparameters, replicated_sharding())

@@ -49,8 +49,7 @@ _LOAD_AND_STEP = """
 import json, sys, time
 import jax, numpy as np
 from ntjax import adapters, load_pretrained
-from ntjax.models import heads
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import Cls
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.members import new_member
 from ntjax.inference.devices import replicated_sharding
@@ -67,15 +66,15 @@ jax.block_until_ready(model.params)
 seconds = [time.perf_counter() - began]
 if steps:
     config = StepConfig(
-        ForwardConfig(model.config, HeadConfig(), "bfloat16"),
+        ForwardConfig(model.config, Cls(), "bfloat16"),
         OptimizerConfig(100),
         Classification.loss,
     )
     adapter = adapters.init(
         adapters.adapter_config("ia3"), model.config, model.params, jax.random.key(0))
-    head = heads.init(config.forward.head, model.config.embed_dim, jax.random.key(1))
+    head = config.forward.head.init(model.config.embed_dim, jax.random.key(1))
     member = new_member(config.optimizer, Trainable(adapter, head))
-    rates = (np.float32(3e-3), np.float32(0))
+    rates = (np.float32(3e-3), np.float32(3e-3), np.float32(0))
     hyperparameters = jax.device_put(Hyperparameters(*rates, jax.random.key(2)), sharding)
     generator, shape = np.random.default_rng(0), (1, 1, rows)
     batch = DeviceBatch(

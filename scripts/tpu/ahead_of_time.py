@@ -22,7 +22,6 @@ from ntjax import adapters
 from ntjax.adapters import AdapterConfig
 from ntjax.errors import UserError
 from ntjax.inference.forward import Trainable
-from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
 from ntjax.training.members import DeviceBatch, Hyperparameters, Member
 from ntjax.training.optimizers import make_optimizer
@@ -113,7 +112,7 @@ def abstract_arguments(
 
     def member(key: jax.Array) -> Member:
         start = adapters.init(adapter, config.forward.model, weights, key)
-        head = heads.init(config.forward.head, config.forward.model.embed_dim, key)
+        head = config.forward.head.init(config.forward.model.embed_dim, key)
         trainable = Trainable(start, head)
         return Member(trainable, make_optimizer(config.optimizer).init(trainable))
 
@@ -127,7 +126,13 @@ def abstract_arguments(
         jax.ShapeDtypeStruct(spread, jnp.int32),
     )
     step = jax.ShapeDtypeStruct((), jnp.int32)
-    return weights, jax.eval_shape(member, key), Hyperparameters(scalar, scalar, key), step, batch
+    return (
+        weights,
+        jax.eval_shape(member, key),
+        Hyperparameters(scalar, scalar, scalar, key),
+        step,
+        batch,
+    )
 
 
 def abstract_weights(model: TransformerConfig, dtype: str) -> dict[str, Any]:

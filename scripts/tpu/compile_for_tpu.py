@@ -47,7 +47,7 @@ from write_random_checkpoint import SIZES
 from ntjax.adapters import IA3, LoRA
 from ntjax.inference.forward import ForwardConfig
 from ntjax.io.files import written_atomically
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import Cls
 from ntjax.reports.markdown import markdown_table
 from ntjax.tasks import Classification
 from ntjax.training.optimizers import OptimizerConfig
@@ -132,7 +132,7 @@ def compile_case(case: Case) -> dict[str, Any]:
     """What the compiler says of a case: memory, messages, operations, time."""
     model, adapter = replace(SIZES[case.model], num_layers=case.layers), ADAPTERS[case.adapter]
     config = StepConfig(
-        ForwardConfig(model, HeadConfig(), "bfloat16", rematerialise=True),
+        ForwardConfig(model, Cls(), "bfloat16", rematerialise=True),
         OptimizerConfig(steps=1000),
         Classification.loss,
         use_dropout=isinstance(adapter, LoRA),

@@ -13,7 +13,7 @@ import ntjax
 from ntjax import adapters
 from ntjax.adapters import Adapter, BitFit
 from ntjax.inference.forward import ForwardConfig, Trainable, head_outputs
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import Cls
 from ntjax.tasks import Classification
 from ntjax.training.members import DeviceBatch, Hyperparameters
 from ntjax.training.optimizers import OptimizerConfig, decayed
@@ -115,13 +115,13 @@ def test_logits_and_gradients_equal_pytorch(tmp_path):
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels, dtype=torch.long))
     loss.backward()
 
-    forward = ForwardConfig(backbone.config, HeadConfig("cls", 2))
+    forward = ForwardConfig(backbone.config, Cls(2))
     config = StepConfig(forward, OptimizerConfig(10), Classification.loss)
     ours = Trainable(shifted, head)
     found = jax.jit(partial(head_outputs, forward))(backbone.params, ours, ids)
     np.testing.assert_allclose(found, logits.detach(), rtol=0, atol=1e-5)
     one = DeviceBatch(ids[None], labels[None], np.ones((1, ROWS), np.float32), None)
-    hyper = Hyperparameters(np.float32(0.1), np.float32(0), jax.random.key(0))
+    hyper = Hyperparameters(np.float32(0.1), np.float32(0.1), np.float32(0), jax.random.key(0))
     total, rows, gradients = jax.jit(partial(summed_gradients, config))(
         backbone.params, ours, hyper, np.int32(0), one
     )

@@ -29,7 +29,7 @@ import ntjax
 from ntjax.datasets.batching import TokenisedSet, make_batch
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.forward import ForwardConfig, head_outputs
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import Cls
 from ntjax.tasks import Classification
 from ntjax.training.members import DeviceBatch, Hyperparameters, new_member, spread
 from ntjax.training.optimizers import OptimizerConfig
@@ -74,9 +74,7 @@ def backbone(folder):
 
 @pytest.fixture(scope="module")
 def config(backbone):
-    return StepConfig(
-        ForwardConfig(backbone.config, HeadConfig("cls", 2)), OPTIMIZER, Classification.loss
-    )
+    return StepConfig(ForwardConfig(backbone.config, Cls(2)), OPTIMIZER, Classification.loss)
 
 
 def their_logits(model, ids):
@@ -117,7 +115,7 @@ def test_logits_and_gradients(name, backbone, config):
     np.testing.assert_allclose(logits, their_logits(model, ids).detach(), rtol=0, atol=1e-5)
 
     one = DeviceBatch(ids[None], labels[None], np.ones((1, ROWS), np.float32), None)
-    hyper = Hyperparameters(np.float32(RATE), np.float32(0), jax.random.key(0))
+    hyper = Hyperparameters(np.float32(RATE), np.float32(RATE), np.float32(0), jax.random.key(0))
     total, rows, gradients = jax.jit(partial(summed_gradients, config))(
         backbone.params, ours, hyper, np.int32(0), one
     )
@@ -172,7 +170,7 @@ def their_losses(model):
 def our_losses(backbone, config, start):
     """The same steps by the function that training runs."""
     step, member = compile_train_step(config), new_member(config.optimizer, start)
-    hyper = Hyperparameters(np.float32(RATE), np.float32(0), jax.random.key(0))
+    hyper = Hyperparameters(np.float32(RATE), np.float32(RATE), np.float32(0), jax.random.key(0))
     hyper = jax.device_put(hyper, replicated_sharding())
     losses, norms = [], []
     for number in range(STEPS):

@@ -31,9 +31,8 @@ from ntjax.checkpoints.esm import read_esm, write_esm
 from ntjax.errors import UserError
 from ntjax.inference.forward import Trainable
 from ntjax.inference.pretrained import PretrainedModel
-from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import HEADS, Cls
 from ntjax.runs.export import export_esm
 from ntjax.runs.run import Run
 from ntjax.sequences.tokenizer import Tokenizer
@@ -221,7 +220,7 @@ def test_a_classifier_of_transformers(tmp_path):
     assert model.classes == CLASSES
     ours = ntjax.load_pretrained(tmp_path)
     last = ours.apply(ours.params, IDS, logits=False, embeddings_layers=(LAYERS,))
-    logits = heads.apply(HeadConfig("cls", 3), model.head, last[f"embeddings_{LAYERS}"], IDS)
+    logits = Cls(3).apply(model.head, last[f"embeddings_{LAYERS}"], IDS)
     np.testing.assert_allclose(logits, run(theirs, IDS).logits, rtol=0, atol=TOLERANCE)
     assert "its classification head is not used (read_esm" in ours.notice
     assert not ours.apply(ours.params, IDS)["logits"].any()
@@ -229,7 +228,7 @@ def test_a_classifier_of_transformers(tmp_path):
 
 def trained_run(kind, task, pooling="cls", **options):
     """What `load_run` gives, with an adapter that changes the model."""
-    head_config = HeadConfig(pooling, len(task.outputs))
+    head_config = HEADS[pooling](len(task.outputs))
     config, params = our_model(**options)
     random = np.random.default_rng(3)
     adapter = adapters.init(kind, config, params, jax.random.key(0))
@@ -238,7 +237,7 @@ def trained_run(kind, task, pooling="cls", **options):
     )
     head = jax.tree.map(
         lambda leaf: np.float32(random.normal(size=leaf.shape)),
-        heads.init(head_config, config.embed_dim, jax.random.key(0)),
+        head_config.init(config.embed_dim, jax.random.key(0)),
     )
     tokenizer = Tokenizer.for_vocabulary_size(VOCABULARY, 3)
     model = PretrainedModel("", config, params, tokenizer)
@@ -340,7 +339,7 @@ def test_the_folder_of_a_run_is_left_alone(tmp_path):
 
 def test_every_output_needs_a_name(tmp_path):
     config, params = our_model()
-    head = heads.init(HeadConfig("cls", 3), config.embed_dim, jax.random.key(0))
+    head = Cls(3).init(config.embed_dim, jax.random.key(0))
     with pytest.raises(UserError, match="3 outputs and 2 different class names"):
         write_esm(tmp_path / "out", config, params, head, ("a", "b"))
     assert not (tmp_path / "out").exists()

@@ -8,8 +8,7 @@ import numpy as np
 from ntjax import adapters
 from ntjax.adapters import IA3, Adapter, Full, HeadOnly, LoRA
 from ntjax.inference.forward import Trainable
-from ntjax.models import heads
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import head_from_dict
 from ntjax.runs.run import Run
 from ntjax.tasks import Classification, MultiLabel, Regression
 
@@ -24,6 +23,14 @@ TASKS = {
     "three": Classification(("none", "weak", "strong")),
     "labels": MultiLabel(("TATA", "GC")),
     "value": Regression(("expression",), mean=3.0, spread=2.5),
+}
+
+# What each head has beside its outputs. 81 letters are 28 tokens at most.
+HEADS = {
+    "cls": {},
+    "mean": {},
+    "tokens": {"tokens": 40, "bottleneck": 0},
+    "attention": {"queries": 2, "positions": 10},
 }
 
 _RANDOM = np.random.default_rng(17)
@@ -55,8 +62,10 @@ def small_run(model, kind="lora", task="two", pooling="mean", seed=0):
     else:
         start = partial(adapters.init, config, model.config, model.params)
         tree = jax.eval_shape(start, jax.random.key(0)).parameters
-    head = HeadConfig(pooling, len(TASKS[task].outputs))
-    start = partial(heads.init, head, model.config.embed_dim)
+    head = head_from_dict(
+        {"pooling": pooling, "outputs": len(TASKS[task].outputs)} | HEADS[pooling]
+    )
+    start = partial(head.init, model.config.embed_dim)
     parameters = jax.tree.map(
         lambda leaf: random.standard_normal(leaf.shape).astype(np.float32),
         jax.eval_shape(start, jax.random.key(0)),

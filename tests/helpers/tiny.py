@@ -23,9 +23,8 @@ from ntjax.datasets.batching import Batch, TokenisedSet, TrainingBatches, make_b
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.forward import ForwardConfig, Trainable
 from ntjax.inference.predict import predict
-from ntjax.models import heads
 from ntjax.models.config import TransformerConfig, parameter_shapes
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import Cls
 from ntjax.tasks import Classification
 from ntjax.training.finetune import on_disk
 from ntjax.training.loop import Fitted, LoopConfig, MemberRun, Trainer, batch_slots
@@ -64,7 +63,7 @@ def step_config(
     use_dropout: bool = False,
     **forward: Any,
 ) -> StepConfig:
-    options = {"head": HeadConfig()} | forward
+    options = {"head": Cls()} | forward
     return StepConfig(ForwardConfig(model, **options), optimizer, loss, use_dropout)
 
 
@@ -110,7 +109,7 @@ def trainable(kind: str, params: Any, seed: int = 0, model: TransformerConfig = 
         ).parameters
         centre = 1.0 if kind == "ia3" else 0.0
         parameters = jax.tree.map(lambda leaf: _near(centre, 0.2, leaf, random), tree)
-    tree = jax.eval_shape(partial(heads.init, HeadConfig(), model.embed_dim), jax.random.key(0))
+    tree = jax.eval_shape(partial(Cls().init, model.embed_dim), jax.random.key(0))
     head = jax.tree.map(lambda leaf: _near(0.0, 0.25, leaf, random), tree)
     return Trainable(Adapter(config, parameters), head)
 
@@ -122,7 +121,8 @@ def _near(centre: float, spread: float, leaf: Any, random: np.random.Generator) 
 def hyperparameters(
     learning_rate: float = 0.01, dropout: float = 0.1, seed: int = 0
 ) -> Hyperparameters:
-    return Hyperparameters(np.float32(learning_rate), np.float32(dropout), jax.random.key(seed))
+    rate = np.float32(learning_rate)
+    return Hyperparameters(rate, rate, np.float32(dropout), jax.random.key(seed))
 
 
 def problem(rows: int = 48, seed: int = 0, lengths: tuple[int, ...] = (10,)) -> TokenisedSet:

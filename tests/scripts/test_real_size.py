@@ -19,9 +19,8 @@ import ntjax
 from ntjax import adapters
 from ntjax.checkpoints.official import write_pytree
 from ntjax.inference.forward import ForwardConfig, Trainable, compile_predict, head_outputs
-from ntjax.models import heads
 from ntjax.models.config import parameter_shapes
-from ntjax.models.heads import HeadConfig
+from ntjax.models.heads import Cls
 from ntjax.tasks import Classification
 from ntjax.training.members import DeviceBatch, Hyperparameters, Member
 from ntjax.training.optimizers import OptimizerConfig, make_optimizer
@@ -189,7 +188,7 @@ def wide():
         ntjax.checkpoints.mini.CONFIG, embed_dim=512, ffn_embed_dim=2048, key_dim=64, num_layers=8
     )
     return StepConfig(
-        ForwardConfig(model, HeadConfig(), "bfloat16"), OptimizerConfig(10), Classification.loss
+        ForwardConfig(model, Cls(), "bfloat16"), OptimizerConfig(10), Classification.loss
     )
 
 
@@ -210,11 +209,13 @@ def described(config, kind="ia3"):
         jax.random.key(0),
     )
     head = jax.eval_shape(
-        partial(heads.init, config.forward.head, config.forward.model.embed_dim), jax.random.key(0)
+        partial(config.forward.head.init, config.forward.model.embed_dim), jax.random.key(0)
     )
     trainable = Trainable(adapter, head)
     member = Member(trainable, jax.eval_shape(make_optimizer(config.optimizer).init, trainable))
-    hyperparameters = Hyperparameters(np.float32(1), np.float32(0), jax.random.key(0))
+    hyperparameters = Hyperparameters(
+        np.float32(1), np.float32(1), np.float32(0), jax.random.key(0)
+    )
     ids = np.zeros((jax.local_device_count(), 1, 2, 17), np.int32)
     batch = DeviceBatch(ids, ids[..., 0], ids[..., 0].astype(np.float32), ids[..., 0])
     return params, member, hyperparameters, np.int32(0), batch

@@ -29,7 +29,8 @@ def test_no_arguments_stand_for_mini_on_the_coding_strand():
         "steps": 300,
         "learning_rate": 1e-2,
         "batch_size": 32,
-        "head": "mean",
+        "head": "auto",
+        "head_learning_rate": 1e-2,
         "select": "mcc",
     }
     assert (settings.model, settings.adapter) == ("mini", "ia3")
@@ -46,6 +47,7 @@ def test_other_models_get_the_promoter_task_and_what_suits_the_adapter(model, ad
         "learning_rate": PEAK[adapter],
         "batch_size": BATCH[adapter],
         "head": "cls",
+        "head_learning_rate": PEAK[adapter],
         "select": "mcc",
     }
     # Files that were not given stay so: rows are set aside later, an adapter begins anew.
@@ -61,6 +63,7 @@ def test_what_is_given_is_kept():
         steps=7,
         batch_size=3,
         learning_rate=0.5,
+        head_learning_rate=0.1,
         head="mean",
         select="loss",
     )
@@ -103,7 +106,7 @@ def test_an_unknown_adapter_is_refused_by_name():
         ({"steps": "many"}, "--steps is 'many': should be a whole number or left out"),
         ({"steps": True}, "--steps is True: should be a whole number or left out"),
         ({"learning_rate": "x"}, "--learning-rate is 'x': should be a number or left out"),
-        ({"head": "max"}, "--head is 'max': should be one of cls, mean"),
+        ({"head": "max"}, "--head is 'max': should be one of auto, cls, mean"),
         ({"schedule": "step"}, "--schedule is 'step': should be one of linear, cosine, inverse-"),
         ({"dtype": "float16"}, "--dtype is 'float16': should be one of float32, bfloat16"),
         ({"protocol": "cleen"}, "--protocol is 'cleen': should be one of clean, published"),

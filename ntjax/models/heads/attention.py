@@ -1,0 +1,54 @@
+"""A head of a few learned queries over the tokens, each with a learned bias of the position.
+
+Attention pooling as in Lee et al. 2019 ("Set Transformer", section 3.2), with values as they are:
+what a query weighs is what it looks for (its product with a token) and where (the bias).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ntjax.models.heads.base import HeadConfig, Parameters, dense, is_token, linear
+
+
+@dataclass(frozen=True)
+class Attention(HeadConfig):
+    """Reads weighted means over the tokens, `<cls>` included, padding left out; any length.
+
+    Attributes:
+        queries: number of means.
+        positions: how many positions have a bias of their own; all later ones share the last.
+    """
+
+    kind: ClassVar[str] = "attention"
+    queries: int = 8
+    positions: int = 512
+
+    def __post_init__(self) -> None:
+        if self.queries < 1 or self.positions < 1:
+            raise ValueError(
+                f"a head of {self.queries} queries and {self.positions} positions: it needs at "
+                "least 1 of both"
+            )
+
+    def init(self, embed_dim: int, key: jax.Array) -> Parameters:
+        """Draw `query` [queries, dim] and `output`; `position` [queries, positions] begins at 0."""
+        keys = jax.random.split(key)
+        return {
+            "query": jax.random.truncated_normal(keys[0], -2.0, 2.0, (self.queries, embed_dim)),
+            "position": jnp.zeros((self.queries, self.positions)),
+            "output": dense(keys[1], self.queries * embed_dim, self.outputs),
+        }
+
+    def apply(self, head: Parameters, embeddings: jax.Array, tokens: jax.Array) -> jax.Array:
+        """Compute outputs [batch, outputs] from embeddings [batch, tokens, dim]."""
+        rows, length, dim = embeddings.shape
+        x = embeddings.astype(jnp.float32)
+        scores = jnp.einsum("btd,qd->bqt", x, head["query"], precision="highest") * dim**-0.5
+        places = jnp.minimum(jnp.arange(length), self.positions - 1)
+        scores += head["position"][:, places]
+        weights = jax.nn.softmax(scores, axis=-1, where=is_token(tokens)[:, None])
+        means = jnp.einsum("bqt,btd->bqd", weights, x, precision="highest")
+        return linear(head["output"], means.reshape(rows, self.queries * dim))

@@ -1,0 +1,69 @@
+"""The interface of all heads: a frozen configuration that knows how to init and to apply.
+
+A new head is one new file with a subclass of `HeadConfig`, and its line in the registry of
+`ntjax.models.heads`.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ntjax.models.transformer import PAD_ID
+
+Parameters = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HeadConfig(ABC):
+    """What all heads have: outputs (classes or labels; 1 for a regression).
+
+    Attributes:
+        kind: the head's name, as in `--head`.
+        outputs: how many there are.
+    """
+
+    kind: ClassVar[str]
+    outputs: int = 2
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Tokens of the longest sequence that the head can read, `<cls>` included; None: any."""
+        return None
+
+    @abstractmethod
+    def init(self, embed_dim: int, key: jax.Array) -> Parameters:
+        """Draw the parameters of layers, each with w [rows, columns] and b [columns], float32."""
+
+    @abstractmethod
+    def apply(self, head: Parameters, embeddings: jax.Array, tokens: jax.Array) -> jax.Array:
+        """Compute outputs [batch, outputs] in float32.
+
+        Arguments:
+            head: the parameters.
+            embeddings: of the last layer, [batch, tokens, dim].
+            tokens: their ids, [batch, tokens].
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the head's name and its numbers, ready for JSON."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"pooling": self.kind, **numbers}
+
+
+def dense(key: jax.Array, rows: int, columns: int) -> Parameters:
+    """Draw a linear layer: w [rows, columns] of variance about 1 / rows, b [columns] 0."""
+    w = jax.random.truncated_normal(key, -2.0, 2.0, (rows, columns)) * rows**-0.5
+    return {"w": w, "b": jnp.zeros(columns)}
+
+
+def linear(layer: Parameters, x: jax.Array) -> jax.Array:
+    """Apply a linear layer, in float32: the head is small, and its output is what is reported."""
+    return jnp.dot(x, layer["w"], precision="highest") + layer["b"]
+
+
+def is_token(tokens: jax.Array) -> jax.Array:
+    """Tell tokens from padding: bool [batch, tokens]."""
+    return tokens != PAD_ID
