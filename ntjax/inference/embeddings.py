@@ -80,6 +80,22 @@ def embed(
     }
 
 
+def second_moments(model: PretrainedModel, data: TokenisedSet) -> np.ndarray:
+    """Average x xᵀ over the last layer's embeddings x of all tokens: float64 [dim, dim].
+
+    `<cls>` counts, padding does not.
+    """
+    config = model.config
+    compiled = _compiled(config, model.dtype, (config.num_layers,), None)
+    total = np.zeros((config.embed_dim, config.embed_dim))
+    batches = token_batches(data, max(data.tokens.shape[1], EVALUATION_TOKENS))
+    for rows, [values] in in_batches(compiled, model.params, None, batches):
+        known = np.arange(values.shape[1]) < data.lengths[rows, None]
+        x = values[known].astype(np.float64)
+        total += x.T @ x
+    return total / data.lengths.sum()
+
+
 @lru_cache(maxsize=64)
 def _compiled(
     config: TransformerConfig, dtype: str, layers: tuple[int, ...], pooling: Pooling

@@ -128,9 +128,9 @@ class Run:
             return
         first = int(longer[0])
         raise UserError(
-            f"sequence {first + 1} has {lengths[first]} tokens, and this run's head reads {most} at "
-            "most, as its training rows had: cut sequences to the length of those (an N makes more "
-            "tokens), or train with --head mean or attention"
+            f"sequence {first + 1} has {lengths[first]} tokens, and this run's head reads {most} "
+            "at most: cut sequences to the length of its training rows (an N makes more tokens), or "
+            "train with --head mean or attention"
         )
 
     def predict(

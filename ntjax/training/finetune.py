@@ -24,8 +24,9 @@ from ntjax.runs.folder import (
 from ntjax.runs.predictions import calibrate, prediction_columns, reliability, score_outputs
 from ntjax.runs.run import Record, Run, load_run, write_run
 from ntjax.training.callbacks import Callback, Checkpointing, Logs, ProgressBar
+from ntjax.training.initial_state import member_runs
 from ntjax.training.interruption import Interruption
-from ntjax.training.job import Given, Job, member_runs, prepare, record
+from ntjax.training.job import Given, Job, prepare, record
 from ntjax.training.loop import Fitted, Trainer
 from ntjax.training.settings import (
     Settings,
@@ -226,11 +227,12 @@ def train_jobs(jobs: Sequence[Job], callbacks: Sequence[Callback] = ()) -> list[
 def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool = False) -> Run:
     """Calibrate and score the test rows; with a folder, write all of it."""
     task, labels, settings = job.parts.task, job.parts.labels, job.settings
+    config, trained = job.step.forward.head, fitted.trainable
+    assert config is not None
+    trainable = trained._replace(head=config.folded(trained.head))
 
     def outputs_of(part: str, bar: str = "") -> Any:
-        return predict(
-            job.step.forward, job.model.params, fitted.trainable, job.tokenised[part], bar
-        )
+        return predict(job.step.forward, job.model.params, trainable, job.tokenised[part], bar)
 
     calibration = calibrate(
         task, outputs_of("calibration"), labels["calibration"], settings.calibration
@@ -254,8 +256,8 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
     )
     run = Run(
         job.model,
-        job.step.forward.head,
-        fitted.trainable,
+        config,
+        trainable,
         task,
         calibration,
         metrics,

@@ -2,34 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ntjax import adapters
-from ntjax.adapters import Adapter, master_copies
 from ntjax.checkpoints import mini
 from ntjax.checkpoints.cache import sha256
 from ntjax.checkpoints.published import PUBLISHED, unknown_model
-from ntjax.datasets.batching import TokenisedSet, TrainingBatches
+from ntjax.datasets.batching import TokenisedSet
 from ntjax.datasets.data_settings import DataSettings
-from ntjax.datasets.prepare import LabelledParts, describe_rows, fingerprint, read_parts, tokenise
+from ntjax.datasets.prepare import LabelledParts, fingerprint, read_parts, tokenise
 from ntjax.errors import UserError
 from ntjax.inference.devices import replicated_sharding
-from ntjax.inference.forward import ForwardConfig, Trainable, local_attention
-from ntjax.inference.predict import predict
+from ntjax.inference.forward import ForwardConfig, local_attention
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.heads import HeadConfig
 from ntjax.runs.folder import ADAPTER_FILE
 from ntjax.runs.record import environment
 from ntjax.runs.run import Run, start_of
 from ntjax.tasks import TASKS
+from ntjax.training.coordinates import whitening
 from ntjax.training.head_choice import head_of
-from ntjax.training.loop import LoopConfig, MemberRun, Scores, batch_slots
-from ntjax.training.members import Hyperparameters, new_member
+from ntjax.training.loop import LoopConfig
 from ntjax.training.optimizers import OptimizerConfig
 from ntjax.training.settings import Settings, check
 from ntjax.training.step import StepConfig
@@ -60,6 +56,7 @@ class Job:
         step: what is compiled.
         loop: how long to train, when to look.
         start: the run whose adapter and head training begins with, if not with new ones.
+        coordinates: [dim, dim], in which the head is trained; None for those of the embeddings.
     """
 
     settings: Settings
@@ -69,6 +66,7 @@ class Job:
     step: StepConfig
     loop: LoopConfig
     start: Run | None = None
+    coordinates: np.ndarray | None = None
 
 
 def prepare(
@@ -100,6 +98,7 @@ def prepare(
         for key in dict.fromkeys(map(_model_key, members))
     }
     tokenised: dict[tuple, dict[str, TokenisedSet]] = {}
+    white: dict[tuple, np.ndarray] = {}
     jobs = []
     for settings in members:
         data_key, model_key = repr(_data_settings(settings)), _model_key(settings)
@@ -113,10 +112,14 @@ def prepare(
         step = _step_config(settings, model, head)
         settings.adapter_config().check(model.config)
         # A larger batch would be filled up with rows that weigh nothing.
-        rows = len(own.tables["train"])
-        loop = _loop_config(replace(settings, batch_size=min(settings.batch_size or 1, rows)))
+        most = len(tokenised[data_key, model_key]["train"])
+        loop = _loop_config(replace(settings, batch_size=min(settings.batch_size or 1, most)))
         start = _start(settings, model, step, own)
-        jobs.append(Job(settings, model, own, tokenised[data_key, model_key], step, loop, start))
+        rows = tokenised[data_key, model_key]
+        if head.in_coordinates and (data_key, model_key) not in white:
+            white[data_key, model_key] = whitening(model, rows["train"])
+        coordinates = white[data_key, model_key] if head.in_coordinates else None
+        jobs.append(Job(settings, model, own, rows, step, loop, start, coordinates))
     return jobs
 
 
@@ -228,59 +231,3 @@ def _recorded_start(job: Job) -> dict[str, Any]:
         return {}
     folder = Path(job.settings.start_from)
     return {"start": {"path": str(folder.resolve()), "sha256": sha256(folder / ADAPTER_FILE)}}
-
-
-def initial_trainable(job: Job) -> Trainable:
-    """Adapter and head before the first step, from the run's seed, or those of another run."""
-    if job.start is not None:
-        adapter = job.start.trainable.adapter
-        if adapter.config.trains_backbone:
-            adapter = Adapter(adapter.config, master_copies(job.start.model.params))
-        return Trainable(adapter, job.start.trainable.head)
-    adapter_key, head_key = jax.random.split(jax.random.key(job.settings.seed))
-    adapter = adapters.init(
-        job.settings.adapter_config(), job.model.config, job.model.params, adapter_key
-    )
-    head = job.step.forward.head
-    assert head is not None
-    return Trainable(adapter, head.init(job.model.config.embed_dim, head_key))
-
-
-def hyperparameters(job: Job) -> Hyperparameters:
-    """Return the traced numbers of the job's steps."""
-    # Not 0 or 1: those are the keys that adapter and head are drawn with.
-    key = jax.random.fold_in(jax.random.key(job.settings.seed), 2)
-    dropout = job.settings.adapter_config().dropout
-    rate, of_head = job.settings.learning_rate, job.settings.head_learning_rate
-    return Hyperparameters(np.float32(rate), np.float32(of_head or rate), np.float32(dropout), key)
-
-
-def member_runs(jobs: Sequence[Job]) -> list[MemberRun]:
-    """Return what the members of jobs begin with and learn from."""
-    made: dict[tuple[int, int], TrainingBatches] = {}
-    runs = []
-    for job in jobs:
-        rows, seed = job.tokenised["train"], job.settings.seed
-        if (id(rows), seed) not in made:
-            made[id(rows), seed] = TrainingBatches(
-                rows, job.loop.batch_size, seed, batch_slots(job.loop)
-            )
-        runs.append(
-            MemberRun(
-                new_member(job.step.optimizer, initial_trainable(job)),
-                hyperparameters(job),
-                made[id(rows), seed],
-                partial(validation_scores, job),
-                partial(describe_rows, job.parts.tables["train"]),
-            )
-        )
-    return runs
-
-
-def validation_scores(job: Job, trainable: Trainable) -> Scores | None:
-    """Return the metrics that choose a checkpoint; None if the outputs are not finite."""
-    data = job.tokenised["validation"]
-    outputs = predict(job.step.forward, job.model.params, trainable, data)
-    if not np.isfinite(outputs).all():
-        return None
-    return job.parts.task.validation_scores(outputs, data.labels)

@@ -10,7 +10,8 @@ import numpy as np
 
 from ntjax.datasets.batching import make_batch
 from ntjax.inference.devices import replicated_sharding
-from ntjax.training.job import Job, hyperparameters, initial_trainable
+from ntjax.training.initial_state import hyperparameters, initial_trainable
+from ntjax.training.job import Job
 from ntjax.training.loop import batch_slots
 from ntjax.training.members import DeviceBatch, Member, spread_population
 from ntjax.training.optimizers import make_optimizer

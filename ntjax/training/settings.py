@@ -98,7 +98,8 @@ class Settings(DataSettings):
     head_queries: int = 8
     """--head attention: number of queries."""
     head_learning_rate: float | None = None
-    """Peak learning rate of the head. Default: that of the adapter."""
+    """Peak learning rate of the head. Default: that of the adapter; for the heads tokens and
+    attention 2e-3."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the computation; trained parameters are float32 in both."""
     rematerialise: bool = False
@@ -142,8 +143,6 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
         "select": TASKS[settings.task].select if settings.task in TASKS else None,
     }
     given = asdict(settings)
-    # Whoever gives the adapter's rate alone means it for the head, too.
-    suggested["head_learning_rate"] = settings.learning_rate or suggested["learning_rate"]
     chosen = {name: value for name, value in suggested.items() if given[name] is None}
     return replace(settings, **chosen), chosen
 

@@ -28,7 +28,8 @@ import jax
 import numpy as np
 
 from ntjax.reports.markdown import markdown_table
-from ntjax.training.job import Job, member_runs, prepare
+from ntjax.training.initial_state import member_runs
+from ntjax.training.job import Job, prepare
 from ntjax.training.members import spread_population, stack
 from ntjax.training.population import sharing_a_program
 from ntjax.training.settings import Settings

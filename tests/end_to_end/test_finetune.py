@@ -433,7 +433,7 @@ def test_what_was_chosen_is_printed_first(here, command):
         "chosen for you: --learning-rate 0.003, --batch-size 8, --head cls, --select mcc"
     )
     assert text[1] == f"model: {MODEL}, 142,539 parameters, float32"
-    assert text[2] == "trained: 192 (ia3) + 306 (head) parameters"
+    assert text[2] == "trained: 192 (ia3) + 306 (mean head) parameters"
     assert (
         text[3]
         == "rows: 160 train, 10 validation, 10 calibration, 20 test; classes: 0, 1 (positive)"

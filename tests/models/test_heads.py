@@ -130,6 +130,27 @@ def test_positions_are_kept_where_the_mean_forgets_them(head):
     assert np.abs(still).max() < 1e-5
 
 
+@pytest.mark.parametrize("head", [Tokens(3, 6), Tokens(3, 9, 4), Attention(3, 2, 4), Mean(3)])
+def test_coordinates_are_folded_into_the_weights(head):
+    matrix = np.random.default_rng(2).normal(size=(8, 8))
+    parameters = drawn(head)
+    within = parameters | {"coordinates": matrix} if head.in_coordinates else parameters
+    folded = head.folded(jax.tree.map(jnp.asarray, within))
+    assert jax.tree.map(jnp.shape, folded) == shapes(head)
+    turned = EMBEDDINGS @ matrix if head.in_coordinates else EMBEDDINGS
+    expected = applied(head, parameters, turned.astype(np.float32))
+    np.testing.assert_allclose(applied(head, within), expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(applied(head, folded), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_coordinates_are_not_trained():
+    head = Tokens(2, 6)
+    within = jax.tree.map(jnp.asarray, drawn(head) | {"coordinates": np.eye(8)})
+    gradient = jax.grad(lambda parameters: head.apply(parameters, EMBEDDINGS, TOKENS).sum())(within)
+    assert not gradient["coordinates"].any()
+    assert gradient["output"]["w"].any()
+
+
 @pytest.mark.parametrize("head", [Cls(3), Mean(1), Tokens(2, 17, 8), Attention(4, 2, 9)])
 def test_a_head_is_rebuilt_from_what_is_saved(head):
     assert head_from_dict(head.to_dict()) == head

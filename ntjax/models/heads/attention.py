@@ -10,7 +10,14 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntjax.models.heads.base import HeadConfig, Parameters, dense, is_token, linear
+from ntjax.models.heads.base import (
+    HeadConfig,
+    Parameters,
+    dense,
+    in_coordinates,
+    is_token,
+    linear,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class Attention(HeadConfig):
     """
 
     kind: ClassVar[str] = "attention"
+    in_coordinates: ClassVar[bool] = True
     queries: int = 8
     positions: int = 512
 
@@ -45,10 +53,23 @@ class Attention(HeadConfig):
     def apply(self, head: Parameters, embeddings: jax.Array, tokens: jax.Array) -> jax.Array:
         """Compute outputs [batch, outputs] from embeddings [batch, tokens, dim]."""
         rows, length, dim = embeddings.shape
-        x = embeddings.astype(jnp.float32)
+        x = in_coordinates(head, embeddings)
         scores = jnp.einsum("btd,qd->bqt", x, head["query"], precision="highest") * dim**-0.5
         places = jnp.minimum(jnp.arange(length), self.positions - 1)
         scores += head["position"][:, places]
         weights = jax.nn.softmax(scores, axis=-1, where=is_token(tokens)[:, None])
         means = jnp.einsum("bqt,btd->bqd", weights, x, precision="highest")
         return linear(head["output"], means.reshape(rows, self.queries * dim))
+
+    def folded(self, head: Parameters) -> Parameters:
+        """Return the parameters without the coordinates they were trained in; same outputs."""
+        if "coordinates" not in head:
+            return head
+        matrix, w = head["coordinates"], head["output"]["w"]
+        of_queries = w.reshape(self.queries, len(matrix), self.outputs)
+        turned = jnp.einsum("ij,qjk->qik", matrix, of_queries, precision="highest")
+        return {
+            "query": jnp.dot(head["query"], matrix.T, precision="highest"),
+            "position": head["position"],
+            "output": head["output"] | {"w": turned.reshape(w.shape)},
+        }

@@ -23,9 +23,11 @@ class HeadConfig(ABC):
     Attributes:
         kind: the head's name, as in `--head`.
         outputs: how many there are.
+        in_coordinates: whether it is trained in coordinates in which embeddings are white.
     """
 
     kind: ClassVar[str]
+    in_coordinates: ClassVar[bool] = False
     outputs: int = 2
 
     @property
@@ -47,6 +49,10 @@ class HeadConfig(ABC):
             tokens: their ids, [batch, tokens].
         """
 
+    def folded(self, head: Parameters) -> Parameters:
+        """Return the parameters without the coordinates they were trained in; same outputs."""
+        return head
+
     def to_dict(self) -> dict[str, Any]:
         """Return the head's name and its numbers, ready for JSON."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -62,6 +68,20 @@ def dense(key: jax.Array, rows: int, columns: int) -> Parameters:
 def linear(layer: Parameters, x: jax.Array) -> jax.Array:
     """Apply a linear layer, in float32: the head is small, and its output is what is reported."""
     return jnp.dot(x, layer["w"], precision="highest") + layer["b"]
+
+
+def in_coordinates(head: Parameters, embeddings: jax.Array) -> jax.Array:
+    """Turn embeddings [batch, tokens, dim] into the coordinates that a head is trained in.
+
+    The directions of a transformer's embeddings differ a thousandfold in variance, and gradient
+    descent on what reads them hardly moves along most of them. In coordinates in which all have
+    about the same it does. The matrix [dim, dim] is not trained, and is folded into the weights at
+    the end.
+    """
+    x = embeddings.astype(jnp.float32)
+    if "coordinates" not in head:
+        return x
+    return jnp.dot(x, jax.lax.stop_gradient(head["coordinates"]), precision="highest")
 
 
 def is_token(tokens: jax.Array) -> jax.Array:

@@ -9,7 +9,14 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntjax.models.heads.base import HeadConfig, Parameters, dense, is_token, linear
+from ntjax.models.heads.base import (
+    HeadConfig,
+    Parameters,
+    dense,
+    in_coordinates,
+    is_token,
+    linear,
+)
 
 MOST_TOKENS = 64
 LARGEST_BOTTLENECK = 64
@@ -26,6 +33,7 @@ class Tokens(HeadConfig):
     """
 
     kind: ClassVar[str] = "tokens"
+    in_coordinates: ClassVar[bool] = True
     tokens: int = MOST_TOKENS
     bottleneck: int = 0
 
@@ -56,9 +64,20 @@ class Tokens(HeadConfig):
         rows, length, dim = embeddings.shape
         if length > self.tokens:
             raise ValueError(f"the head reads {self.tokens} tokens, not {length}")
-        known = jnp.where(is_token(tokens)[..., None], embeddings.astype(jnp.float32), 0)
+        x = in_coordinates(head, embeddings)
+        known = jnp.where(is_token(tokens)[..., None], x, 0)
         x = jnp.pad(known, ((0, 0), (0, self.tokens - length), (0, 0)))
         x = x.reshape(rows, self.tokens * dim)
         if self.bottleneck:
             x = jnp.tanh(linear(head["dense"], x))
         return linear(head["output"], x)
+
+    def folded(self, head: Parameters) -> Parameters:
+        """Return the parameters without the coordinates they were trained in; same outputs."""
+        if "coordinates" not in head:
+            return head
+        matrix, first = head["coordinates"], "dense" if self.bottleneck else "output"
+        w = head[first]["w"].reshape(self.tokens, len(matrix), -1)
+        turned = jnp.einsum("ij,tjk->tik", matrix, w, precision="highest")
+        folded = {name: layer for name, layer in head.items() if name != "coordinates"}
+        return folded | {first: head[first] | {"w": turned.reshape(head[first]["w"].shape)}}

@@ -1,0 +1,119 @@
+"""Coordinates in which embeddings are white, and runs whose heads were trained in them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import ntjax
+from ntjax.datasets.batching import TokenisedSet
+from ntjax.errors import UserError
+from ntjax.inference.embeddings import second_moments
+from ntjax.training.coordinates import whitening
+
+RANDOM = np.random.default_rng(3)
+
+
+def dna(letters):
+    return "".join(RANDOM.choice(list("ACGT"), letters))
+
+
+def rows_with_a_box(rows=120, place=30):
+    """TTGACA stands at `place` in half of the rows, elsewhere in the others, always as a token."""
+    sequences, labels = [], []
+    for row in range(rows):
+        sequence, start = dna(81), place if row % 2 else 6 * int(RANDOM.integers(4))
+        sequences.append(sequence[:start] + "TTGACA" + sequence[start + 6 :])
+        labels.append("here" if row % 2 else "elsewhere")
+    return sequences, labels
+
+
+def embeddings_of_all_tokens(model, sequences):
+    bases = model.embed(sequences, pooling=None)
+    return np.concatenate([np.concatenate(bases), model.embed(sequences, pooling="cls")])
+
+
+def test_second_moments_equal_a_plain_sum(golden_model):
+    model = golden_model("v1")
+    sequences = [dna(letters) for letters in (81, 30, 7)]
+    x = embeddings_of_all_tokens(model, sequences).astype(np.float64)
+    data = TokenisedSet.unlabelled(model.tokenizer.encode(sequences))
+    np.testing.assert_allclose(second_moments(model, data), x.T @ x / len(x), rtol=1e-4, atol=1e-4)
+
+
+def test_embeddings_are_white_in_their_coordinates():
+    model = ntjax.load_pretrained("mini")
+    sequences = [dna(81) for _ in range(50)]
+    x = embeddings_of_all_tokens(model, sequences).astype(np.float64)
+    turned = x @ whitening(model, TokenisedSet.unlabelled(model.tokenizer.encode(sequences)))
+    spread = np.linalg.eigvalsh(turned.T @ turned / len(turned))
+    before = np.linalg.eigvalsh(x.T @ x / len(x))
+    # 1 but for what is added to the smallest, so that no noise is blown up.
+    assert spread.max() < 1.001
+    assert np.median(spread) / spread.max() > 3 * np.median(before) / before.max()
+
+
+def test_a_run_gives_the_outputs_it_was_trained_with(tmp_path):
+    rows = rows_with_a_box()
+    options = {"head": "tokens", "steps": 3, "out": tmp_path / "run"}
+    run = ntjax.fine_tune("mini", rows, rows, rows, **options)
+    assert set(run.trainable.head) == {"output"}
+    assert run.head.tokens == 17
+    logits = run.logits(rows[0])
+    column = run.record.predictions["logit"]
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], column, atol=1e-5)
+    again = ntjax.load_run(tmp_path / "run")
+    assert again.head == run.head
+    np.testing.assert_array_equal(again.logits(rows[0]), logits)
+    # The last evaluation was made in the coordinates; the same rows, the same loss.
+    [last] = [line for line in run.record.history if line.get("step") == 3 and "loss" in line][-1:]
+    assert last
+    with pytest.raises(UserError, match=r"sequence 2 has 18 tokens, .* reads 17"):
+        run.predict([dna(81), dna(82)])
+
+
+def test_a_second_stage_begins_with_the_outputs_of_the_first(tmp_path):
+    rows = rows_with_a_box()
+    first = ntjax.fine_tune("mini", rows, rows, rows, head="tokens", steps=3, out=tmp_path / "a")
+    # So low a rate that nothing moves.
+    second = ntjax.fine_tune(
+        "mini",
+        rows,
+        rows,
+        rows,
+        head="tokens",
+        steps=1,
+        start_from=str(tmp_path / "a"),
+        learning_rate=1e-12,
+        head_learning_rate=1e-12,
+    )
+    np.testing.assert_allclose(second.logits(rows[0]), first.logits(rows[0]), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["ia3", "head"])
+def test_positions_are_learned(adapter):
+    rows = rows_with_a_box(400)
+    test = rows_with_a_box(200)
+    options = {"steps": 60, "batch_size": 32, "evaluate_every": 30, "adapter": adapter}
+    found = {
+        head: ntjax.fine_tune("mini", rows, test, test, head=head, **options).metrics["auroc"]
+        for head in ("tokens", "mean")
+    }
+    assert found["tokens"]["value"] > 0.95
+    assert found["mean"]["value"] < 0.8
+
+
+def test_rows_that_have_no_positions_of_their_own():
+    sequences, labels = rows_with_a_box(60)
+    longer = ([*sequences[:-1], sequences[-1] + "A"], labels)
+    with pytest.raises(UserError, match=r"--head tokens needs rows of one length: .*, row 60 has"):
+        ntjax.fine_tune("mini", longer, longer, longer, head="tokens", steps=1)
+    assert ntjax.fine_tune("mini", longer, longer, longer, steps=1).head.kind == "mean"
+    long = ([dna(400) for _ in labels], labels)
+    with pytest.raises(UserError, match="--head tokens reads at most 64 tokens a row"):
+        ntjax.fine_tune("mini", long, long, long, head="tokens", steps=1)
+    rows = (sequences, labels)
+    run = ntjax.fine_tune("mini", rows, rows, rows, head="tokens", head_bottleneck=5, steps=1)
+    assert dataclasses.asdict(run.head) == {"outputs": 2, "tokens": 17, "bottleneck": 5}
+    assert set(run.trainable.head) == {"dense", "output"}
