@@ -95,7 +95,7 @@ def _with_config(options: Options, path: Path) -> Options:
     # A run's config.json holds its settings beside what is known of the data.
     settings = saved.get("settings", saved) if isinstance(saved, dict) else saved
     try:
-        base = from_saved(settings, partial=True)
+        base = from_saved(settings, partial=settings is saved)
     except UserError as error:
         raise UserError(f"--config {path}: {error}") from None
     typed = options.typed or ()

@@ -39,6 +39,13 @@ class DataSettings:
     """Share of the training rows that is kept apart to calibrate the probabilities."""
     test_fraction: float = 0.1
     """Share of the rows that is kept apart for the test, unless there is a test set."""
+    augment_reverse_complement: Literal["none", "same", "flip-label"] | None = None
+    """Also learn from the reverse complement of every training row: a row of the same label, or of
+    the other one of two classes (flip-label). Baselines do so too. Default: what is known of the
+    data set, else none."""
+    average_strands: bool | None = None
+    """Average the outputs of both strands of a row, wherever the run predicts: twice the time.
+    Default: True with --augment-reverse-complement."""
     seed: int = 0
     """Random seed of the split, initial values, order of rows, dropout and bootstrap."""
     split_seed: int | None = None

@@ -44,7 +44,7 @@ class LabelledParts:
         test_groups: int [test rows]; rows that share a k-mer, directly or through others, have the
             same number.
         notes: what a reader of the result has to know about the data.
-        reverse_complement: what the reverse complement of a row is.
+        reverse_complement: what the reverse complement of a row is, where it is learned from.
     """
 
     tables: dict[str, SequenceTable]
@@ -101,7 +101,7 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
     notes += _notes_on_calibration(task, labels["calibration"], settings.calibration)
     notes += _notes_on_few_rows(tables, task, settings) + _notes_on_overlap(tables, k)
     groups, note = _test_groups(tables["test"], k)
-    strands = DATASETS[settings.train].reverse_complement if settings.train in DATASETS else "none"
+    strands = settings.augment_reverse_complement or "none"
     return LabelledParts(tables, labels, task, groups, (*notes, *note), strands)
 
 

@@ -62,5 +62,9 @@ def average_strands(
     forward = outputs(sequences)
     if how == "none":
         return forward
-    reverse = outputs(reverse_complement(sequences))
+    return combined(forward, outputs(reverse_complement(sequences)), how)
+
+
+def combined(forward: np.ndarray, reverse: np.ndarray, how: ReverseComplement) -> np.ndarray:
+    """Average outputs [n, outputs] of sequences and of their reverse complements."""
     return (forward + (reverse[:, ::-1] if how == "flip-label" else reverse)) / 2

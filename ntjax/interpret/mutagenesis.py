@@ -44,7 +44,7 @@ def mutagenesis(
     cleaned, ids = encoded(run.model, sequences)
     places = letter_places(run.model.tokenizer, cleaned, ids)
     table = substitutions(run.model.tokenizer)
-    before = run.logits(cleaned) @ weights
+    before = run.logits(cleaned, average_strands=False) @ weights
     changes = np.zeros((*places.codes.shape, 4), np.float32)
     groups = _groups(ids, places)
     total = sum(-(-_OTHERS * len(group.letters) // group.size) for group in groups)

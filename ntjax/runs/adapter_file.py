@@ -26,6 +26,7 @@ from ntjax.io.json import read_json, write_json
 from ntjax.models.heads import HeadConfig, head_from_dict
 from ntjax.runs.calibration_file import calibration_from_dict
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
+from ntjax.runs.strands import ONE_STRAND, Strands
 from ntjax.tasks import Task, task_from_dict
 
 _FORMAT = 1
@@ -40,6 +41,7 @@ _KEYS = {
     "classes",
     "calibration",
     "training",
+    "strands",
 }
 
 
@@ -55,6 +57,7 @@ class Description(NamedTuple):
         dtype: type of the computation.
         training: the step and the validation metric of the state that was kept.
         tensors_sha256: of `adapter.safetensors`.
+        strands: what is done with the two of a sequence.
     """
 
     adapter: AdapterConfig
@@ -65,6 +68,7 @@ class Description(NamedTuple):
     dtype: str
     training: Mapping[str, Any]
     tensors_sha256: str = ""
+    strands: Strands = ONE_STRAND
 
 
 def write_adapter(
@@ -90,6 +94,7 @@ def write_adapter(
         "classes": list(description.task.outputs),
         "calibration": description.calibration and description.calibration.to_dict(),
         "training": dict(description.training),
+        "strands": asdict(description.strands),
     }
     write_json(folder / DESCRIPTION_FILE, content)
 
@@ -128,6 +133,7 @@ def read_description(path: Path) -> Description:
             content["dtype"],
             content["training"] or {},
             content["tensors_sha256"],
+            Strands.from_dict(content.get("strands", {})),  # none in earlier versions
         )
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing; restore the file") from None

@@ -12,6 +12,7 @@ from ntjax.adapters import AdapterConfig
 from ntjax.calibration import Calibration, calibrated_probabilities
 from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.batching import TokenisedSet
+from ntjax.datasets.reverse_complements import combined
 from ntjax.errors import UserError
 from ntjax.inference.backbones import encoded
 from ntjax.inference.devices import replicated_sharding
@@ -35,7 +36,8 @@ from ntjax.runs.folder import (
     make_folder,
     refuse_occupied,
 )
-from ntjax.sequences.alphabet import Ambiguous
+from ntjax.runs.strands import ONE_STRAND, Strands
+from ntjax.sequences.alphabet import Ambiguous, reverse_complement
 from ntjax.tasks import Task
 
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
@@ -77,6 +79,7 @@ class Run:
         training: the step and the validation metric of the state that was kept.
         dtype: type of the computation; that of the model unless all weights were trained.
         record: how the run was made; None of a run that was loaded.
+        strands: what is done with the two strands of a sequence.
     """
 
     model: PretrainedModel
@@ -88,6 +91,7 @@ class Run:
     training: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = ""
     record: Record | None = field(default=None, repr=False)
+    strands: Strands = ONE_STRAND
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -107,16 +111,35 @@ class Run:
         return ForwardConfig(self.model.config, self.head, dtype, attention=attention)
 
     def logits(
-        self, sequences: Sequence[str], *, progress: str = "", ambiguous: Ambiguous = "refuse"
+        self,
+        sequences: Sequence[str],
+        *,
+        average_strands: bool | None = None,
+        progress: str = "",
+        ambiguous: Ambiguous = "refuse",
     ) -> np.ndarray:
         """Return the head's outputs, float32 [n, classes], [n, labels], or [n, 1] of a regression.
 
         The arguments are those of `predict`.
 
         Raises:
-            UserError: no sequences, other letters than ACGTN, or more than the model can hold.
+            UserError: no sequences, other letters than ACGTN, more than the model can hold, or
+                strands to average of a run that has learned from one alone.
         """
-        _, ids = encoded(self.model, sequences, ambiguous)
+        average, how = average_strands, self.strands.reverse_complement
+        if average and how == "none":
+            raise UserError(
+                "average_strands: this run learned from one strand alone; train with "
+                "--augment-reverse-complement same or flip-label"
+            )
+        cleaned, ids = encoded(self.model, sequences, ambiguous)
+        forward = self._outputs(ids, progress)
+        if not (self.strands.average if average is None else average):
+            return forward
+        _, ids = encoded(self.model, reverse_complement(cleaned))
+        return combined(forward, self._outputs(ids, progress), how)
+
+    def _outputs(self, ids: np.ndarray, progress: str) -> np.ndarray:
         data = TokenisedSet.unlabelled(ids)
         self._check_lengths(data.lengths)
         return predict(self.forward_config, self.model.params, self.trainable, data, progress)
@@ -129,8 +152,8 @@ class Run:
         first = int(longer[0])
         raise UserError(
             f"sequence {first + 1} has {lengths[first]} tokens, and this run's head reads {most} "
-            "at most: cut sequences to the length of its training rows (an N makes more tokens), or "
-            "train with --head mean or attention"
+            "at most: cut sequences to the length of its training rows (an N makes more tokens), "
+            "or train with --head mean or attention"
         )
 
     def predict(
@@ -138,6 +161,7 @@ class Run:
         sequences: Sequence[str],
         *,
         calibrated: bool = False,
+        average_strands: bool | None = None,
         progress: str = "",
         ambiguous: Ambiguous = "refuse",
     ) -> np.ndarray:
@@ -148,6 +172,7 @@ class Run:
         Arguments:
             sequences: of A, C, G, T and N.
             calibrated: give `calibrated_probability` of `predictions.csv`.
+            average_strands: average the outputs of both strands; None for what the run does.
             progress: name of the progress bar; "" for none.
             ambiguous: what becomes of IUPAC codes for several bases: "refuse", or "n" for N, with
                 a warning that counts them.
@@ -159,7 +184,9 @@ class Run:
             raise UserError("a regression has values, not probabilities: leave calibrated out")
         if calibrated and self.calibration is None:
             raise UserError("this run was not calibrated: it had too few rows to set aside")
-        logits = self.logits(sequences, progress=progress, ambiguous=ambiguous)
+        logits = self.logits(
+            sequences, average_strands=average_strands, progress=progress, ambiguous=ambiguous
+        )
         if not calibrated:
             return self.task.values(logits)
         return calibrated_probabilities(self.calibration, logits)
@@ -204,6 +231,7 @@ def write_run(folder: Path, run: Run) -> None:
         source,
         run.dtype or run.model.dtype,
         run.training,
+        strands=run.strands,
     )
     write_adapter(folder, described, run.trainable, run.model)
     if run.record:
@@ -301,6 +329,7 @@ def _run(
         saved.calibration,
         metrics or {},
         saved.training,
+        strands=saved.strands,
     )
 
 

@@ -10,7 +10,6 @@ from ntjax.adapters import AdapterConfig
 from ntjax.baselines.comparison import score_baselines
 from ntjax.datasets.prepare import split_columns
 from ntjax.errors import UserError
-from ntjax.inference.predict import predict
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.json import read_json, write_json
 from ntjax.runs.folder import (
@@ -23,11 +22,13 @@ from ntjax.runs.folder import (
 )
 from ntjax.runs.predictions import calibrate, prediction_columns, reliability, score_outputs
 from ntjax.runs.run import Record, Run, load_run, write_run
+from ntjax.runs.strands import Strands
 from ntjax.training.callbacks import Callback, Checkpointing, Logs, ProgressBar
 from ntjax.training.initial_state import member_runs
 from ntjax.training.interruption import Interruption
 from ntjax.training.job import Given, Job, prepare, record
 from ntjax.training.loop import Fitted, Trainer
+from ntjax.training.scoring import outputs_of
 from ntjax.training.settings import (
     Settings,
     complete,
@@ -231,13 +232,13 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
     assert config is not None
     trainable = trained._replace(head=config.folded(trained.head))
 
-    def outputs_of(part: str, bar: str = "") -> Any:
-        return predict(job.step.forward, job.model.params, trainable, job.tokenised[part], bar)
-
     calibration = calibrate(
-        task, outputs_of("calibration"), labels["calibration"], settings.calibration
+        task,
+        outputs_of(job, trainable, "calibration"),
+        labels["calibration"],
+        settings.calibration,
     )
-    outputs = outputs_of("test", "scoring the test rows" if progress else "")
+    outputs = outputs_of(job, trainable, "test", "scoring the test rows" if progress else "")
     metrics, values, calibrated = score_outputs(
         task, outputs, labels["test"], calibration, settings.seed, job.parts.test_groups
     )
@@ -264,6 +265,7 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
         {"best_step": fitted.step, settings.select: fitted.value},
         settings.dtype,
         details,
+        Strands(job.parts.reverse_complement, bool(settings.average_strands)),
     )
     if folder is not None:
         write_run(folder, run)

@@ -12,11 +12,12 @@ from ntjax.adapters import Adapter, master_copies
 from ntjax.datasets.batching import TrainingBatches
 from ntjax.datasets.prepare import describe_rows
 from ntjax.inference.forward import Trainable
-from ntjax.inference.predict import predict
+from ntjax.io.tables import SequenceTable
 from ntjax.training.coordinates import RATE_IN_COORDINATES
 from ntjax.training.job import Job
-from ntjax.training.loop import MemberRun, Scores, batch_slots
+from ntjax.training.loop import MemberRun, batch_slots
 from ntjax.training.members import Hyperparameters, new_member
+from ntjax.training.scoring import validation_scores
 
 
 def initial_trainable(job: Job) -> Trainable:
@@ -83,16 +84,12 @@ def member_runs(jobs: Sequence[Job]) -> list[MemberRun]:
                 hyperparameters(job),
                 made[id(rows), seed],
                 partial(validation_scores, job),
-                partial(describe_rows, job.parts.tables["train"]),
+                partial(_described, job.parts.tables["train"]),
             )
         )
     return runs
 
 
-def validation_scores(job: Job, trainable: Trainable) -> Scores | None:
-    """Return the metrics that choose a checkpoint; None if the outputs are not finite."""
-    data = job.tokenised["validation"]
-    outputs = predict(job.step.forward, job.model.params, trainable, data)
-    if not np.isfinite(outputs).all():
-        return None
-    return job.parts.task.validation_scores(outputs, data.labels)
+def _described(table: SequenceTable, rows: np.ndarray) -> str:
+    """Name training rows, of which reverse complements stand behind all others."""
+    return describe_rows(table, rows % len(table))

@@ -14,6 +14,7 @@ from ntjax.checkpoints.published import PUBLISHED, unknown_model
 from ntjax.datasets.batching import TokenisedSet
 from ntjax.datasets.data_settings import DataSettings
 from ntjax.datasets.prepare import LabelledParts, fingerprint, read_parts, tokenise
+from ntjax.datasets.reverse_complements import with_reverse_complements
 from ntjax.errors import UserError
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.forward import ForwardConfig, local_attention
@@ -52,7 +53,8 @@ class Job:
         settings: without a None.
         model: the frozen backbone.
         parts: the rows.
-        tokenised: their tokens, by part.
+        tokenised: their tokens, by part; reverse complements stand behind the training rows.
+        other_strand: tokens of the reverse complements, by part, where strands are averaged.
         step: what is compiled.
         loop: how long to train, when to look.
         start: the run whose adapter and head training begins with, if not with new ones.
@@ -63,6 +65,7 @@ class Job:
     model: PretrainedModel
     parts: LabelledParts
     tokenised: dict[str, TokenisedSet]
+    other_strand: dict[str, TokenisedSet]
     step: StepConfig
     loop: LoopConfig
     start: Run | None = None
@@ -97,30 +100,53 @@ def prepare(
         key: _place(given.model) if given.model else load_model(*key, revision)
         for key in dict.fromkeys(map(_model_key, members))
     }
-    tokenised: dict[tuple, dict[str, TokenisedSet]] = {}
+    rows: dict[tuple, dict[str, dict[str, TokenisedSet]]] = {}
     white: dict[tuple, np.ndarray] = {}
     jobs = []
     for settings in members:
         data_key, model_key = repr(_data_settings(settings)), _model_key(settings)
-        own, model = parts[data_key], models[model_key]
-        if (data_key, model_key) not in tokenised:
-            tokenised[data_key, model_key] = {
-                part: tokenise(table, own.targets(part), model.tokenizer, model.config)
-                for part, table in own.tables.items()
-            }
-        head = head_of(settings, len(own.task.outputs), own.tables, tokenised[data_key, model_key])
+        own, model, both = parts[data_key], models[model_key], (data_key, model_key)
+        if both not in rows:
+            rows[both] = _token_sets(settings, own, model)
+        tokenised = rows[both]["tokenised"]
+        head = head_of(settings, len(own.task.outputs), own.tables, tokenised)
         step = _step_config(settings, model, head)
         settings.adapter_config().check(model.config)
         # A larger batch would be filled up with rows that weigh nothing.
-        most = len(tokenised[data_key, model_key]["train"])
-        loop = _loop_config(replace(settings, batch_size=min(settings.batch_size or 1, most)))
+        size = min(settings.batch_size or 1, len(tokenised["train"]))
+        loop = _loop_config(replace(settings, batch_size=size))
         start = _start(settings, model, step, own)
-        rows = tokenised[data_key, model_key]
-        if head.in_coordinates and (data_key, model_key) not in white:
-            white[data_key, model_key] = whitening(model, rows["train"])
-        coordinates = white[data_key, model_key] if head.in_coordinates else None
-        jobs.append(Job(settings, model, own, rows, step, loop, start, coordinates))
+        if head.in_coordinates and both not in white:
+            white[both] = whitening(model, tokenised["train"])
+        coordinates = white[both] if head.in_coordinates else None
+        job = Job(settings, model, own, step=step, loop=loop, start=start, **rows[both])
+        jobs.append(replace(job, coordinates=coordinates))
     return jobs
+
+
+def _token_sets(
+    settings: Settings, parts: LabelledParts, model: PretrainedModel
+) -> dict[str, dict[str, TokenisedSet]]:
+    """Token ids of all parts, and of the other strand where strands are averaged."""
+    encode, how = model.tokenizer.encode, parts.reverse_complement
+    tokenised = {
+        part: tokenise(table, parts.targets(part), model.tokenizer, model.config)
+        for part, table in parts.tables.items()
+    }
+    both = {
+        part: with_reverse_complements(table.sequences, parts.targets(part), how)
+        for part, table in parts.tables.items()
+        if how != "none"
+    }
+    if both:
+        sequences, targets = both["train"]
+        tokenised["train"] = TokenisedSet.create(encode(sequences), targets)
+    other_strand = {
+        part: TokenisedSet.unlabelled(encode(sequences[len(targets) // 2 :]))
+        for part, (sequences, targets) in both.items()
+        if settings.average_strands and part != "train"
+    }
+    return {"tokenised": tokenised, "other_strand": other_strand}
 
 
 def _start(

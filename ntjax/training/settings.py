@@ -12,6 +12,7 @@ from ntjax.adapters import ADAPTERS, AdapterConfig, adapter_config, options_of
 from ntjax.checkpoints import mini
 from ntjax.checkpoints.published import PUBLISHED
 from ntjax.datasets.data_settings import DataSettings
+from ntjax.datasets.registry import DATASETS
 from ntjax.errors import UserError
 from ntjax.models.heads import LARGEST_BOTTLENECK
 from ntjax.runs.folder import FILES
@@ -46,7 +47,11 @@ _ADDED_LATER = (
     "head_bottleneck",
     "head_queries",
     "head_learning_rate",
+    "augment_reverse_complement",
+    "average_strands",
 )
+# What they did without having the setting, where that is not its default today.
+_IN_EARLIER_RUNS = {"augment_reverse_complement": "none", "average_strands": False}
 # scikit-learn takes no larger ones, and to JAX, which keeps 32 bits, they would equal smaller ones.
 LARGEST_SEED = 2**32 - 1
 
@@ -142,9 +147,19 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
         **(_FOR_MINI if bundled else {}),
         "select": TASKS[settings.task].select if settings.task in TASKS else None,
     }
+    suggested |= _strands(settings, settings.train or suggested["train"])
     given = asdict(settings)
     chosen = {name: value for name, value in suggested.items() if given[name] is None}
-    return replace(settings, **chosen), chosen
+    # That nothing is done need not be said.
+    said = {name: value for name, value in chosen.items() if value not in ("none", False)}
+    return replace(settings, **chosen), said
+
+
+def _strands(settings: Settings, train: Any) -> dict[str, Any]:
+    """What is done with reverse complements: what is known of a data set, else nothing."""
+    known = DATASETS[train].reverse_complement if train in DATASETS else "none"
+    chosen = settings.augment_reverse_complement or known
+    return {"augment_reverse_complement": chosen, "average_strands": chosen != "none"}
 
 
 def option(name: str) -> str:
@@ -170,6 +185,11 @@ def _check_task(settings: Settings) -> None:
     """Refuse settings that do not go together with the kind of task."""
     if settings.select is not None:
         check_select(settings.task, settings.select)
+    if settings.average_strands and settings.augment_reverse_complement in (None, "none"):
+        raise UserError(
+            "--average-strands needs --augment-reverse-complement same or flip-label, which says "
+            "what the reverse complement of a row is"
+        )
     columns = settings.label_columns()
     if len(set(columns)) < len(columns) or not all(columns):
         raise UserError(
@@ -289,6 +309,8 @@ def from_saved(saved: Any, partial: bool = False) -> Settings:
     missing = [name for name in known if name not in saved and name not in _ADDED_LATER]
     if missing and not partial:
         raise UserError(f"missing setting {', '.join(missing)}")
+    if not partial:
+        saved = _IN_EARLIER_RUNS | dict(saved)
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
     settings = Settings(**values)
     check(settings)

@@ -128,6 +128,7 @@ def test_the_description(finished, adapter):
         "classes",
         "calibration",
         "training",
+        "strands",
     ]
     kinds = {kind: {"kind": kind} for kind in ADAPTERS}
     lora = {"rank": 8, "alpha": 16.0, "dropout": 0.1, "targets": ["query", "value"]}
@@ -138,6 +139,7 @@ def test_the_description(finished, adapter):
     assert description["classes"] == ["0", "1"]
     assert description["calibration"]["method"] == "platt"
     assert description["training"]["best_step"] in (10, 20)
+    assert description["strands"] == {"reverse_complement": "none", "average": False}
     assert description["model"]["name"] == str(MODEL)
 
 

@@ -31,6 +31,8 @@ def test_no_arguments_stand_for_mini_on_the_coding_strand():
         "batch_size": 32,
         "head": "auto",
         "select": "mcc",
+        "augment_reverse_complement": "flip-label",
+        "average_strands": True,
     }
     assert (settings.model, settings.adapter) == ("mini", "ia3")
     assert {name: getattr(settings, name) for name in chosen} == chosen
@@ -64,7 +66,8 @@ def test_what_is_given_is_kept():
         head="mean",
         select="loss",
     )
-    assert complete(given) == (given, {})
+    one_strand = {"augment_reverse_complement": "none", "average_strands": False}
+    assert complete(given) == (replace(given, **one_strand), {})
     settings, chosen = complete(Settings(steps=7))
     assert settings.steps == 7
     assert "steps" not in chosen

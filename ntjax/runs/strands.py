@@ -1,0 +1,36 @@
+"""What a run does with the two strands of a sequence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, get_args
+
+from ntjax.datasets.reverse_complements import ReverseComplement
+
+
+@dataclass(frozen=True)
+class Strands:
+    """What a run does with the two strands of a sequence.
+
+    Attributes:
+        reverse_complement: what the reverse complement of a row is, if the run learned from it.
+        average: whether outputs are those of both strands, averaged.
+    """
+
+    reverse_complement: ReverseComplement = "none"
+    average: bool = False
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Rebuild what `dataclasses.asdict` gave.
+
+        Raises:
+            ValueError: other keys or values than those of a run.
+        """
+        strands = cls(**saved)
+        known = get_args(ReverseComplement)
+        if strands.reverse_complement not in known or not isinstance(strands.average, bool):
+            raise ValueError(f"strands are {dict(saved)}")
+        return strands
+
+
+ONE_STRAND = Strands()

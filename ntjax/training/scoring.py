@@ -1,0 +1,31 @@
+"""A job's outputs and scores on its rows."""
+
+import numpy as np
+
+from ntjax.datasets.reverse_complements import combined
+from ntjax.inference.forward import Trainable
+from ntjax.inference.predict import predict
+from ntjax.training.job import Job
+from ntjax.training.loop import Scores
+
+
+def outputs_of(job: Job, trainable: Trainable, part: str, progress: str = "") -> np.ndarray:
+    """Return the head's outputs for a part's rows, float32 [rows, outputs].
+
+    Where the job averages strands, they are the mean of both.
+    """
+    sets = [job.tokenised[part]]
+    if part in job.other_strand:
+        sets.append(job.other_strand[part])
+    strands = [
+        predict(job.step.forward, job.model.params, trainable, data, progress) for data in sets
+    ]
+    return combined(*strands, job.parts.reverse_complement) if len(strands) > 1 else strands[0]
+
+
+def validation_scores(job: Job, trainable: Trainable) -> Scores | None:
+    """Return the metrics that choose a checkpoint; None if the outputs are not finite."""
+    found = outputs_of(job, trainable, "validation")
+    if not np.isfinite(found).all():
+        return None
+    return job.parts.task.validation_scores(found, job.tokenised["validation"].labels)
