@@ -25,11 +25,13 @@ class TokenisedSet:
         lengths: int [rows], tokens of each row, `<cls>` included.
         labels: what the loss compares the outputs with: class numbers int32 [rows]; numbers
             float32 [rows] or [rows, labels].
+        weights: float32 [rows], above 0: how much a row weighs in the loss; None for 1.
     """
 
     tokens: np.ndarray
     lengths: np.ndarray
     labels: np.ndarray
+    weights: np.ndarray | None = None
 
     @classmethod
     def create(cls, ids: np.ndarray, labels: np.ndarray) -> "TokenisedSet":
@@ -98,7 +100,8 @@ def make_batch(data: TokenisedSet, rows: np.ndarray, size: int, length: int) -> 
     filler = size - len(rows)
     # A copy of a real row, not a row of padding: 0 · NaN would be NaN.
     slots = np.concatenate([rows, np.repeat(rows[:1], filler)])
-    weights = np.concatenate([np.ones(len(rows)), np.zeros(filler)]).astype(np.float32)
+    own = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+    weights = np.concatenate([own, np.zeros(filler)]).astype(np.float32)
     tokens = data.tokens[slots, :length].astype(np.int32)
     return Batch(slots, tokens, data.labels[slots], weights)
 

@@ -24,6 +24,7 @@ from ntjax.runs.folder import ADAPTER_FILE
 from ntjax.runs.record import environment
 from ntjax.runs.run import Run, start_of
 from ntjax.tasks import TASKS
+from ntjax.training.class_weights import row_weights
 from ntjax.training.coordinates import whitening
 from ntjax.training.head_choice import head_of
 from ntjax.training.loop import LoopConfig
@@ -146,6 +147,10 @@ def _token_sets(
         for part, (sequences, targets) in both.items()
         if settings.average_strands and part != "train"
     }
+    if settings.task == "classification":
+        train = tokenised["train"]
+        weights = row_weights(settings.class_weights, parts.task.outputs, train.labels)
+        tokenised["train"] = replace(train, weights=weights)
     return {"tokenised": tokenised, "other_strand": other_strand}
 
 

@@ -17,6 +17,7 @@ from ntjax.errors import UserError
 from ntjax.models.heads import LARGEST_BOTTLENECK
 from ntjax.runs.folder import FILES
 from ntjax.tasks import TASKS, check_select
+from ntjax.training.class_weights import NO_WEIGHTS
 
 _STEPS = 1000
 # The embedded default: small enough for two CPU cores and two minutes. A small model takes, and
@@ -49,6 +50,7 @@ _ADDED_LATER = (
     "head_learning_rate",
     "augment_reverse_complement",
     "average_strands",
+    "class_weights",
 )
 # What they did without having the setting, where that is not its default today.
 _IN_EARLIER_RUNS = {"augment_reverse_complement": "none", "average_strands": False}
@@ -117,6 +119,10 @@ class Settings(DataSettings):
     the labels; r2 (regression)."""
     patience: int = 0
     """Stop after this many evaluations without improvement; 0 turns early stopping off."""
+    class_weights: str = NO_WEIGHTS
+    """How much a training row weighs in the loss: none (all the same), balanced (every class weighs
+    the same in all), or by class, such as promoter=5. Uncalibrated probabilities are then those of
+    classes of other shares; calibration brings them back."""
     baselines: bool = True
     """Train gradient boosting and a small CNN on the same rows, to compare with."""
 
@@ -189,6 +195,10 @@ def _check_task(settings: Settings) -> None:
         raise UserError(
             "--average-strands needs --augment-reverse-complement same or flip-label, which says "
             "what the reverse complement of a row is"
+        )
+    if settings.class_weights != NO_WEIGHTS and settings.task != "classification":
+        raise UserError(
+            f"--class-weights {settings.class_weights} is for --task classification: leave it out"
         )
     columns = settings.label_columns()
     if len(set(columns)) < len(columns) or not all(columns):

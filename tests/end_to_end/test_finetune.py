@@ -135,7 +135,10 @@ def test_the_record_of_a_run(finished, settings):
     assert list(config) == ["settings", "model", "data", "classes", "notes", "versions", "devices"]
     assert config["settings"] == vars(settings) | {
         "lora_targets": ["query", "value"],
-        "select": "mcc",  # chosen
+        # Chosen.
+        "select": "mcc",
+        "augment_reverse_complement": "none",
+        "average_strands": False,
     }
     assert config["model"]["path"] == str(MODEL)
     assert config["classes"] == ["0", "1"]
@@ -406,7 +409,7 @@ def test_help_lists_every_option_with_its_default(command):
         "--lora-rank": "8",
         "--lora-alpha": "16.0",
         "--lora-dropout": "0.1",
-        "--head": "Default: cls (mean for mini)",
+        "--head": "Default: cls (auto for mini)",
         "--seed": "0",
         "--dtype": "float32",
         "--out": "a fresh one under runs/",
@@ -433,7 +436,7 @@ def test_what_was_chosen_is_printed_first(here, command):
         "chosen for you: --learning-rate 0.003, --batch-size 8, --head cls, --select mcc"
     )
     assert text[1] == f"model: {MODEL}, 142,539 parameters, float32"
-    assert text[2] == "trained: 192 (ia3) + 306 (mean head) parameters"
+    assert text[2] == "trained: 192 (ia3) + 306 (cls head) parameters"
     assert (
         text[3]
         == "rows: 160 train, 10 validation, 10 calibration, 20 test; classes: 0, 1 (positive)"
