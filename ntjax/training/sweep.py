@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal, DecimalException
 from types import UnionType
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from ntjax.adapters import ADAPTERS, options_of
 from ntjax.errors import UserError
@@ -30,6 +30,7 @@ SWEPT = (
     "lora_alpha",
     "lora_dropout",
     "head",
+    "head_learning_rate",
     "seed",
 )
 _MOST_MEMBERS = 1000
@@ -146,7 +147,7 @@ def _range(text: str) -> list[str]:
 
 def _value(name: str, text: str) -> Any:
     hint = get_type_hints(Settings)[name]
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (UnionType, Union):
         hint = next(choice for choice in get_args(hint) if choice is not type(None))
     if get_origin(hint) is Literal:
         if text not in get_args(hint):

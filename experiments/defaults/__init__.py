@@ -1,0 +1,1 @@
+"""The grid behind the defaults of `mini`."""
