@@ -49,8 +49,8 @@ def score_outputs(
         outputs: of the head, [n, outputs].
         labels: as the task encodes them, [n] or [n, labels].
         calibration: fitted on other rows, or None.
-        seed: of the bootstrap.
-        groups: [n], related rows share a number and are drawn together by the bootstrap.
+        seed: of what the metrics draw at random.
+        groups: [n], related rows share a number and count as one in the intervals.
 
     Returns:
         Metrics, and for values under "interval" how many were as near as the calibration rows made
@@ -65,7 +65,7 @@ def score_outputs(
         result["interval"] = {
             "half_width": calibration.half_width,
             "expected": calibration.coverage,
-            "coverage": regression_metrics.share(inside, seed=seed, groups=groups),
+            "coverage": regression_metrics.share(inside, groups=groups),
         }
     elif calibration is not None:
         calibrated = calibrated_probabilities(calibration, outputs)

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ntjax.metrics.bootstrap import percentile_interval
-from ntjax.metrics.classification import CALIBRATION_BINS, Rows, probability_bins
+from ntjax.metrics.calibration_error import CALIBRATION_BINS, probability_bins
+from ntjax.metrics.classification import Rows
 from ntjax.metrics.ranking import ratio
 
 MEASURES = ("ECE", "Brier score", "log loss")
