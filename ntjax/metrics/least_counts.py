@@ -20,7 +20,7 @@ class Least(NamedTuple):
 _BOTH = ("{} of either class", "{} of every class and of the others")
 LEAST: dict[str, Least] = {
     "accuracy": Least(10, "{}", "{}"),
-    "mcc": Least(20, *_BOTH),
+    "mcc": Least(10, *_BOTH),
     "sensitivity": Least(10, "positive {}", "{} of every class"),
     "specificity": Least(10, "negative {}", "{} outside every class"),
     "precision": Least(10, "{} called positive", "{} called each class"),

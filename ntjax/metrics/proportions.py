@@ -85,10 +85,10 @@ def share_interval(
     share = hit.sum() / rows.sum()
     variance = float(((hit - share * rows) ** 2).sum()) / rows.sum() ** 2
     n = min(len(rows), share * (1 - share) / variance) if variance > 0 else len(rows)
-    low, high = wilson_interval(share * n, n, confidence)
+    low, high = map(float, wilson_interval(share * n, n, confidence))
     low = min(low, _lowest_of_few(share * n, n, confidence))
     high = max(high, 1 - _lowest_of_few((1 - share) * n, n, confidence))
-    return Interval(float(share), float(low), float(high), len(rows))
+    return Interval(float(share), low, high, len(rows))
 
 
 def _lowest_of_few(hits: float, trials: float, confidence: float) -> float:

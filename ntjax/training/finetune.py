@@ -232,9 +232,15 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
             job.step.forward, job.model.params, fitted.trainable, job.tokenised[part], bar
         )
 
-    calibration = calibrate(
-        task, outputs_of("calibration"), labels["calibration"], settings.calibration
-    )
+    calibration = None
+    if len(labels["calibration"]):
+        calibration = calibrate(
+            task,
+            outputs_of("calibration"),
+            labels["calibration"],
+            settings.calibration,
+            job.parts.calibration_groups,
+        )
     outputs = outputs_of("test", "scoring the test rows" if progress else "")
     metrics, values, calibrated = score_outputs(
         task, outputs, labels["test"], calibration, settings.seed, job.parts.test_groups
