@@ -6,7 +6,15 @@ right for the share of positive rows, or for balanced classes, which gives two t
 
     python scripts/interval_coverage.py --counts 10 20 --sets 2000
 
-takes about four minutes a count on one core.
+takes about four minutes a count on one core. With 10 groups of the rarer class or more, of 2,000
+sets in each of 36 kinds (lowest coverage of a kind, mean coverage, mean width; the standard error
+of the lowest is 0.6%):
+
+    accuracy     93.3%  97.2%  0.20        precision  93.5%  95.5%  0.34
+    mcc          93.5%  97.9%  0.49        npv        93.0%  95.9%  0.21
+    sensitivity  94.0%  97.9%  0.40        f1         94.1%  96.7%  0.34
+    specificity  94.5%  97.9%  0.22        auroc      96.6%  98.4%  0.28
+    brier        96.1%  97.0%  0.09        auprc      92.5%  98.0%  0.41
 """
 
 import argparse
@@ -120,8 +128,8 @@ def cells() -> Iterator[Cell]:
 def simulate(cell: Cell, count: int, sets: int, seed: int = 0) -> dict[str, Coverage]:
     """Draw test sets, and count the intervals of each metric that rest on `count` groups or more.
 
-    Sets have twice `count` groups of the rarer class on average at most, so that most of them are
-    near it; a set with fewer gives no interval of the metrics that rest on that class.
+    Sets have 1.2 times `count` groups of the rarer class on average, so that most of them are near
+    it; a set with fewer gives no interval of the metrics that rest on that class.
     """
     random, truth = np.random.default_rng([seed, count]), cell.truth()
     groups = int(np.ceil(1.2 * count / min(cell.prevalence, 1 - cell.prevalence)))
