@@ -171,7 +171,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     """Figure 6, what Platt scaling does, and what becomes of it at other priors."""
     sixth = draw_figure_6(record, folder / "figure_6_calibration.png")
     priors = draw_priors(record, (AS_FITTED, TRUE), folder / "calibration_priors.png")
-    resampled = f"values, and 95% ranges over {_RESAMPLES} resamples of the test rows' loci"
+    resampled, of_ece = _what_the_numbers_are(record)
     return (
         Text(_what_was_done(record)),
         Figure(
@@ -192,8 +192,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
                 (CLEAN, "change", *_cells(record["change"], "+")),
             ),
             f"The test rows as they are ({record['promoters']['test']:.0%} promoters): "
-            f"{resampled}; of the change, paired. Of the ECE there is the value alone: chance adds "
-            "to it, so that no range of resamples holds the true one.",
+            f"{resampled}; of the change, paired. {of_ece}",
         ),
         Text(_what_platt_does(record)),
         Text(_what_the_prior_does(record)),
@@ -214,6 +213,21 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
             f"The test rows weighted to a prior: {resampled}. The prior is estimated, in each "
             f"resample, from {_UNLABELLED:,} rows drawn from it without their labels.",
         ),
+    )
+
+
+def _what_the_numbers_are(record: dict[str, Any]) -> tuple[str, str]:
+    """What stands in tables, and of the ECE. Records made before 2026-12 have ranges of it too."""
+    over = f"over {_RESAMPLES}"
+    if record["change"]["ECE"]["low"] is None:
+        return (
+            f"values, and 95% ranges {over} resamples of the test rows' loci",
+            "Of the ECE there is the value alone: chance adds to it, so that no range of resamples "
+            "holds the true one.",
+        )
+    return (
+        f"means and 95% ranges {over} bootstrap resamples of the test rows' loci",
+        "Drawing rows anew adds noise to the bins, which the ECE counts as error.",
     )
 
 
