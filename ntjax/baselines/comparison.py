@@ -61,12 +61,18 @@ def score_baselines(
 
 
 def _scored(model: Baseline, parts: LabelledParts, seed: int, calibration: str) -> dict[str, Any]:
-    outputs = {part: model.logits(parts.tables[part].sequences) for part in ("calibration", "test")}
-    calibrator = calibrate(
-        parts.task, outputs["calibration"], parts.labels["calibration"], calibration
-    )
+    calibrator = None
+    if own := parts.tables["calibration"].sequences:
+        calibrator = calibrate(
+            parts.task,
+            model.logits(own),
+            parts.labels["calibration"],
+            calibration,
+            parts.calibration_groups,
+        )
+    outputs = model.logits(parts.tables["test"].sequences)
     metrics, _, _ = score_outputs(
-        parts.task, outputs["test"], parts.labels["test"], calibrator, seed, parts.test_groups
+        parts.task, outputs, parts.labels["test"], calibrator, seed, parts.test_groups
     )
     return metrics
 

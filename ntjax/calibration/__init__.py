@@ -7,20 +7,29 @@ Arrays in, numbers out; importing this loads neither JAX nor scikit-learn.
 [[0.2, 0.8]]
 """
 
+from ntjax.calibration.acceptance import accepted_calibration, accepted_labelwise
 from ntjax.calibration.conformal import PredictionInterval
 from ntjax.calibration.fitting import ClassCalibration, calibrated_probabilities, fit_calibration
 from ntjax.calibration.labelwise import LabelwiseCalibration
 from ntjax.calibration.prior_shift import at_prior, estimate_prior, logits_at_prior
-from ntjax.calibration.scaling import IsotonicScaling, PlattScaling, TemperatureScaling
+from ntjax.calibration.scaling import (
+    IdentityScaling,
+    IsotonicScaling,
+    PlattScaling,
+    TemperatureScaling,
+)
 
 __all__ = [
     "Calibration",
     "ClassCalibration",
+    "IdentityScaling",
     "IsotonicScaling",
     "LabelwiseCalibration",
     "PlattScaling",
     "PredictionInterval",
     "TemperatureScaling",
+    "accepted_calibration",
+    "accepted_labelwise",
     "at_prior",
     "calibrated_probabilities",
     "estimate_prior",

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ntjax.calibration.scaling import (
     MINIMUM_ISOTONIC_ROWS,
+    IdentityScaling,
     IsotonicScaling,
     PlattScaling,
     TemperatureScaling,
@@ -19,7 +20,7 @@ from ntjax.errors import UserError
 if TYPE_CHECKING:
     from ntjax.calibration.labelwise import LabelwiseCalibration
 
-ClassCalibration = PlattScaling | TemperatureScaling | IsotonicScaling
+ClassCalibration = PlattScaling | TemperatureScaling | IsotonicScaling | IdentityScaling
 
 
 def method_for(rows: int, classes: int, method: str = "auto") -> str:

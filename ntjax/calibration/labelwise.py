@@ -40,7 +40,7 @@ class LabelwiseCalibration:
         for scores, truth in zip(logits.T, labels.T, strict=True):
             known = truth != UNKNOWN_LABEL
             try:
-                fitted.append(fit_calibration(_two_classes(scores[known]), truth[known], method))
+                fitted.append(fit_calibration(two_classes(scores[known]), truth[known], method))
             except UserError:
                 fitted.append(None)
         return cls(tuple(fitted)) if any(fitted) else None
@@ -52,14 +52,20 @@ class LabelwiseCalibration:
             if calibration is None:
                 columns.append(expit(scores))
             else:
-                columns.append(calibrated_probabilities(calibration, _two_classes(scores))[:, 1])
+                columns.append(calibrated_probabilities(calibration, two_classes(scores))[:, 1])
         return np.stack(columns, axis=1)
+
+    @property
+    def method(self) -> str:
+        """ "identity" if no label's probabilities are changed, else "labelwise"."""
+        changed = any(c is not None and c.method != "identity" for c in self.labels)
+        return "labelwise" if changed else "identity"
 
     def to_dict(self) -> dict[str, Any]:
         """Every label's numbers, ready for JSON."""
         return {"method": "labelwise", "labels": [c.to_dict() if c else None for c in self.labels]}
 
 
-def _two_classes(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logits `[n, 2]` of a label that applies or not from its logits `[n]`."""
+def two_classes(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logits `[n, 2]` of a label that applies or not from its logits `[n]`."""
     return np.stack([np.zeros_like(scores), scores], axis=1)

@@ -8,7 +8,7 @@ are fitted on rows that neither trained the model nor test it.
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,21 @@ _PRIOR_WIDTH = 0.5
 
 
 @dataclass(frozen=True)
+class IdentityScaling:
+    """P = softmax(logits): probabilities stay as they are, because no calibration helped."""
+
+    method: ClassVar[str] = "identity"
+
+    def apply(self, logits: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities `[n, classes]` from logits `[n, classes]`."""
+        return softmax(np.asarray(logits, np.float64), axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The method's name, ready for JSON."""
+        return {"method": self.method}
+
+
+@dataclass(frozen=True)
 class PlattScaling:
     """P(positive) = 1 / (1 + exp(-(slope · logit + intercept))) (Platt 1999).
 
@@ -44,6 +59,8 @@ class PlattScaling:
             confidence, below 0 means that the model ranks the calibration rows the wrong way.
         intercept: in logits; moves the threshold.
     """
+
+    method: ClassVar[str] = "platt"
 
     slope: float
     intercept: float
@@ -77,7 +94,7 @@ class PlattScaling:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers and the method's name, ready for JSON."""
-        return {"method": "platt", **dataclasses.asdict(self)}
+        return {"method": self.method, **dataclasses.asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,8 @@ class TemperatureScaling:
         temperature: 1 changes nothing, above 1 lessens confidence. Never changes which class is
             the most probable.
     """
+
+    method: ClassVar[str] = "temperature"
 
     temperature: float
 
@@ -115,7 +134,7 @@ class TemperatureScaling:
             penalty = _PRIOR_WEIGHT * np.log1p(abs(log_temperature) / _PRIOR_WIDTH)
             return float(penalty - likelihoods.sum())
 
-        return cls(float(np.exp(_lowest(penalised_loss))))
+        return cls(float(np.exp(lowest_log_temperature(penalised_loss))))
 
     def apply(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Probabilities `[n, classes]` from logits `[n, classes]`."""
@@ -123,7 +142,7 @@ class TemperatureScaling:
 
     def to_dict(self) -> dict[str, Any]:
         """The number and the method's name, ready for JSON."""
-        return {"method": "temperature", **dataclasses.asdict(self)}
+        return {"method": self.method, **dataclasses.asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -138,6 +157,8 @@ class IsotonicScaling:
         logits: for each curve the log-odds at its corners, rising.
         probabilities: for each curve the values there; straight lines between, flat outside.
     """
+
+    method: ClassVar[str] = "isotonic"
 
     logits: tuple[tuple[float, ...], ...]
     probabilities: tuple[tuple[float, ...], ...]
@@ -187,7 +208,7 @@ class IsotonicScaling:
     def to_dict(self) -> dict[str, Any]:
         """The corners and the method's name, ready for JSON."""
         return {
-            "method": "isotonic",
+            "method": self.method,
             "logits": [list(curve) for curve in self.logits],
             "probabilities": [list(curve) for curve in self.probabilities],
         }
@@ -236,8 +257,8 @@ def _smoothed(positive: NDArray[np.bool_]) -> NDArray[np.float64]:
     return (rows * positive + 1) / (rows + 2)
 
 
-def _lowest(function: Callable[[float], float]) -> float:
-    """Log temperature at a function's lowest value: the better of the lowest on a grid, refined.
+def lowest_log_temperature(function: Callable[[float], float]) -> float:
+    """Find the log temperature at a function's lowest value: the lowest on a grid, refined.
 
     The prior has a cusp at 0, a point of the grid, so that a temperature of exactly 1 is found.
     """

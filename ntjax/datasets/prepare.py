@@ -11,6 +11,7 @@ import numpy as np
 
 from ntjax.calibration.scaling import MINIMUM_ISOTONIC_ROWS, MINIMUM_ROWS
 from ntjax.datasets.batching import TokenisedSet
+from ntjax.datasets.calibration_slice import calibration_share
 from ntjax.datasets.data_settings import DataSettings
 from ntjax.datasets.registry import DATASETS, load_dataset
 from ntjax.datasets.reverse_complements import ReverseComplement
@@ -43,6 +44,7 @@ class LabelledParts:
         task: what the labels mean.
         test_groups: int [test rows]; rows that share a k-mer, directly or through others, have the
             same number.
+        calibration_groups: int [calibration rows], likewise.
         notes: what a reader of the result has to know about the data.
         reverse_complement: what the reverse complement of a row is, where it is learned from.
     """
@@ -51,6 +53,7 @@ class LabelledParts:
     labels: dict[str, np.ndarray]
     task: Task
     test_groups: np.ndarray
+    calibration_groups: np.ndarray
     notes: tuple[str, ...] = ()
     reverse_complement: ReverseComplement = "none"
 
@@ -87,7 +90,8 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
                 f"{len(task.outputs)}: use temperature or isotonic"
             )
     k = kmer_length_for([seq for table in tables.values() for seq in table.sequences])
-    tables = _set_aside(tables, task, settings, k)
+    tables, note = _set_aside(tables, task, settings, k)
+    notes += note
     labels = {part: task.encode(table) for part, table in tables.items()}
     task = task.fitted(labels["train"], whole.source)
     if isinstance(task, Regression):
@@ -102,7 +106,8 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
     notes += _notes_on_few_rows(tables, task, settings) + _notes_on_overlap(tables, k)
     groups, note = _test_groups(tables["test"], k)
     strands = settings.augment_reverse_complement or "none"
-    return LabelledParts(tables, labels, task, groups, (*notes, *note), strands)
+    related = shared_kmer_groups(tables["calibration"].sequences, k)
+    return LabelledParts(tables, labels, task, groups, related, (*notes, *note), strands)
 
 
 def _test_groups(test: SequenceTable, k: int) -> tuple[np.ndarray, list[str]]:
@@ -129,6 +134,8 @@ def _notes_on_overlap(tables: dict[str, SequenceTable], k: int) -> list[str]:
         ("validation", "validation"),
         ("calibration", "calibration"),
     ):
+        if not len(tables[part]):
+            continue
         shared = rows_sharing_kmers(test, tables[part].sequences, k)
         if shared.any():
             notes.append(
@@ -159,6 +166,8 @@ def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: s
 
 def _notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[str]:
     """Where another method is used than the one asked for, or none."""
+    if not len(labels):
+        return []  # it is said why none were set aside
     if not task.has_probabilities:
         try:
             task.calibration(np.zeros((len(labels), 1)), labels)
@@ -200,7 +209,7 @@ def _notes_on_few_rows(
         f"only {len(tables[part])} {part} rows: {use} may rest on chance"
         + ("" if part in given else f"; a higher --{part}-fraction sets more aside")
         for part, use in uses.items()
-        if len(tables[part]) < _FEW_ROWS
+        if 0 < len(tables[part]) < _FEW_ROWS
     ]
 
 
@@ -247,22 +256,29 @@ def _no_such_data(name: str) -> UserError:
 
 def _set_aside(
     tables: dict[str, SequenceTable], task: Task, settings: DataSettings, k: int
-) -> dict[str, SequenceTable]:
+) -> tuple[dict[str, SequenceTable], list[str]]:
+    """Split what is not given off the training rows; say where no row is left to calibrate."""
+    whole, notes = tables["train"], []
     wanted = {
         "validation": settings.validation_fraction,
         "calibration": settings.calibration_fraction,
         "test": settings.test_fraction,
     }
-    fractions = {part: share for part, share in wanted.items() if part not in tables}
+    if wanted["calibration"] is None and "calibration" not in tables:
+        share, note = calibration_share(task, task.encode(whole), whole.source)
+        wanted["calibration"] = share
+        if note:
+            notes.append(note)
+            tables = tables | {"calibration": whole.take(np.arange(0))}
+    fractions = {part: share or 0.0 for part, share in wanted.items() if part not in tables}
     if not fractions:
-        return {part: tables[part] for part in PARTS}
+        return {part: tables[part] for part in PARTS}, notes
     if not all(0 < share < 1 for share in fractions.values()) or sum(fractions.values()) >= 1:
         raise UserError(
             "the fractions set aside for "
             + ", ".join(f"{part} ({share:g})" for part, share in fractions.items())
             + " must be above 0 and leave rows to train on"
         )
-    whole = tables["train"]
     fractions = {"train": 1 - sum(fractions.values()), **fractions}
     parts = grouped_split(
         whole.sequences,
@@ -273,9 +289,8 @@ def _set_aside(
         every_class=task.every_class,
     )
     split = {part: whole.take(indices) for part, indices in parts.items()}
-    return {
-        part: (split | {k: v for k, v in tables.items() if k != "train"})[part] for part in PARTS
-    }
+    split |= {part: table for part, table in tables.items() if part != "train"}
+    return {part: split[part] for part in PARTS}, notes
 
 
 def tokenise(
@@ -287,9 +302,9 @@ def tokenise(
         UserError: a sequence is longer than the model's positions; file and row are named.
     """
     counts = tokenizer.count_tokens(table.sequences)
-    longest = int(np.argmax(counts))
+    longest = int(np.argmax(counts)) if len(counts) else 0
     try:
-        check_length(config, int(counts[longest]))
+        check_length(config, int(max(counts, default=0)))
     except UserError as error:
         raise UserError(
             f"{table.source}, row {table.rows[longest]}: the sequence is too long: {error}"

@@ -25,8 +25,8 @@ _SILHOUETTE_ROWS = 5_000
 class Separability:
     """Numbers of a representation with labels.
 
-    Accuracies are `{"value", "low", "high"}` with a 95% bootstrap interval over groups, of rows
-    that were predicted by a fit to other groups.
+    Accuracies are `{"value", "low", "high"}` with a 95% interval (Wilson's, of as many trials as
+    there are groups), of rows that were predicted by a fit to other groups.
 
     Attributes:
         linear_probe: accuracy of logistic regression.
@@ -66,7 +66,7 @@ def separability(
         labels: [rows], class of each.
         groups: [rows], relatives share a number and stay together, as from `shared_kmer_groups`.
         folds: of the cross-validation, stratified by class.
-        seed: of folds, bootstrap and, beyond 5,000 rows, those the silhouette is computed of.
+        seed: of folds and, beyond 5,000 rows, those the silhouette is computed of.
 
     Raises:
         UserError: not one label and group for each row, or a class in fewer groups than folds.
@@ -84,7 +84,7 @@ def separability(
     ]
     sample = min(len(labels), _SILHOUETTE_ROWS)
     return Separability(
-        *(share(hits, seed=seed, groups=groups) for hits in correct),
+        *(share(hits, groups=groups) for hits in correct),
         silhouette=float(
             silhouette_score(representation, labels, sample_size=sample, random_state=seed)
         ),

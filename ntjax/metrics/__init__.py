@@ -11,25 +11,27 @@
 0.5
 """
 
+from ntjax.metrics.calibration_error import calibration_error
 from ntjax.metrics.classification import (
     HIGHER_IS_BETTER,
-    confusion_counts,
     evaluate,
     expected_calibration_error,
-    matthews_correlation,
     score,
 )
+from ntjax.metrics.confusion import confusion_counts, matthews_correlation
 from ntjax.metrics.masked import masked_metrics
 from ntjax.metrics.multilabel import UNKNOWN_LABEL
 from ntjax.metrics.multilabel import evaluate as evaluate_multilabel
+from ntjax.metrics.proportions import wilson_interval
 from ntjax.metrics.regression import evaluate as evaluate_regression
-from ntjax.metrics.reliability import ReliabilityCurve, reliability_curve, wilson_interval
+from ntjax.metrics.reliability import ReliabilityCurve, reliability_curve
 from ntjax.metrics.seeds import seed_means, standard_error
 
 __all__ = [
     "HIGHER_IS_BETTER",
     "UNKNOWN_LABEL",
     "ReliabilityCurve",
+    "calibration_error",
     "confusion_counts",
     "evaluate",
     "evaluate_multilabel",

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 # Entries of one [resamples, rows] array of float64: 8 MB, of which about eight live at once.
 _CHUNK_ENTRIES = 2**20
 
-Estimate = dict[str, float | None]
+# What an interval needs: simulated means of so many skewed values are held in 93% of sets or more.
+LEAST_UNITS = 20
+
+Estimate = dict[str, Any]
 Name = TypeVar("Name", bound=Hashable)
 # Of weights [resamples, rows]: values [resamples] by name.
 Statistic = Callable[[NDArray[np.float64]], Mapping[Name, NDArray[np.float64]]]
@@ -27,23 +30,24 @@ def estimates(
 ) -> dict[Name, Estimate]:
     """Compute values with their percentile bootstrap intervals.
 
-    >>> heights = np.array([1.6, 1.7, 1.7, 1.8])
+    >>> heights = np.array([1.6, 1.7, 1.7, 1.8] * 10)
     >>> mean = lambda weights: {"mean": weights @ heights / weights.sum(axis=1)}
-    >>> found = estimates(mean, rows=4, resamples=1000)["mean"]
+    >>> found = estimates(mean, rows=40, resamples=1000)["mean"]
     >>> print("{value:.2f} [{low:.2f}, {high:.2f}]".format(**found))
-    1.70 [1.63, 1.78]
+    1.70 [1.68, 1.72]
 
     Arguments:
         statistic: of how often each row is drawn, `[resamples, rows]`, the values `[resamples]` by
             name; NaN where undefined.
         rows: their number.
-        resamples: 0 leaves the intervals None, as do fewer than two rows (or groups).
+        resamples: 0 leaves the intervals None.
         seed: of the resampling.
         groups: `[rows]` of any sortable kind; rows that share a value are drawn together.
         confidence: coverage of the intervals.
 
     Returns:
-        `{"value": …, "low": …, "high": …}` by name.
+        `{"value": …, "low": …, "high": …}` by name. With fewer than `LEAST_UNITS` rows (or groups)
+        both ends are None, and `interval` is the reason.
 
     Raises:
         ValueError: groups of another number of rows, or a number out of its range.
@@ -52,7 +56,19 @@ def estimates(
         raise ValueError(f"bootstrap={resamples} and confidence={confidence}: need >= 0, (0, 1)")
     drawn = resampled(statistic, rows, resamples=resamples, seed=seed, groups=groups)
     whole = statistic(np.ones((1, rows)))
-    return {name: estimate(values[0], drawn[name], confidence) for name, values in whole.items()}
+    reason = too_few_units(rows, groups) if resamples else ""
+    return {
+        name: estimate(values[0], drawn[name], confidence, reason) for name, values in whole.items()
+    }
+
+
+def too_few_units(rows: int, groups: ArrayLike | None = None) -> str:
+    """Say why there is no interval of so few rows, or groups of them; "" where there is one."""
+    units = resampling_units(rows, groups)[1]
+    if units >= LEAST_UNITS:
+        return ""
+    unit = "rows" if units == rows else "groups of related rows"
+    return f"it needs {LEAST_UNITS} {unit} and there are {units}"
 
 
 def resampled(
@@ -73,10 +89,24 @@ def resampled(
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def estimate(value: float, drawn: NDArray[np.float64], confidence: float = 0.95) -> Estimate:
-    """Put a value, NaN where undefined, beside the interval of its resamples."""
-    low, high = percentile_interval(drawn, confidence)
-    return {"value": None if np.isnan(value) else float(value), "low": low, "high": high}
+def estimate(
+    value: float, drawn: NDArray[np.float64], confidence: float = 0.95, reason: str = ""
+) -> Estimate:
+    """Put a value, NaN where undefined, beside the interval of its resamples, or why it has none.
+
+    Arguments:
+        value: of all rows.
+        drawn: of each resample; none where no interval is wanted.
+        confidence: coverage of the interval.
+        reason: why there is no interval; "" where there is one.
+    """
+    found = {"value": None if np.isnan(value) else float(value), "low": None, "high": None}
+    if np.isnan(value):
+        reason = "the value is not defined for these rows"
+    low, high = (None, None) if reason else percentile_interval(drawn, confidence)
+    if low is None and drawn.size and not reason:
+        reason = "the value is not defined for half of the resampled sets of rows"
+    return found | {"low": low, "high": high} | ({"interval": reason} if reason else {})
 
 
 def resampling_units(n: int, groups: ArrayLike | None) -> tuple[NDArray[np.int64] | None, int]:

@@ -1,8 +1,8 @@
-"""How good a classifier is, with bootstrap intervals: the numbers of `test_metrics.json`.
+"""How good a classifier is, with intervals: the numbers of `test_metrics.json`.
 
-Everything is a function of a few sums over rows, so a bootstrap resample is a vector of
-multiplicities (how often each row was drawn) and a thousand resamples are one matrix product
-and two cumulative sums. The point estimate is the same computation with every row drawn once.
+Every value is a function of a few sums over rows, so that a bootstrap resample is a vector of
+multiplicities (how often each row was drawn): `ntjax.metrics.seeds` draws the rows of two methods
+together. The intervals of one classifier need no resamples (`classification_intervals`).
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ntjax.errors import UserError
-from ntjax.metrics.bootstrap import estimates
+from ntjax.metrics.bootstrap import resampling_units
+from ntjax.metrics.calibration_error import (
+    CALIBRATION_BINS,
+    NO_INTERVAL_OF_ECE,
+    beliefs,
+    calibration_error,
+    probability_bins,
+)
+from ntjax.metrics.classification_intervals import (
+    ScoredRows,
+    classification_intervals,
+    squared_errors,
+)
+from ntjax.metrics.confusion import confusion_rates, matthews_correlation, predicted_classes
+from ntjax.metrics.least_counts import LEAST, as_estimate
 from ntjax.metrics.ranking import Ranking, mean_of_defined, ratio
 
 HIGHER_IS_BETTER: dict[str, bool] = {
@@ -30,8 +44,6 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "ece": False,
 }
 
-CALIBRATION_BINS = 10
-
 # Softmax in float32 misses 1 by about 1e-7 a class; a rounded CSV by about 1e-4.
 _SUM_TOLERANCE = 1e-3
 
@@ -45,51 +57,68 @@ def evaluate(
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """Every metric of a classifier, with percentile bootstrap intervals (Efron 1979).
+    """Compute every metric of a classifier, with its interval where the rows are enough for one.
 
     Two classes: class 1 is the positive one; a row is called positive when its probability is
     above 0.5 (a tie goes to class 0); `brier` is the mean of (p - y)², `ece` bins the
     probability of class 1. Three or more: sensitivity, specificity, precision, npv, f1, auroc
     and auprc are one-vs-rest values averaged over the classes for which they are defined;
-    `mcc` is Gorodkin's generalisation; `brier` is the mean of Σ_k (p_k - y_k)²; `ece` bins the
-    probability of the predicted class (Guo et al. 2017).
+    `mcc` is Gorodkin's generalisation; `brier` is the mean of Σ_k (p_k - y_k)²; `ece` and
+    `calibration_error` bin the probability of the predicted class (Guo et al. 2017).
 
     A value that is not defined (a ratio with nothing to divide by, an AUROC with one class
-    only) is None, not 0; only `mcc` is 0 there by convention. A resample on which a metric is
-    undefined is left out of its interval, and where that is more than half of them, or where
-    there are fewer than two rows (or groups) to draw, the interval is None.
+    only) is None, not 0; only `mcc` is 0 there by convention.
 
-    Resampling is not stratified by class: how many rows are positive is as much an accident of
-    the sample as their scores are. An interval cannot show what no row shows: without a single
-    error, accuracy is 1 in every resample. That of `ece` can lie above its value: drawing rows
-    anew adds noise to every bin, and `ece` counts noise as error.
+    Intervals are given from the counts of `least_counts.LEAST` on, where they were found to hold
+    the true value in 93% of simulated test sets or more; below, `interval` is the reason why
+    there is none. How many rows are positive counts as an accident of the sample, as much as their
+    scores. `ece` has no interval, and `calibration_error` a test in its place.
+
+    >>> few = evaluate([0, 1] * 4, [[0.7, 0.3], [0.2, 0.8]] * 4)
+    >>> few["accuracy"]["value"], few["accuracy"]["low"], few["accuracy"]["interval"]
+    (1.0, None, 'it needs 10 rows and there are 8')
+    >>> found = evaluate([0, 1] * 20, [[0.7, 0.3], [0.2, 0.8]] * 20)["accuracy"]
+    >>> "{value:.3f} [{low:.3f}, {high:.3f}]".format(**found)
+    '1.000 [0.912, 1.000]'
 
     Arguments:
         labels: integers `[n]` in 0..classes-1.
         probabilities: `[n, classes]`, each row summing to 1.
-        bootstrap: number of resamples; 0 leaves the intervals None.
-        seed: of the resampling.
-        groups: `[n]` of any sortable kind; rows that share a value are drawn together (cluster
-            bootstrap), for rows that are not independent, such as overlapping windows.
+        bootstrap: redrawn sets of labels for the test of `calibration_error`; 0 leaves out the
+            test and all intervals, which takes less time.
+        seed: of the redrawing.
+        groups: `[n]` of any sortable kind; rows that share a value count as one, for rows that
+            are not independent, such as overlapping windows.
         confidence: coverage of the intervals.
 
     Returns:
-        `{"accuracy": {"value": …, "low": …, "high": …}, …, "n": rows}`, ready for JSON.
+        `{"accuracy": {"value": …, "low": …, "high": …}, …, "n": rows}`, ready for JSON;
+        `interval` stands beside ends that are None.
 
     Raises:
         UserError: no rows, or probabilities that are not finite.
         ValueError: shapes, labels or probabilities that break the contract above.
     """
-    rows = Rows.of(*_checked(labels, probabilities))
-    found = estimates(
-        rows.values,
-        rows.count,
-        resamples=bootstrap,
-        seed=seed,
-        groups=groups,
-        confidence=confidence,
+    labels, probabilities = _checked(labels, probabilities)
+    if bootstrap < 0 or not 0 < confidence < 1:
+        raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
+    member, units = resampling_units(len(labels), groups)
+    group = np.arange(len(labels)) if member is None else member
+    found: dict[str, Any] = {
+        name: {"value": value, "low": None, "high": None}
+        for name, value in Rows.of(labels, probabilities).point_values().items()
+    }
+    stated = calibration_error(
+        *beliefs(labels, probabilities), groups=group, resamples=bootstrap, seed=seed
     )
-    return {**found, "n": rows.count}
+    if bootstrap:
+        several, grouped = probabilities.shape[1] > 2, units < len(labels)
+        rows = ScoredRows.of(labels, probabilities, group, confidence)
+        for name, interval in classification_intervals(rows).items():
+            at = interval.at(found[name]["value"])
+            found[name] = as_estimate(at, LEAST[name], several=several, grouped=grouped)
+        found["ece"]["interval"] = NO_INTERVAL_OF_ECE
+    return {**found, "calibration_error": stated, "n": len(labels)}
 
 
 def score(labels: ArrayLike, probabilities: ArrayLike, name: str) -> float | None:
@@ -111,83 +140,6 @@ def score(labels: ArrayLike, probabilities: ArrayLike, name: str) -> float | Non
     return Rows.of(*_checked(labels, probabilities)).point_values()[name]
 
 
-def predicted_classes(probabilities: ArrayLike) -> NDArray[np.int64]:
-    """The most probable class `[n]` of probabilities `[n, classes]`; a tie goes to the lowest."""
-    return np.argmax(np.asarray(probabilities), axis=1)
-
-
-def confusion_counts(
-    labels: ArrayLike, predicted: ArrayLike, classes: int = 2
-) -> NDArray[np.int64]:
-    """Confusion matrix `[classes, classes]`: rows are true labels, columns predictions.
-
-    >>> confusion_counts([0, 0, 1, 1, 1], [0, 1, 1, 1, 0]).tolist()
-    [[1, 1], [1, 2]]
-
-    For two classes that is `[[TN, FP], [FN, TP]]`. `labels` and `predicted` are integers `[n]`.
-    """
-    cells = np.asarray(labels, np.int64) * classes + np.asarray(predicted, np.int64)
-    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
-
-
-def confusion_rates(confusion: ArrayLike) -> dict[str, NDArray[np.float64]]:
-    """Sensitivity, specificity, precision, npv and f1 of confusion matrices.
-
-    Per class, with that class as the positive one: sensitivity TP/(TP+FN), specificity
-    TN/(TN+FP), precision TP/(TP+FP), npv TN/(TN+FN), f1 2TP/(2TP+FP+FN). Two classes: the
-    value of class 1. More: the mean over the classes for which the ratio has a denominator.
-
-    Arguments:
-        confusion: counts `[..., classes, classes]`, true labels along the rows.
-
-    Returns:
-        Arrays `[...]` by name; NaN where undefined.
-    """
-    confusion = np.asarray(confusion, np.float64)
-    true_positive = np.diagonal(confusion, axis1=-2, axis2=-1)
-    actual, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
-    total = actual.sum(axis=-1, keepdims=True)
-    true_negative = total - actual - predicted + true_positive
-    per_class = {
-        "sensitivity": ratio(true_positive, actual),
-        "specificity": ratio(true_negative, total - actual),
-        "precision": ratio(true_positive, predicted),
-        "npv": ratio(true_negative, total - predicted),
-        "f1": ratio(2 * true_positive, actual + predicted),
-    }
-    return {name: _over_classes(values) for name, values in per_class.items()}
-
-
-def matthews_correlation(confusion: ArrayLike) -> NDArray[np.float64]:
-    """Matthews correlation coefficient `[...]` of confusion matrices `[..., classes, classes]`.
-
-    >>> round(float(matthews_correlation([[40, 10], [20, 30]])), 3)
-    0.408
-
-    (c·s - Σ p_k t_k) / sqrt((s² - Σ p_k²)(s² - Σ t_k²)) with c correct rows of s, class k
-    predicted p_k times and true t_k times (Gorodkin 2004, R_K); for two classes it is Matthews'
-    (TP·TN - FP·FN) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN)). 0 where the denominator is 0.
-    """
-    confusion = np.asarray(confusion, np.float64)
-    correct = np.trace(confusion, axis1=-2, axis2=-1)
-    actual, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
-    total = actual.sum(axis=-1)
-    covariance = correct * total - (actual * predicted).sum(axis=-1)
-    spread_predicted = total**2 - (predicted**2).sum(axis=-1)
-    spread_actual = total**2 - (actual**2).sum(axis=-1)
-    # The root of the product, not a product of roots: equal spreads give R = 1 exactly.
-    return np.nan_to_num(ratio(covariance, np.sqrt(spread_predicted * spread_actual)))
-
-
-def probability_bins(probabilities: ArrayLike, bins: int = CALIBRATION_BINS) -> NDArray[np.int64]:
-    """Which of `bins` equal-width bins of [0, 1] each probability is in, `[n]`, from 0.
-
-    A bin holds its upper edge and not its lower one, the first also 0, as in scikit-learn's
-    `calibration_curve`.
-    """
-    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], np.asarray(probabilities))
-
-
 def expected_calibration_error(
     labels: ArrayLike, probabilities: ArrayLike, bins: int = CALIBRATION_BINS
 ) -> float:
@@ -205,7 +157,7 @@ def expected_calibration_error(
     Raises:
         UserError, ValueError: as `evaluate`.
     """
-    believed, happened = _beliefs(*_checked(labels, probabilities))
+    believed, happened = beliefs(*_checked(labels, probabilities))
     # (n_b/n) |mean p - mean y| = |Σ (p - y)| / n, which needs no division by an empty bin.
     gaps = np.bincount(probability_bins(believed, bins), weights=believed - happened)
     return float(np.abs(gaps).sum() / len(believed))
@@ -232,7 +184,7 @@ class Rows:
     def of(cls, labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Self:
         """Of class numbers `[n]` and probabilities `[n, classes]`."""
         n, classes = probabilities.shape
-        believed, happened = _beliefs(labels, probabilities)
+        believed, happened = beliefs(labels, probabilities)
         cells = labels * classes + predicted_classes(probabilities)
         columns = np.stack(
             [
@@ -243,7 +195,7 @@ class Rows:
             axis=1,
         )
         entries = np.stack(
-            [np.ones(n), believed - happened, _squared_errors(labels, probabilities)], axis=1
+            [np.ones(n), believed - happened, squared_errors(labels, probabilities)], axis=1
         )
         contributions = sparse.csr_array(
             (entries.ravel(), columns.ravel(), np.arange(0, 3 * n + 1, 3)),
@@ -310,26 +262,3 @@ def _checked(
     if not in_range or np.abs(probabilities.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
         raise ValueError("probabilities must be in [0, 1] and each row must sum to 1")
     return labels.astype(np.int64), probabilities
-
-
-def _beliefs(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The probability that calibration judges, `[n]`, and whether what it stated was so, `[n]`."""
-    if probabilities.shape[1] == 2:
-        return probabilities[:, 1], labels == 1
-    return probabilities.max(axis=1), labels == predicted_classes(probabilities)
-
-
-def _squared_errors(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    if probabilities.shape[1] == 2:
-        return (probabilities[:, 1] - labels) ** 2
-    truth = np.eye(probabilities.shape[1])[labels]
-    return ((probabilities - truth) ** 2).sum(axis=1)
-
-
-def _over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One number `[...]` of the per-class values `[..., classes]`: class 1 of two, else a mean."""
-    return values[..., 1] if values.shape[-1] == 2 else mean_of_defined(values)

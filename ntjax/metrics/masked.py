@@ -25,7 +25,8 @@ def masked_metrics(
     Arguments:
         losses: nats [rows, chosen].
         correct: bool [rows, chosen].
-        group: integers [rows]; with fewer than two groups intervals are None.
+        group: integers [rows]; with fewer than `bootstrap.LEAST_UNITS` intervals are None, and
+            `interval` is the reason.
         k: letters of a token.
         bootstrap: number of resamples.
 

@@ -1,21 +1,22 @@
 """How good a model of several labels a row is: each label's metrics, and their average.
 
 A label is a classification of two classes, scored by `ntjax.metrics.classification` on the
-rows where it is known. The average is taken anew in every bootstrap resample, so that its interval
-covers all labels at once.
+rows where it is known. Labels are of the same rows and may be wrong together: the interval of
+their average is as wide as theirs on average, which holds however they hang together.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntjax.errors import UserError
 from ntjax.metrics import classification as metrics
-from ntjax.metrics.bootstrap import estimates
-from ntjax.metrics.ranking import mean_of_defined, ratio
+from ntjax.metrics.bootstrap import resampling_units
+from ntjax.metrics.classification_intervals import f1_of_share
+from ntjax.metrics.least_counts import LEAST, as_estimate
+from ntjax.metrics.proportions import Interval, share_interval
 
 HIGHER_IS_BETTER: dict[str, bool] = {
     **metrics.HIGHER_IS_BETTER,
@@ -37,21 +38,29 @@ def evaluate(
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """Macro averages and every label's own metrics, with percentile bootstrap intervals.
+    """Compute macro averages and every label's own metrics, with their intervals.
 
     Each metric of `classification.evaluate` is averaged over the labels for which it is defined.
     `micro_f1` counts the cells of all labels together: 2TP/(2TP+FP+FN); `subset_accuracy` is the
     share of rows whose known labels are all called rightly. A label is called where its
-    probability is above 0.5. Intervals, undefined values and groups are those of
-    `ntjax.metrics.classification.evaluate`.
+    probability is above 0.5. Undefined values, groups, and where there is no interval are as of
+    `ntjax.metrics.classification.evaluate`; an average has an interval if every label has.
+
+    >>> labels = np.array([[0, 1], [1, 0]] * 20)
+    >>> found = evaluate(labels, 0.2 + 0.6 * labels, ["promoter", "enhancer"])
+    >>> "{value:.3f} [{low:.3f}, {high:.3f}]".format(**found["accuracy"])
+    '1.000 [0.912, 1.000]'
+    >>> round(found["labels"]["promoter"]["brier"]["value"], 3)
+    0.04
 
     Arguments:
         labels: integers `[n, labels]`, 1, 0, or `UNKNOWN_LABEL`, which counts for nothing.
         probabilities: `[n, labels]`.
         names: `[labels]`.
-        bootstrap: number of resamples; 0 leaves the intervals None.
-        seed: of the resampling.
-        groups: `[n]`; rows that share a value are drawn together.
+        bootstrap: redrawn sets for the test of each label's `calibration_error`; 0 leaves out
+            the test and all intervals.
+        seed: of the redrawing.
+        groups: `[n]`; rows that share a value count as one.
         confidence: coverage of the intervals.
 
     Returns:
@@ -62,85 +71,71 @@ def evaluate(
         UserError: no rows, or probabilities that are not finite.
         ValueError: shapes, labels or probabilities that break the contract above.
     """
-    rows = _Rows.of(*_checked(labels, probabilities, names))
-    found = estimates(
-        rows.values,
-        rows.count,
-        resamples=bootstrap,
-        seed=seed,
-        groups=groups,
-        confidence=confidence,
-    )
+    labels, probabilities = _checked(labels, probabilities, names)
+    member, units = resampling_units(len(labels), groups)
+    group = np.arange(len(labels)) if member is None else member
+    options = {"bootstrap": bootstrap, "seed": seed, "confidence": confidence}
     per_label = {
-        label: {name: found[k, name] for name in metrics.HIGHER_IS_BETTER} | {"n": int(known.sum())}
-        for k, (label, known) in enumerate(zip(names, rows.known.T, strict=True))
+        name: _of_label(labels[:, k], probabilities[:, k], group, options)
+        for k, name in enumerate(names)
     }
-    averaged = {name: found[None, name] for name in HIGHER_IS_BETTER}
-    return {**averaged, "labels": per_label, "n": rows.count}
+    averaged = {name: _average(per_label, name) for name in metrics.HIGHER_IS_BETTER}
+    for name, found in _of_all_cells(labels, probabilities > 0.5, group, confidence).items():
+        estimate = as_estimate(found, LEAST[name], grouped=units < len(labels))
+        if not bootstrap:
+            estimate = {"value": estimate["value"], "low": None, "high": None}
+        averaged[name] = estimate
+    return {**averaged, "labels": per_label, "n": len(labels)}
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What the metrics need of each row.
+def _of_label(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """Metrics of one label, of the rows where it is known."""
+    known = labels != UNKNOWN_LABEL
+    if known.any():
+        p = probabilities[known]
+        both = np.stack([1 - p, p], axis=1)
+        return metrics.evaluate(labels[known], both, groups=groups[known], **options)
+    nothing = {"value": None, "low": None, "high": None, "interval": "the label is known of no row"}
+    names = [*metrics.HIGHER_IS_BETTER, "calibration_error"]
+    return {**{name: dict(nothing) for name in names}, "n": 0}
 
-    Attributes:
-        known: bool `[n, labels]`.
-        per_label: the rows where the label is known; None if there are none.
-        sums: `[n, 3]`: labels rightly called, labels true plus labels called, and 1 where all
-            known labels are called rightly.
-    """
 
-    known: NDArray[np.bool_]
-    per_label: tuple[metrics.Rows | None, ...]
-    sums: NDArray[np.float64]
+def _average(per_label: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """The mean over labels, with the mean of their ends, or why a label has none."""
+    found = {label: of[name] for label, of in per_label.items()}
+    known = [one for one in found.values() if one["value"] is not None]
+    value = float(np.mean([one["value"] for one in known])) if known else None
+    reasons = [f"{label}: {one['interval']}" for label, one in found.items() if "interval" in one]
+    if reasons:
+        return {"value": value, "low": None, "high": None, "interval": reasons[0]}
+    low, high = (
+        None if known[0][end] is None else float(np.mean([one[end] for one in known]))
+        for end in ("low", "high")
+    )
+    return {"value": value, "low": low, "high": high}
 
-    @classmethod
-    def of(cls, labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Self:
-        known, called = labels != UNKNOWN_LABEL, probabilities > 0.5
-        true = labels == 1
-        columns = [
-            (true & called).sum(axis=1),
-            true.sum(axis=1) + (called & known).sum(axis=1),
-            ((true == called) | ~known).all(axis=1),
-        ]
-        per_label = []
-        for k in range(labels.shape[1]):
-            at = known[:, k]
-            p = probabilities[at, k]
-            both = np.stack([1 - p, p], axis=1)
-            per_label.append(metrics.Rows.of(labels[at, k], both) if at.any() else None)
-        return cls(known, tuple(per_label), np.stack(columns, axis=1).astype(np.float64))
 
-    @property
-    def count(self) -> int:
-        return len(self.known)
-
-    def values(
-        self, weights: NDArray[np.float64]
-    ) -> dict[tuple[int | None, str], NDArray[np.float64]]:
-        """Values `[resamples]` by label and metric; without a label the averages."""
-        per_label = [self._of_label(k, weights) for k in range(len(self.per_label))]
-        right, named, subsets = (weights @ self.sums).T
-        averages = {
-            name: mean_of_defined(np.stack([values[name] for values in per_label], axis=1))
-            for name in metrics.HIGHER_IS_BETTER
-        }
-        averages["micro_f1"] = ratio(2 * right, named)
-        averages["subset_accuracy"] = ratio(subsets, weights.sum(axis=1))
-        by_label = {k: values for k, values in enumerate(per_label)}
-        return {
-            (label, name): values
-            for label, of_label in ({None: averages} | by_label).items()
-            for name, values in of_label.items()
-        }
-
-    def _of_label(self, k: int, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        rows, drawn = self.per_label[k], weights[:, self.known[:, k]]
-        if rows is None:
-            return {name: np.full(len(weights), np.nan) for name in metrics.HIGHER_IS_BETTER}
-        # Where no row of the label was drawn, nothing is defined, not even `mcc`.
-        none_drawn = drawn.sum(axis=1) == 0
-        return {name: np.where(none_drawn, np.nan, v) for name, v in rows.values(drawn).items()}
+def _of_all_cells(
+    labels: NDArray[np.int64],
+    called: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    confidence: float,
+) -> dict[str, Interval]:
+    """What counts the labels of a row together."""
+    true, known = labels == 1, labels != UNKNOWN_LABEL
+    of_cells = np.repeat(groups, labels.shape[1])
+    both, either = (true & called).ravel(), (known & (true | called)).ravel()
+    shared = share_interval(both, either, of_cells, confidence)
+    right = ((true == called) | ~known).all(axis=1)
+    return {
+        "micro_f1": f1_of_share(shared),
+        "subset_accuracy": share_interval(right, np.ones(len(right), bool), groups, confidence),
+    }
 
 
 def _checked(

@@ -4,17 +4,26 @@ As in `ntjax.metrics.classification`, every value is a function of sums over row
 resample is a vector of multiplicities and a thousand resamples are a few matrix products.
 Spearman's ranks are taken anew in every resample: the average rank of a run of equal values
 follows from the cumulative multiplicities.
+
+The resamples give the standard error on a scale on which a metric is near normal (Fisher's for
+correlations, the logarithm for errors and for the unexplained part of R²), and Student's t the
+interval. With 20 simulated rows it holds the true value in 93% to 98% of sets; the percentile
+interval of the same resamples in 85% to 97%.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student_t
 
 from ntjax.errors import UserError
-from ntjax.metrics.bootstrap import estimates
+from ntjax.metrics.bootstrap import Estimate, estimate, resampled, resampling_units, too_few_units
 from ntjax.metrics.classification import require_finite
+from ntjax.metrics.least_counts import LEAST, as_estimate
+from ntjax.metrics.proportions import share_interval
 from ntjax.metrics.ranking import ratio
 
 HIGHER_IS_BETTER: dict[str, bool] = {
@@ -23,6 +32,19 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "r2": True,
     "rmse": False,
     "mae": False,
+}
+
+Scale = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+_FISHER: Scale = (np.arctanh, np.tanh)
+_LOGARITHM: Scale = (np.log, np.exp)
+_UNEXPLAINED: Scale = (lambda r2: -np.log(1 - r2), lambda scaled: 1 - np.exp(-scaled))
+# There and back: scales on which the metrics are near normal.
+_SCALES: dict[str, Scale] = {
+    "pearson": _FISHER,
+    "spearman": _FISHER,
+    "r2": _UNEXPLAINED,
+    "rmse": _LOGARITHM,
+    "mae": _LOGARITHM,
 }
 
 # Of the values' own spread: what is left of a constant after rounding is not a variance.
@@ -38,7 +60,12 @@ def evaluate(
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """Every metric of a regression, with percentile bootstrap intervals (Efron 1979).
+    """Compute every metric of a regression, with bootstrap intervals (Efron 1979).
+
+    >>> measured = np.arange(30.0)
+    >>> found = evaluate(measured, measured + [1.0, -1.0, 2.0] * 10)["mae"]
+    >>> "{value:.2f} [{low:.2f}, {high:.2f}]".format(**found)
+    '1.33 [1.16, 1.53]'
 
     `pearson` is the linear correlation; `spearman` that of the ranks, equal values sharing their
     average rank; `r2` the coefficient of determination 1 - Σ(y - ŷ)² / Σ(y - ȳ)², which is below 0
@@ -46,9 +73,8 @@ def evaluate(
     squared and the mean absolute error, in the targets' units.
 
     A correlation with constant values and the R² of constant targets are not defined: None. A
-    resample on which a metric is undefined is left out of its interval, and where that is more
-    than half of them, or where there are fewer than two rows (or groups) to draw, the interval is
-    None.
+    resample on which a metric is undefined is left out of its standard error. With fewer than
+    `bootstrap.LEAST_UNITS` rows (or groups) there is no interval, and `interval` says so.
 
     Arguments:
         targets: `[n]`, measured values.
@@ -66,34 +92,53 @@ def evaluate(
         ValueError: shapes or targets that break the contract above.
     """
     rows = _Rows.of(*_checked(targets, predictions))
-    found = estimates(
-        rows.values,
-        rows.count,
-        resamples=bootstrap,
-        seed=seed,
-        groups=groups,
-        confidence=confidence,
-    )
+    if bootstrap < 0 or not 0 < confidence < 1:
+        raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
+    drawn = resampled(rows.values, rows.count, resamples=bootstrap, seed=seed, groups=groups)
+    reason = too_few_units(rows.count, groups) if bootstrap else ""
+    units = resampling_units(rows.count, groups)[1]
+    whole = rows.values(np.ones((1, rows.count)))
+    found = {}
+    for name, values in whole.items():
+        if reason or not bootstrap or np.isnan(values[0]):
+            found[name] = estimate(values[0], drawn[name], reason=reason)
+        else:
+            found[name] = _scaled(values[0], drawn[name], units, confidence, _SCALES[name])
     return {**found, "n": rows.count}
 
 
+def _scaled(
+    value: float, drawn: NDArray[np.float64], units: int, confidence: float, scale: Scale
+) -> Estimate:
+    """Put a value beside its interval of Student's t on a scale, units - 1 degrees of freedom."""
+    there, back = scale
+    with np.errstate(divide="ignore", invalid="ignore"):
+        on_scale, center = there(drawn), there(np.float64(value))
+    known = on_scale[np.isfinite(on_scale)]
+    if not np.isfinite(center) or 2 * len(known) < len(drawn):
+        reason = "every row is predicted exactly, so that none shows by how much others are missed"
+        return estimate(value, drawn, reason=reason)
+    error = known.std() * np.sqrt(units / (units - 1))
+    half = student_t.ppf((1 + confidence) / 2, units - 1) * error
+    return {
+        "value": float(value),
+        "low": float(back(center - half)),
+        "high": float(back(center + half)),
+    }
+
+
 def share(
-    inside: NDArray[np.bool_],
-    *,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    groups: ArrayLike | None = None,
-    confidence: float = 0.95,
-) -> dict[str, float | None]:
-    """The share of rows `[n]` that are true, with an interval as of `evaluate`."""
-    return estimates(
-        lambda weights: {"share": weights @ inside / weights.sum(axis=1)},
-        len(inside),
-        resamples=bootstrap,
-        seed=seed,
-        groups=groups,
-        confidence=confidence,
-    )["share"]
+    inside: NDArray[np.bool_], *, groups: ArrayLike | None = None, confidence: float = 0.95
+) -> Estimate:
+    """Compute the share of rows `[n]` that are true, with an interval as that of an accuracy.
+
+    >>> "{value:.2f} [{low:.2f}, {high:.2f}]".format(**share(np.arange(40) % 4 > 0))
+    '0.75 [0.60, 0.86]'
+    """
+    member, units = resampling_units(len(inside), groups)
+    group = np.arange(len(inside)) if member is None else member
+    found = share_interval(inside, np.ones(len(inside), bool), group, confidence)
+    return as_estimate(found, LEAST["accuracy"], grouped=units < len(inside))
 
 
 @dataclass(frozen=True, eq=False)

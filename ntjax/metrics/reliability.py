@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from ntjax.errors import UserError
-from ntjax.metrics.classification import CALIBRATION_BINS, probability_bins
+from ntjax.metrics.calibration_error import CALIBRATION_BINS, probability_bins
+from ntjax.metrics.proportions import wilson_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,27 +67,3 @@ def reliability_curve(
         low=low,
         high=high,
     )
-
-
-def wilson_interval(
-    successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Wilson's score interval of a proportion (Wilson 1927), in [0, 1] even at 0 of n and n of n.
-
-    >>> low, high = wilson_interval(0, 20)
-    >>> round(float(low), 3), round(float(high), 3)
-    (0.0, 0.161)
-
-    With k of n and normal quantile z: (k + z²/2 ± z sqrt(k(n - k)/n + z²/4)) / (n + z²).
-
-    Arguments:
-        successes: `[...]`.
-        trials: `[...]`, positive, or NaN for a NaN interval.
-        confidence: coverage.
-    """
-    k, n = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
-    z = ndtri((1 + confidence) / 2)
-    center = k + z**2 / 2
-    half = z * np.sqrt(k * (n - k) / n + z**2 / 4)
-    # At 0 of n and n of n the ends are 0 and 1 but for rounding.
-    return np.clip((center - half) / (n + z**2), 0, 1), np.clip((center + half) / (n + z**2), 0, 1)

@@ -1,9 +1,10 @@
 """What several seeds of a method reach together, and how far two methods are apart.
 
 Two things vary: the seed (initial values, order and split of the training rows) and the test rows.
-The standard deviation between seeds shows the first, the bootstrap the second: it draws the test
-rows anew, the same ones for every seed and every method, and takes the mean over seeds each time.
-So the interval of a difference is that of paired rows.
+The standard deviation between seeds shows the first. The interval of a mean shows the second: it is
+the mean of the intervals of its seeds, which are scored on the same rows and err together. The
+interval of a difference is a percentile bootstrap (Efron 1979): it draws the test rows anew, the
+same ones for every seed and both methods, so that it is that of paired rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ntjax.metrics.bootstrap import bootstrap_p_value, estimate, resampled
-from ntjax.metrics.classification import Rows
+from ntjax.metrics.classification import Rows, evaluate
 
 METRICS = ("accuracy", "mcc", "auroc")
+
+LEAST_OF_A_DIFFERENCE = 50
+"""Groups of rows of either class that the interval of a difference needs: simulated intervals then
+hold the true difference in 93% of test sets or more; with 20, in 89% where few rows differ."""
 
 
 def seed_means(
@@ -41,15 +46,17 @@ def seed_means(
 
     Returns:
         By method and metric: `value`, the mean over seeds; `sd`, the standard deviation between
-        them (None of one seed); `low` and `high`, the 95% interval of the mean when the test rows
-        are drawn anew; `difference`, the same three of the mean minus that of `against`, with `p`,
-        the two-sided p-value of no difference between them.
+        them (None of one seed); `low` and `high`, the 95% interval of the mean if other test rows
+        were scored; `difference`, the same three of the mean minus that of `against`, with `p`,
+        the two-sided p-value of no difference between them. Where the rows are too few for an
+        interval its ends and `p` are None, and `interval` is the reason.
     """
     labels = np.asarray(labels).astype(np.int64)
-    rows = {
-        name: [Rows.of(labels, np.stack([1 - p, p], axis=1)) for p in np.asarray(seeds, float)]
+    both = {
+        name: [np.stack([1 - p, p], axis=1) for p in np.asarray(seeds, float)]
         for name, seeds in probabilities.items()
     }
+    rows = {name: [Rows.of(labels, p) for p in seeds] for name, seeds in both.items()}
 
     def values(weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
         return {
@@ -61,19 +68,22 @@ def seed_means(
     once = np.ones((1, len(labels)))
     whole = {name: _values(seeds, once, metrics)[..., 0] for name, seeds in rows.items()}
     drawn = resampled(values, len(labels), resamples=bootstrap, seed=seed, groups=groups)
-    return {
-        name: {
-            metric: _summary(whole[name][k], drawn[name, metric])
+    reason = _too_few(labels, groups) if bootstrap else ""
+    found = {}
+    for name, seeds in both.items():
+        of_seeds = [evaluate(labels, p, bootstrap=min(bootstrap, 1), groups=groups) for p in seeds]
+        found[name] = {
+            metric: _summary(whole[name][k], [of_seed[metric] for of_seed in of_seeds])
             | {
                 "difference": _difference(
                     whole[name][k].mean() - whole[against][k].mean(),
                     drawn[name, metric] - drawn[against, metric],
+                    reason,
                 )
             }
             for k, metric in enumerate(metrics)
         }
-        for name in rows
-    }
+    return found
 
 
 def standard_error(values: ArrayLike, train_rows: int = 0, test_rows: int = 0) -> float:
@@ -111,10 +121,28 @@ def _values(seeds: list[Rows], weights: np.ndarray, metrics: Sequence[str]) -> n
     return np.array([[of_seed[metric] for of_seed in values] for metric in metrics])
 
 
-def _summary(of_seeds: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
+def _summary(of_seeds: np.ndarray, single: Sequence[dict[str, Any]]) -> dict[str, Any]:
     sd = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None
-    return estimate(of_seeds.mean(), drawn) | {"sd": sd}
+    found: dict[str, Any] = {"value": float(of_seeds.mean()), "low": None, "high": None}
+    if np.isnan(found["value"]):
+        found["value"] = None
+    if reasons := [one["interval"] for one in single if "interval" in one]:
+        found["interval"] = reasons[0]
+    elif single[0]["low"] is not None:
+        found |= {end: float(np.mean([one[end] for one in single])) for end in ("low", "high")}
+    return found | {"sd": sd}
 
 
-def _difference(value: float, drawn: np.ndarray) -> dict[str, Any]:
-    return estimate(value, drawn) | {"p": bootstrap_p_value(drawn)}
+def _difference(value: float, drawn: np.ndarray, reason: str) -> dict[str, Any]:
+    p = None if reason else bootstrap_p_value(drawn)
+    return estimate(value, drawn, reason=reason) | {"p": p}
+
+
+def _too_few(labels: np.ndarray, groups: ArrayLike | None) -> str:
+    """Say why there is no interval of a difference; "" where there is one."""
+    of_rows = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    fewest = min(len(np.unique(of_rows[labels == k])) for k in (0, 1))
+    if fewest >= LEAST_OF_A_DIFFERENCE:
+        return ""
+    unit = "rows" if groups is None else "groups of related rows"
+    return f"it needs {LEAST_OF_A_DIFFERENCE} {unit} of either class and there are {fewest}"

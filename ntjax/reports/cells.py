@@ -9,19 +9,25 @@ Metric = dict[str, Any]  # value, low and high; sd where there are seeds
 
 
 def interval_cell(metric: Metric) -> str:
-    """`0.812 [0.790, 0.834]`."""
-    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**metric)
+    """`0.812 [0.790, 0.834]`; without an interval, as of few rows, the value alone."""
+    return f"{metric['value']:.3f}{_ends(metric)}"
 
 
 def signed_cell(metric: Metric) -> str:
     """The same of a difference: `+0.012 [-0.003, +0.027]`."""
-    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**metric)
+    return f"{metric['value']:+.3f}{_ends(metric, '+')}"
 
 
 def spread_cell(metric: Metric) -> str:
     """The mean over seeds, their standard deviation if there are several, and the interval."""
     spread = "" if metric["sd"] is None else f" ± {metric['sd']:.3f}"
-    return f"{metric['value']:.3f}{spread} [{metric['low']:.3f}, {metric['high']:.3f}]"
+    return f"{metric['value']:.3f}{spread}{_ends(metric)}"
+
+
+def _ends(metric: Metric, sign: str = "") -> str:
+    if metric["low"] is None:
+        return ""
+    return f" [{metric['low']:{sign}.3f}, {metric['high']:{sign}.3f}]"
 
 
 def compared(difference: Metric, p: float) -> str:

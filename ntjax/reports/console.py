@@ -20,7 +20,12 @@ def print_results(rows: dict[str, dict[str, Any]], task: Task) -> None:
     print(f"\n{title:<{width}}" + "".join(f"{metric:>24}" for metric in task.shown))
     for name, result in rows.items():
         print(f"{name:<{width}}" + "".join(f"  {_cell(result[m], m):>22}" for m in task.shown))
-        if result["calibrated"]:
+        if result.get("calibration") == {"method": "identity"}:
+            print(
+                f"{name}: its probabilities stay as they are; calibrating them did not help, "
+                "beyond chance, on the rows set aside for that"
+            )
+        elif result["calibrated"]:
             cells = "".join(f"  {_cell(result['calibrated'][m], m):>22}" for m in task.shown)
             print(f"{name + ', calibrated':<{width}}{cells}")
         elif "interval" in result:
@@ -32,7 +37,15 @@ def print_results(rows: dict[str, dict[str, Any]], task: Task) -> None:
         elif task.has_probabilities:
             print(f"{name}: not calibrated, too few rows (or only one class) were set aside for it")
     _print_notes(rows)
+    _print_missing_intervals(next(iter(rows.values())), task.shown)
     print()
+
+
+def _print_missing_intervals(result: Mapping[str, Any], shown: Sequence[str]) -> None:
+    """Say why a value that is shown has no interval; `ece` never has one."""
+    for metric in shown:
+        if (reason := result[metric].get("interval")) and metric != "ece":
+            print(f"note: no interval of {metric}: {reason}")
 
 
 def _print_notes(rows: Mapping[str, Mapping[str, Any]]) -> None:

@@ -119,9 +119,10 @@ def draw_intervals(
     for number, (name, metrics) in enumerate(dots.items()):
         shift = 0.22 * (number - (len(dots) - 1) / 2)
         values = [metric["value"] for metric in metrics]
+        # Where there is no interval, the dot stands alone.
         lengths = [
-            [metric["value"] - metric["low"] for metric in metrics],
-            [metric["high"] - metric["value"] for metric in metrics],
+            [0 if m[end] is None else abs(m["value"] - m[end]) for m in metrics]
+            for end in ("low", "high")
         ]
         axes.errorbar(
             values,

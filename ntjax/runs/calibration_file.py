@@ -5,6 +5,7 @@ from typing import Any
 
 from ntjax.calibration import (
     Calibration,
+    IdentityScaling,
     IsotonicScaling,
     LabelwiseCalibration,
     PlattScaling,
@@ -45,7 +46,7 @@ def _is_of_classes(calibration: Calibration, classes: int) -> bool:
     match calibration:
         case PlattScaling():
             return classes == 2
-        case TemperatureScaling():
+        case TemperatureScaling() | IdentityScaling():
             return True
         case IsotonicScaling(curves):
             return len(curves) == (1 if classes == 2 else classes)
@@ -54,6 +55,8 @@ def _is_of_classes(calibration: Calibration, classes: int) -> bool:
 
 def _rebuilt(saved: Any) -> Calibration:
     match saved:
+        case {"method": "identity", **rest} if not rest:
+            return IdentityScaling()
         case {"method": "platt", "slope": slope, "intercept": intercept, **rest} if not rest:
             slope = finite_number(slope, "the calibration's slope")
             return PlattScaling(slope, finite_number(intercept, "the calibration's intercept"))

@@ -16,20 +16,25 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    task: Task, outputs: np.ndarray, labels: np.ndarray, method: str = "auto"
+    task: Task,
+    outputs: np.ndarray,
+    labels: np.ndarray,
+    method: str = "auto",
+    groups: np.ndarray | None = None,
 ) -> Calibration | None:
-    """A calibration fitted on these rows; None if they are too few for one.
+    """Fit a calibration to these rows; the identity if it does not help, None if they are too few.
 
     Arguments:
         task: what the outputs [n, outputs] and labels [n] or [n, labels] mean.
         method: "auto", "platt", "temperature" or "isotonic".
+        groups: [n], related rows share a number, and are fitted to, or judged by, together.
 
     Raises:
         UserError: the outputs are not finite: more rows would not help.
     """
     require_finite(outputs, "calibration rows")
     try:
-        return task.calibration(outputs, labels, method)
+        return task.calibration(outputs, labels, method, groups)
     except UserError:
         return None
 
@@ -49,13 +54,14 @@ def score_outputs(
         outputs: of the head, [n, outputs].
         labels: as the task encodes them, [n] or [n, labels].
         calibration: fitted on other rows, or None.
-        seed: of the bootstrap.
-        groups: [n], related rows share a number and are drawn together by the bootstrap.
+        seed: of what the metrics draw at random.
+        groups: [n], related rows share a number and count as one in the intervals.
 
     Returns:
-        Metrics, and for values under "interval" how many were as near as the calibration rows made
-        expect; probabilities [n, classes] or [n, labels], or values [n] of a regression; the same
-        calibrated, or None.
+        Metrics, with the method of calibration ("identity" where none helped: calibrated values
+        are then the same), and for values under "interval" how many were as near as the
+        calibration rows made expect; probabilities [n, classes] or [n, labels], or values [n] of
+        a regression; the same calibrated, or None.
     """
     values = task.values(outputs)
     result = task.score(labels, values, seed, groups)
@@ -65,10 +71,11 @@ def score_outputs(
         result["interval"] = {
             "half_width": calibration.half_width,
             "expected": calibration.coverage,
-            "coverage": regression_metrics.share(inside, seed=seed, groups=groups),
+            "coverage": regression_metrics.share(inside, groups=groups),
         }
     elif calibration is not None:
         calibrated = calibrated_probabilities(calibration, outputs)
+        result["calibration"] = {"method": calibration.method}
         result["calibrated"] = task.score(labels, calibrated, seed, groups)
     return result, values, calibrated
 

@@ -105,9 +105,13 @@ class Task(ABC):
 
     @abstractmethod
     def calibration(
-        self, outputs: np.ndarray, labels: np.ndarray, method: str = "auto"
+        self,
+        outputs: np.ndarray,
+        labels: np.ndarray,
+        method: str = "auto",
+        groups: np.ndarray | None = None,
     ) -> "Calibration | None":
-        """Fit a calibration on these rows; None if none can be had.
+        """Fit a calibration on these rows, the identity if none helps; None if none can be had.
 
         Raises:
             UserError: the rows are too few, or all alike.

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from scipy.special import log_softmax, softmax
 
-from ntjax.calibration.fitting import fit_calibration
+from ntjax.calibration.acceptance import accepted_calibration
 from ntjax.errors import UserError
 from ntjax.io.labels import encode_labels, require_two_classes
 from ntjax.metrics import classification as metrics
@@ -92,14 +92,18 @@ class Classification(Task):
         return metrics.evaluate(labels, values, seed=seed, groups=groups)
 
     def calibration(
-        self, outputs: np.ndarray, labels: np.ndarray, method: str = "auto"
+        self,
+        outputs: np.ndarray,
+        labels: np.ndarray,
+        method: str = "auto",
+        groups: np.ndarray | None = None,
     ) -> "ClassCalibration":
-        """A calibration fitted on these rows.
+        """Fit a calibration on these rows, or leave the probabilities where it does not help.
 
         Raises:
             UserError: they are too few, or of one class.
         """
-        return fit_calibration(outputs, labels, method)
+        return accepted_calibration(outputs, labels, method, groups=groups)
 
     def described(self) -> str:
         """The classes, for a reader."""

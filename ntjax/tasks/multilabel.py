@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from scipy.special import expit
 
-from ntjax.calibration.labelwise import LabelwiseCalibration
+from ntjax.calibration.acceptance import accepted_labelwise
 from ntjax.errors import UserError
 from ntjax.io.labels import encode_label_sets, require_both_values
 from ntjax.metrics import multilabel as metrics
@@ -18,6 +18,7 @@ from ntjax.metrics.multilabel import UNKNOWN_LABEL
 from ntjax.tasks.base import FEWEST_IN_A_STRATUM, Task, named_columns
 
 if TYPE_CHECKING:
+    from ntjax.calibration.labelwise import LabelwiseCalibration
     from ntjax.io.tables import SequenceTable
 
 
@@ -96,10 +97,14 @@ class MultiLabel(Task):
         return metrics.evaluate(labels, values, self.outputs, seed=seed, groups=groups)
 
     def calibration(
-        self, outputs: np.ndarray, labels: np.ndarray, method: str = "auto"
-    ) -> LabelwiseCalibration | None:
-        """A calibration for each label that has rows enough; None if no label has."""
-        return LabelwiseCalibration.fit(outputs, labels, method)
+        self,
+        outputs: np.ndarray,
+        labels: np.ndarray,
+        method: str = "auto",
+        groups: np.ndarray | None = None,
+    ) -> "LabelwiseCalibration | None":
+        """Fit each label that has rows enough, where that helps it; None if no label has."""
+        return accepted_labelwise(outputs, labels, method, groups=groups)
 
     def described(self) -> str:
         """The labels, for a reader."""

@@ -113,7 +113,11 @@ class Regression(Task):
         return metrics.evaluate(labels, values, seed=seed, groups=groups)
 
     def calibration(
-        self, outputs: np.ndarray, labels: np.ndarray, method: str = "auto"
+        self,
+        outputs: np.ndarray,
+        labels: np.ndarray,
+        method: str = "auto",
+        groups: np.ndarray | None = None,
     ) -> PredictionInterval:
         """How far from the prediction nine in ten values are.
 

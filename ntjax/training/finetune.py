@@ -232,12 +232,15 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
     assert config is not None
     trainable = trained._replace(head=config.folded(trained.head))
 
-    calibration = calibrate(
-        task,
-        outputs_of(job, trainable, "calibration"),
-        labels["calibration"],
-        settings.calibration,
-    )
+    calibration = None
+    if len(labels["calibration"]):
+        calibration = calibrate(
+            task,
+            outputs_of(job, trainable, "calibration"),
+            labels["calibration"],
+            settings.calibration,
+            job.parts.calibration_groups,
+        )
     outputs = outputs_of(job, trainable, "test", "scoring the test rows" if progress else "")
     metrics, values, calibrated = score_outputs(
         task, outputs, labels["test"], calibration, settings.seed, job.parts.test_groups

@@ -137,7 +137,7 @@ def _token_sets(
     both = {
         part: with_reverse_complements(table.sequences, parts.targets(part), how)
         for part, table in parts.tables.items()
-        if how != "none"
+        if how != "none" and len(table)
     }
     if both:
         sequences, targets = both["train"]

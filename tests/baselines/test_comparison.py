@@ -25,7 +25,8 @@ def parts():
         names = tuple(str(number) for number in range(rows))
         texts = tuple(str(label) for label in labels[part])
         tables[part] = SequenceTable(names, tuple(sequences), texts, part, tuple(range(rows)))
-    return LabelledParts(tables, labels, Classification(("0", "1")), np.arange(SIZES["test"]))
+    groups = (np.arange(SIZES[part]) for part in ("test", "calibration"))
+    return LabelledParts(tables, labels, Classification(("0", "1")), *groups)
 
 
 @pytest.fixture(autouse=True)

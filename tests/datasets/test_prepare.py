@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from ntjax.datasets.calibration_slice import calibration_share
 from ntjax.datasets.prepare import (
     PARTS,
     _rows_sharing_by_chance,
@@ -19,6 +20,7 @@ from ntjax.errors import UserError
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import rows_sharing_kmers
 from ntjax.sequences.tokenizer import Tokenizer
+from ntjax.tasks import Classification, Regression
 from ntjax.training.settings import Settings
 
 FRACTIONS = {"validation_fraction": 0.1, "calibration_fraction": 0.1, "test_fraction": 0.1}
@@ -212,8 +214,53 @@ def test_a_data_set_brings_its_test_rows():
     own = [parts.tables[part].rows for part in ("train", "validation", "calibration")]
     assert sorted(row for rows in own for row in rows) == sorted(dataset.train.rows)
     shares = [len(rows) / len(dataset.train) for rows in own]
-    assert shares == pytest.approx([0.9, 0.05, 0.05], abs=1e-3)
+    assert shares == pytest.approx([0.85, 0.05, 0.1], abs=1e-3)
     assert parts.notes[: len(dataset.notes)] == dataset.notes
+
+
+@pytest.mark.parametrize(
+    ("count", "positive", "share"),
+    [(2000, 1000, 0.1), (500, 250, 0.2), (400, 200, 0.25), (1000, 100, 0.3)],
+)
+def test_a_tenth_of_the_rows_calibrates_or_more_where_that_is_few(count, positive, share):
+    labels = (np.arange(count) < positive).astype(int)
+    assert calibration_share(Classification(("a", "b")), labels, "x.csv") == (share, "")
+
+
+@pytest.mark.parametrize(("count", "positive"), [(299, 150), (1000, 89)])
+def test_rows_that_training_needs_more_do_not_calibrate(count, positive):
+    labels = (np.arange(count) < positive).astype(int)
+    share, note = calibration_share(Classification(("a", "b")), labels, "x.csv")
+    assert share == 0
+    assert note == (
+        "the model is not calibrated: 100 rows, 30 of each class, set aside for that would be more "
+        f"than a third of the {count:,} rows of x.csv; --calibration-fraction sets some aside all "
+        "the same"
+    )
+
+
+def test_the_interval_of_values_needs_fewer_rows():
+    values = np.arange(100.0)
+    assert calibration_share(Regression(("y",)), values, "x.csv") == (0.2, "")
+    assert (
+        "values have no interval: 20 rows"
+        in calibration_share(Regression(("y",)), values[:50], "x.csv")[1]
+    )
+
+
+def test_few_rows_are_split_without_a_part_that_calibrates(train):
+    parts = read_parts(Settings(train=train, validation_fraction=0.1))
+    assert len(parts.tables["calibration"]) == len(parts.labels["calibration"]) == 0
+    assert len(parts.calibration_groups) == 0
+    whole = sum(len(table) for table in parts.tables.values())
+    assert whole == len(families(90, seed=1))
+    assert (
+        [note for note in parts.notes if "calibrat" in note]
+        == [
+            note for note in parts.notes if note.startswith("the model is not calibrated: 100 rows")
+        ]
+        != []
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,8 +278,8 @@ def test_a_data_set_brings_its_test_rows():
         ),
         (
             {"test_fraction": -0.1},
-            "the fractions set aside for validation (0.05), calibration (0.05), test (-0.1) must "
-            "be above 0 and leave rows to train on",
+            "the fractions set aside for validation (0.05), test (-0.1) must be above 0 and leave "
+            "rows to train on",
         ),
     ],
 )

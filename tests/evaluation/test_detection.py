@@ -144,7 +144,8 @@ def test_nothing_called_or_known():
     none = ScoredSites(known.take(np.arange(0)), np.empty(0))
     found = scan_metrics(match(none, known), REGION, 0.5, BOOTSTRAP)
     assert found["average_precision"]["value"] == found["recall"]["value"] == 0
-    assert found["precision"] == {"value": None, "low": None, "high": None}
+    assert (found["precision"]["value"], found["precision"]["low"]) == (None, None)
+    assert "not defined" in found["precision"]["interval"]
     assert found["hits_per_mb"] == {"value": 0, "low": 0, "high": 0}
     curve = scan_curve(match(none, known), REGION, BOOTSTRAP)
     assert curve.thresholds.shape == (0,)

@@ -8,8 +8,8 @@ from sklearn import metrics as sk
 
 from ntjax.errors import UserError
 from ntjax.metrics import classification as metrics
-from ntjax.metrics.bootstrap import multiplicities
 from ntjax.metrics.multilabel import HIGHER_IS_BETTER, evaluate
+from ntjax.metrics.proportions import wilson_interval
 
 NAMES = ["tata", "gc", "rare"]
 
@@ -72,44 +72,54 @@ def test_unknown_labels_count_for_nothing():
     assert result["subset_accuracy"]["value"] == pytest.approx(np.mean(right))
 
 
-def test_intervals_are_quantiles_over_the_same_resamples():
-    labels, probabilities = drawn(3, 80, unknown=0.2)
-    result = evaluate(labels, probabilities, NAMES, bootstrap=100, seed=7)
-    [weights] = multiplicities(None, 80, 100, np.random.default_rng(7))
-    samples = [
-        evaluate(
-            np.repeat(labels, times, axis=0),
-            np.repeat(probabilities, times, axis=0),
-            NAMES,
-            bootstrap=0,
-        )
-        for times in weights.astype(int)
-    ]
-    for name in HIGHER_IS_BETTER:
-        expected = np.quantile([sample[name]["value"] for sample in samples], [0.025, 0.975])
-        assert [result[name]["low"], result[name]["high"]] == pytest.approx(expected), name
-    aurocs = [sample["labels"]["gc"]["auroc"]["value"] for sample in samples]
-    found = result["labels"]["gc"]["auroc"]
-    expected = np.quantile(aurocs, [0.025, 0.975])
-    assert [found["low"], found["high"]] == pytest.approx(expected)
+def test_an_average_is_as_wide_as_its_labels_are():
+    labels, probabilities = drawn(3, 300, unknown=0.1)
+    result = evaluate(labels, probabilities, NAMES)
+    for name in metrics.HIGHER_IS_BETTER:
+        for end in ("low", "high"):
+            ends = [result["labels"][label][name][end] for label in NAMES]
+            expected = None if None in ends else pytest.approx(np.mean(ends))
+            assert result[name][end] == expected, name
+    assert result["ece"]["interval"].startswith("tata: chance alone")
+    called = (probabilities > 0.5) & (labels >= 0)
+    both, either = (called & (labels == 1)).sum(), (called | (labels == 1)).sum()
+    assert result["micro_f1"]["value"] == pytest.approx(2 * both / (both + either))
+    # With n = rows with a label that applies or is called, of F1 = 2s / (1 + s).
+    rows = (called | (labels == 1)).any(axis=1).sum()
+    low, high = (2 * s / (1 + s) for s in wilson_interval(both / either * rows, rows))
+    assert result["micro_f1"]["low"] == pytest.approx(low, abs=0.02)
+    assert result["micro_f1"]["high"] == pytest.approx(high, abs=0.02)
+
+
+def test_a_rare_label_leaves_the_average_without_an_interval():
+    labels, probabilities = drawn(3, 80)
+    labels[:, 2] = np.arange(80) < 4
+    result = evaluate(labels, probabilities, NAMES)
+    reason = "it needs 10 rows of either class and there are 4"
+    assert result["labels"]["rare"]["auroc"]["interval"] == reason
+    assert result["auroc"]["interval"] == f"rare: {reason}"
+    assert result["labels"]["tata"]["auroc"]["low"] is not None
+    assert result["accuracy"]["low"] < result["accuracy"]["value"] < result["accuracy"]["high"]
 
 
 def test_a_label_of_which_nothing_is_known_or_one_value_only():
     labels, probabilities = drawn(4, 40)
     labels[:, 1], labels[:, 2] = -1, 0
     result = evaluate(labels, probabilities, NAMES, bootstrap=20)
-    empty = {"value": None, "low": None, "high": None}
+    empty = {"value": None, "low": None, "high": None, "interval": "the label is known of no row"}
     assert all(result["labels"]["gc"][name] == empty for name in metrics.HIGHER_IS_BETTER)
     assert result["labels"]["gc"]["n"] == 0
-    assert result["labels"]["rare"]["auroc"] == empty
+    none = "it needs 10 rows of either class and there are 0"
+    assert result["labels"]["rare"]["auroc"] == empty | {"interval": none}
     # The average is over the labels for which there is something to average.
-    assert result["auroc"] == result["labels"]["tata"]["auroc"]
+    assert result["auroc"]["value"] == result["labels"]["tata"]["auroc"]["value"]
+    assert result["auroc"]["interval"] == "gc: the label is known of no row"
     json.dumps(result, allow_nan=False)
 
 
 def test_groups_are_drawn_whole():
-    labels, probabilities = (np.repeat(part, 10, axis=0) for part in drawn(5, 40))
-    groups = np.repeat(np.arange(40), 10)
+    labels, probabilities = (np.repeat(part, 10, axis=0) for part in drawn(5, 150))
+    groups = np.repeat(np.arange(150), 10)
     alone = evaluate(labels, probabilities, NAMES)["auroc"]
     together = evaluate(labels, probabilities, NAMES, groups=groups)["auroc"]
     assert together["high"] - together["low"] > 2 * (alone["high"] - alone["low"])

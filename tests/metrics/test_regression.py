@@ -9,6 +9,7 @@ from sklearn import metrics as sk
 
 from ntjax.errors import UserError
 from ntjax.metrics.bootstrap import multiplicities, resampling_units
+from ntjax.metrics.proportions import wilson_interval
 from ntjax.metrics.regression import HIGHER_IS_BETTER, evaluate, share
 
 NAMES = ["pearson", "spearman", "r2", "rmse", "mae"]
@@ -55,9 +56,9 @@ def test_any_unit(offset, unit):
 
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("ties", [False, True])
-def test_intervals_are_quantiles_of_the_witnesses_on_the_same_resamples(ties, grouped):
+def test_intervals_are_those_of_the_witnesses_on_the_same_resamples(ties, grouped):
     targets, predictions = drawn(2, 60, ties=ties)
-    groups = np.arange(60) // 4 if grouped else None
+    groups = np.arange(60) // 2 if grouped else None
     result = evaluate(targets, predictions, bootstrap=200, seed=5, groups=groups)
     membership, units = resampling_units(60, groups)
     weights = np.concatenate(
@@ -66,10 +67,16 @@ def test_intervals_are_quantiles_of_the_witnesses_on_the_same_resamples(ties, gr
     samples = [
         witnesses(np.repeat(targets, times), np.repeat(predictions, times)) for times in weights
     ]
+    scales = {"r2": (lambda r: np.log(1 - r), lambda x: 1 - np.exp(x))}
+    scales |= dict.fromkeys(("pearson", "spearman"), (np.arctanh, np.tanh))
+    scales |= dict.fromkeys(("rmse", "mae"), (np.log, np.exp))
     for name in NAMES:
-        expected = np.quantile([sample[name] for sample in samples], [0.025, 0.975])
+        there, back = scales[name]
+        error = np.std([there(sample[name]) for sample in samples])
+        half = stats.t.ppf(0.975, units - 1) * error * np.sqrt(units / (units - 1))
+        center = there(witnesses(targets, predictions)[name])
         found = [result[name]["low"], result[name]["high"]]
-        assert found == pytest.approx(expected, abs=1e-9), name
+        assert found == pytest.approx(sorted(back(center + np.array([-half, half])))), name
 
 
 def test_intervals_of_groups_are_wider():
@@ -82,13 +89,15 @@ def test_intervals_of_groups_are_wider():
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6 + 0.1])
 def test_constant_values_have_no_correlation(constant):
     targets = np.arange(8.0)
+    reason = "the value is not defined for these rows"
+    nothing = {"value": None, "low": None, "high": None, "interval": reason}
     result = evaluate(targets, np.full(8, constant), bootstrap=50)
     for name in ("pearson", "spearman"):
-        assert result[name] == {"value": None, "low": None, "high": None}
+        assert result[name] == nothing
     assert result["r2"]["value"] == pytest.approx(sk.r2_score(targets, np.full(8, constant)))
     result = evaluate(np.full(8, constant), targets, bootstrap=50)
     for name in ("pearson", "spearman", "r2"):
-        assert result[name] == {"value": None, "low": None, "high": None}
+        assert result[name] == nothing
     assert result["mae"]["value"] == pytest.approx(np.abs(targets - constant).mean())
 
 
@@ -96,15 +105,22 @@ def test_perfect_predictions():
     targets, _ = drawn(4, 50)
     result = evaluate(targets, targets)
     for name, value in (("pearson", 1), ("spearman", 1), ("r2", 1), ("rmse", 0), ("mae", 0)):
-        found = list(result[name].values())
-        assert found == pytest.approx([value] * 3, abs=1e-12), name
+        assert result[name]["value"] == pytest.approx(value, abs=1e-12), name
+        # No row shows by how much another may be missed: an interval of no width would be wrong.
+        assert result[name]["low"] is result[name]["high"] is None
+        assert "predicted exactly" in result[name]["interval"]
     assert evaluate(targets, -targets)["spearman"]["value"] == pytest.approx(-1)
 
 
 def test_one_row():
     result = evaluate([1.5], [1.0])
     assert result["pearson"]["value"] is result["r2"]["value"] is None
-    assert result["rmse"] == {"value": 0.5, "low": None, "high": None}
+    assert result["rmse"] == {
+        "value": 0.5,
+        "low": None,
+        "high": None,
+        "interval": "it needs 20 rows and there are 1",
+    }
 
 
 def test_json_and_seed():
@@ -117,15 +133,16 @@ def test_json_and_seed():
 
 def test_the_share_of_rows():
     inside = np.arange(200) % 4 > 0
-    result = share(inside, seed=3)
+    result = share(inside)
     assert result["value"] == 0.75
     # The binomial's standard error is 0.0306.
     assert result["low"] == pytest.approx(0.75 - 1.96 * 0.0306, abs=0.01)
     assert result["high"] == pytest.approx(0.75 + 1.96 * 0.0306, abs=0.01)
     one_group = share(inside, groups=np.zeros(200))
-    assert one_group == {"value": 0.75, "low": None, "high": None}
-    by_value = share(inside, groups=inside)
-    assert (by_value["low"], by_value["high"]) == (0.0, 1.0)
+    assert one_group["interval"] == "it needs 10 groups of related rows and there are 1"
+    by_value = share(inside, groups=np.arange(200) % 20)  # each group is all true or all false
+    low, high = (end[()] for end in wilson_interval(15, 20))
+    assert (by_value["low"], by_value["high"]) == pytest.approx((low, high))
 
 
 def test_refused():

@@ -8,7 +8,8 @@ from sklearn.calibration import calibration_curve
 
 from ntjax.errors import UserError
 from ntjax.metrics.classification import evaluate
-from ntjax.metrics.reliability import reliability_curve, wilson_interval
+from ntjax.metrics.proportions import wilson_interval
+from ntjax.metrics.reliability import reliability_curve
 
 
 def sample(seed, n):

@@ -226,12 +226,12 @@ class TestBootstrapPValue:
     def test_false_alarms_of_equal_methods(self):
         """Rows come in groups of four that all methods find equally hard."""
         random = np.random.default_rng(0)
-        groups = np.arange(240) // 4
+        groups = np.arange(480) // 4
         alarms = []
         for _ in range(200):
-            labels = np.repeat(random.integers(0, 2, 60), 4)
-            hard = np.repeat(random.normal(size=(2, 60)), 4, axis=1)
-            noise = random.normal(size=(2, 2, 240))  # method, seed, row
+            labels = np.repeat(random.permutation(120) % 2, 4)
+            hard = np.repeat(random.normal(size=(2, 120)), 4, axis=1)
+            noise = random.normal(size=(2, 2, 480))  # method, seed, row
             logits = 1.5 * (labels - 0.5) + hard[:, None] + 0.5 * noise
             p = 1 / (1 + np.exp(-logits))
             result = seed_means(labels, {"a": p[0], "b": p[1]}, "b", groups=groups, bootstrap=200)

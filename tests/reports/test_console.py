@@ -25,6 +25,24 @@ def test_notes_of_baselines_are_printed_once(result, capsys):
     assert "note:" not in capsys.readouterr().out
 
 
+def test_a_calibration_that_does_not_help_is_said_in_one_line(result, capsys):
+    print_results(
+        {"mini": result | {"calibrated": result, "calibration": {"method": "identity"}}}, TASK
+    )
+    out = capsys.readouterr().out
+    assert "mini: its probabilities stay as they are; calibrating them did not help" in out
+    assert "mini, calibrated" not in out
+
+
+def test_a_missing_interval_is_explained(result, capsys):
+    reason = "it needs 10 rows of either class and there are 4"
+    few = {"value": 0.5, "low": None, "high": None, "interval": reason}
+    print_results({"mini": result | {"mcc": few, "ece": few}}, TASK)
+    out = capsys.readouterr().out
+    assert out.count("note:") == 1
+    assert f"note: no interval of mcc: {reason}\n" in out
+
+
 def test_a_sweep_prints_them_too(result, capsys):
     noted = {"CNN": result | {"notes": [NOTE]}}
     table = pd.DataFrame({"member": ["seed=0"], "failure": ["is nan"]})

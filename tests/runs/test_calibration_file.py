@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ntjax.calibration import (
+    IdentityScaling,
     IsotonicScaling,
     LabelwiseCalibration,
     PlattScaling,
@@ -17,17 +18,21 @@ from ntjax.runs.calibration_file import calibration_from_dict
 
 ISOTONIC = IsotonicScaling(((-1.0, 0.5, 2.0),), ((0.1, 0.4, 0.9),))
 LABELWISE = LabelwiseCalibration((PlattScaling(0.7, -0.1), None, ISOTONIC))
+UNCHANGED = LabelwiseCalibration((IdentityScaling(), None))
 
 
 @pytest.mark.parametrize(
     ("calibration", "kind", "outputs"),
     [
         (PlattScaling(0.7, -0.1), "classification", 2),
+        (IdentityScaling(), "classification", 2),
+        (IdentityScaling(), "classification", 4),
         (TemperatureScaling(2.5), "classification", 2),
         (TemperatureScaling(2.5), "classification", 3),
         (ISOTONIC, "classification", 2),
         (IsotonicScaling(3 * ISOTONIC.logits, 3 * ISOTONIC.probabilities), "classification", 3),
         (LABELWISE, "multilabel", 3),
+        (UNCHANGED, "multilabel", 2),
         (PredictionInterval(0.9, 3.25), "regression", 1),
     ],
     ids=lambda value: str(getattr(value, "to_dict", lambda: {"method": value})()["method"]),

@@ -13,7 +13,12 @@ from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
 from ntjax.calibration import LabelwiseCalibration, PredictionInterval
-from ntjax.calibration.scaling import IsotonicScaling, PlattScaling, TemperatureScaling
+from ntjax.calibration.scaling import (
+    IdentityScaling,
+    IsotonicScaling,
+    PlattScaling,
+    TemperatureScaling,
+)
 from ntjax.errors import UserError
 from ntjax.io.table_output import write_columns
 from ntjax.io.tables import SequenceTable
@@ -32,6 +37,10 @@ def drawn(rows, classes, seed=0):
     return logits.astype(np.float32), labels
 
 
+def overconfident(logits, labels):
+    return 4 * logits, labels
+
+
 def task_of(classes):
     return Classification(tuple(f"class {k}" for k in range(classes)))
 
@@ -48,7 +57,7 @@ def table_of(labels, names=None):
 def test_metrics_before_and_after_calibration(classes):
     logits, labels = drawn(120, classes)
     task = task_of(classes)
-    calibration = calibrate(task, *drawn(80, classes, seed=1))
+    calibration = calibrate(task, *overconfident(*drawn(80, classes, seed=1)))
     result, probabilities, calibrated = score_outputs(task, logits, labels, calibration, seed=0)
     assert isinstance(calibration, PlattScaling if classes == 2 else TemperatureScaling)
     exponentials = np.array([[math.exp(x) for x in row] for row in logits.tolist()])
@@ -67,7 +76,23 @@ def test_metrics_before_and_after_calibration(classes):
         auroc = sk.roc_auc_score(labels, p[:, 1] if classes == 2 else p, multi_class="ovr")
         assert found["auroc"]["value"] == pytest.approx(auroc)
         assert found["n"] == 120
-    assert result.keys() == result["calibrated"].keys() | {"calibrated"}
+    assert result.keys() == result["calibrated"].keys() | {"calibrated", "calibration"}
+    assert result["calibration"] == {"method": "platt" if classes == 2 else "temperature"}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_calibration_that_does_not_help_is_left_out_and_that_is_said(classes):
+    logits, labels = drawn(120, classes)
+    own, of_own = drawn(150, classes, seed=1)
+    # Labels moved these by 1.5: by Bayes' rule 1.5 times as much are true logits.
+    calibration = calibrate(task_of(classes), 1.5 * own, of_own)
+    assert calibration == IdentityScaling()
+    result, probabilities, calibrated = score_outputs(
+        task_of(classes), logits, labels, calibration, seed=0
+    )
+    assert result["calibration"] == {"method": "identity"}
+    np.testing.assert_array_equal(calibrated, probabilities)
+    assert result["calibrated"]["brier"] == result["brier"]
 
 
 def test_confident_rows_are_not_tied():
@@ -181,7 +206,7 @@ def test_without_calibration_its_columns_are_empty(tmp_path, classes):
     [("isotonic", IsotonicScaling), ("temperature", TemperatureScaling), ("platt", PlattScaling)],
 )
 def test_the_calibration_asked_for(method, kind):
-    rows = drawn(150, 2)
+    rows = overconfident(*drawn(150, 2))
     assert isinstance(calibrate(task_of(2), *rows, method), kind)
 
 
@@ -201,7 +226,7 @@ def labels_drawn(rows, seed=0):
 
 def test_several_labels_before_and_after_calibration():
     logits, labels = labels_drawn(200)
-    calibration = calibrate(LABELS, *labels_drawn(120, seed=1))
+    calibration = calibrate(LABELS, *overconfident(*labels_drawn(120, seed=1)))
     assert isinstance(calibration, LabelwiseCalibration)
     result, probabilities, calibrated = score_outputs(LABELS, logits, labels, calibration, seed=0)
     np.testing.assert_allclose(probabilities, expit(logits.astype(float)))
@@ -210,7 +235,11 @@ def test_several_labels_before_and_after_calibration():
         aurocs = [sk.roc_auc_score(labels[at, k], p[at, k]) for k, at in enumerate(known)]
         assert found["auroc"]["value"] == pytest.approx(np.mean(aurocs))
         assert [found["labels"][name]["n"] for name in LABELS.outputs] == [at.sum() for at in known]
-    assert result.keys() == result["calibrated"].keys() | {"calibrated"}
+    assert result.keys() == result["calibrated"].keys() | {"calibrated", "calibration"}
+    assert result["calibration"] == {"method": "labelwise"}
+    own, of_own = labels_drawn(120, seed=1)
+    unchanged = calibrate(LABELS, 2 * own, of_own)  # true logits
+    assert unchanged.labels == (IdentityScaling(), IdentityScaling())
     json.dumps(result, allow_nan=False)
 
 

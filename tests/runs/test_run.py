@@ -137,7 +137,8 @@ def test_the_description(finished, adapter):
     assert description["head"] == {"pooling": "mean", "outputs": 2}
     assert description["task"] == {"kind": "classification"}
     assert description["classes"] == ["0", "1"]
-    assert description["calibration"]["method"] == "platt"
+    # With 18 rows or so it depends on the run whether a calibration helps.
+    assert description["calibration"]["method"] in ("platt", "identity")
     assert description["training"]["best_step"] in (10, 20)
     assert description["strands"] == {"reverse_complement": "none", "average": False}
     assert description["model"]["name"] == str(MODEL)
@@ -342,7 +343,7 @@ def test_a_backbone_of_another_shape_is_refused(copy, name):
         ({"task": {"kind": "ranking"}}, "not a saved task: {'kind': 'ranking'} of 0, 1"),
         ({"task": {"kind": "regression", "mean": 0, "spread": 1}}, "not a saved task"),
         ({"task": "classification"}, "task is 'classification', not a JSON object"),
-        ({"task": {"kind": "multilabel"}}, "the calibration (platt) does not fit the task (multi"),
+        ({"task": {"kind": "multilabel"}}, "does not fit the task (multilabel, outputs: 2)"),
         ({"classes": None}, "classes is None, not a list of texts"),
         ({"classes": "ab"}, "classes is 'ab', not a list of texts"),
         ({"classes": [0, 1]}, "classes is [0, 1], not a list of texts"),

@@ -27,6 +27,8 @@ def by_intervals(one: dict[str, Any], other: dict[str, Any]) -> str:
 
 def below(metric: dict[str, Any], bound: float) -> str:
     """The verdict on "less than the bound"."""
+    if metric["high"] is None:  # of ECE there is the value alone
+        return HOLDS if metric["value"] < bound else FAILS
     if metric["high"] < bound:
         return HOLDS
     return FAILS if metric["low"] > bound else OPEN

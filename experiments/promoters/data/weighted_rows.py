@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ntjax.metrics.bootstrap import percentile_interval
-from ntjax.metrics.classification import CALIBRATION_BINS, Rows, probability_bins
+from ntjax.metrics.calibration_error import CALIBRATION_BINS, probability_bins
+from ntjax.metrics.classification import Rows
 from ntjax.metrics.ranking import ratio
 
 MEASURES = ("ECE", "Brier score", "log loss")
@@ -54,22 +55,21 @@ def measures(
     return dict(zip(MEASURES, (values["ece"], values["brier"], of_rows), strict=True))
 
 
-def intervals(resampled: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
-    """Mean over resamples and 95% range of each measure."""
-    return {
-        name: dict(
-            zip(
-                ("value", "low", "high"),
-                (float(values.mean()), *percentile_interval(values, _CONFIDENCE)),
-                strict=True,
-            )
-        )
-        for name, values in resampled.items()
-    }
+def intervals(resampled: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float | None]]:
+    """Put the value of each measure beside the 95% range over resamples; of ECE it is alone.
+
+    Arguments:
+        resampled: by measure, `[1 + resamples]`: of the rows as they are, then of each resample.
+    """
+    found = {}
+    for name, values in resampled.items():
+        ends = (None, None) if name == "ECE" else percentile_interval(values[1:], _CONFIDENCE)
+        found[name] = dict(zip(("value", "low", "high"), (float(values[0]), *ends), strict=True))
+    return found
 
 
-def differences(first: Resampled, second: Resampled) -> dict[str, dict[str, float]]:
-    """The same of the first minus the second, of the same resamples."""
+def differences(first: Resampled, second: Resampled) -> dict[str, dict[str, float | None]]:
+    """Do the same for the first minus the second, of the same resamples."""
     return intervals({name: first[name] - second[name] for name in first})
 
 

@@ -23,6 +23,7 @@ from experiments.promoters.data.weighted_rows import (
 from experiments.promoters.sections.calibration_figures import draw_figure_6, draw_priors
 from experiments.promoters.study import Study, kept, parts_of
 from ntjax.calibration.prior_shift import estimate_prior, log_odds_at_prior
+from ntjax.calibration.scaling import PlattScaling
 from ntjax.datasets.prepare import LabelledParts
 from ntjax.io.json import read_json
 from ntjax.metrics.bootstrap import multiplicities, resampling_units
@@ -85,16 +86,23 @@ def _run(study: Study) -> dict[str, Any]:
 def _logits(folder: Path) -> dict[str, NDArray[np.float64]]:
     """Of a run's test rows, before and after its own calibration."""
     saved = read_json(folder / DESCRIPTION_FILE)["calibration"]
-    platt = calibration_from_dict(saved, "classification", 2)
     raw = pd.read_csv(folder / PREDICTIONS_FILE)["logit"].to_numpy()
-    return {UNCALIBRATED: raw, PLATT: platt.slope * raw + platt.intercept}
+    slope, intercept = _slope_and_intercept(saved)
+    return {UNCALIBRATED: raw, PLATT: slope * raw + intercept}
+
+
+def _slope_and_intercept(saved: dict[str, Any]) -> tuple[float, float]:
+    """Of Platt scaling; 1 and 0 where the probabilities stay as they are."""
+    fitted = calibration_from_dict(saved, "classification", 2)
+    return (fitted.slope, fitted.intercept) if isinstance(fitted, PlattScaling) else (1.0, 0.0)
 
 
 def _drawn(loci: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How often each test row counts in each resample of loci, [resamples, rows]."""
+    """How often each test row counts: once, then by resample of loci, [1 + resamples, rows]."""
     membership, units = resampling_units(len(loci), loci)
     random = np.random.default_rng(0)
-    return np.concatenate(list(multiplicities(membership, units, _RESAMPLES, random)))
+    once = np.ones((1, len(loci)))
+    return np.concatenate([once, *multiplicities(membership, units, _RESAMPLES, random)])
 
 
 def _strong(parts: LabelledParts, part: str) -> dict[str, float]:
@@ -136,8 +144,8 @@ def _at_prior(
         "change": differences(found[TRUE], found[AS_FITTED]),
         "estimate": intervals({"prior": estimates})["prior"],
         "curves": {
-            AS_FITTED: reliability(labels, logits, weights),
-            TRUE: reliability(labels, shift(prior), weights),
+            AS_FITTED: reliability(labels, logits, weights[1:]),
+            TRUE: reliability(labels, shift(prior), weights[1:]),
         },
     }
 
@@ -163,7 +171,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     """Figure 6, what Platt scaling does, and what becomes of it at other priors."""
     sixth = draw_figure_6(record, folder / "figure_6_calibration.png")
     priors = draw_priors(record, (AS_FITTED, TRUE), folder / "calibration_priors.png")
-    resampled = f"means and 95% ranges over {_RESAMPLES} bootstrap resamples of the test rows' loci"
+    resampled, of_ece = _what_the_numbers_are(record)
     return (
         Text(_what_was_done(record)),
         Figure(
@@ -184,8 +192,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
                 (CLEAN, "change", *_cells(record["change"], "+")),
             ),
             f"The test rows as they are ({record['promoters']['test']:.0%} promoters): "
-            f"{resampled}; of the change, paired. Drawing rows anew adds noise to the bins, which "
-            "the ECE counts as error.",
+            f"{resampled}; of the change, paired. {of_ece}",
         ),
         Text(_what_platt_does(record)),
         Text(_what_the_prior_does(record)),
@@ -209,17 +216,34 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
     )
 
 
+def _what_the_numbers_are(record: dict[str, Any]) -> tuple[str, str]:
+    """What stands in tables, and of the ECE. Records made before 2026-12 have ranges of it too."""
+    over = f"over {_RESAMPLES}"
+    if record["change"]["ECE"]["low"] is None:
+        return (
+            f"values, and 95% ranges {over} resamples of the test rows' loci",
+            "Of the ECE there is the value alone: chance adds to it, so that no range of resamples "
+            "holds the true one.",
+        )
+    return (
+        f"means and 95% ranges {over} bootstrap resamples of the test rows' loci",
+        "Drawing rows anew adds noise to the bins, which the ECE counts as error.",
+    )
+
+
 def _cells(found: dict[str, Any], sign: str = "") -> list[str]:
-    shape = f"{{value:{sign}.4f}} [{{low:{sign}.4f}}, {{high:{sign}.4f}}]"
-    return [shape.format(**found[name]) for name in MEASURES]
+    value, ends = f"{{value:{sign}.4f}}", f" [{{low:{sign}.4f}}, {{high:{sign}.4f}}]"
+    cells = (found[name] for name in MEASURES)
+    return [(value + ("" if of["low"] is None else ends)).format(**of) for of in cells]
 
 
 def _what_was_done(record: dict[str, Any]) -> str:
     rows, strong = record["rows"], record["strong"]
+    slope, intercept = _slope_and_intercept(record["platt"])
     return (
         f"LoRA, one seed, {record['steps']:,} steps of 32 sequences on {rows['train']:,} clean "
-        f"rows. Platt scaling has two numbers, slope {record['platt']['slope']:.3f} and intercept "
-        f"{record['platt']['intercept']:+.3f}, fitted on {rows['calibration']:,} other rows of the "
+        f"rows. Platt scaling has two numbers, slope {slope:.3f} and intercept "
+        f"{intercept:+.3f}, fitted on {rows['calibration']:,} other rows of the "
         f"training file, of which {record['fitted_prior']:.1%} are promoters, and is tested on "
         f"{rows['test']:,} rows. The two are not alike: those that are no promoters have "
         f"{strong['calibration']['others']:.1%} G and C in the training file and "
@@ -267,7 +291,9 @@ def _against_nothing(found: dict[str, Any]) -> str:
 
 
 def _told(change: dict[str, float]) -> str:
-    """What an interval of a difference says."""
+    """What an interval of a difference says, or the value where it is alone."""
+    if change["low"] is None:
+        return f"changes by {change['value']:+.3f}"
     if change["low"] > 0:
         return "rises"
     return "falls" if change["high"] < 0 else "is not told from what it was"
