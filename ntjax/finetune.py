@@ -133,6 +133,8 @@ def finetune(options: Options) -> dict[str, Any]:
         f"{run.training['best_step']} (validation {settings.select} {value})",
         flush=True,
     )
+    if said := run.training.get("threshold"):
+        print(f"threshold: {said}")
     rows = {f"{Path(settings.model).name} {settings.adapter}": run.metrics}
     if settings.baselines:
         run = with_baselines(job, run, folder, options.progress)

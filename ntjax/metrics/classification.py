@@ -56,6 +56,7 @@ def evaluate(
     seed: int = 0,
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
+    called: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Compute every metric of a classifier, with its interval where the rows are enough for one.
 
@@ -90,6 +91,8 @@ def evaluate(
         groups: `[n]` of any sortable kind; rows that share a value count as one, for rows that
             are not independent, such as overlapping windows.
         confidence: coverage of the intervals.
+        called: class numbers `[n]`, where another rule than the likeliest class calls them; it
+            acts on accuracy, mcc, sensitivity, specificity, precision, npv and f1.
 
     Returns:
         `{"accuracy": {"value": …, "low": …, "high": …}, …, "n": rows}`, ready for JSON;
@@ -100,20 +103,21 @@ def evaluate(
         ValueError: shapes, labels or probabilities that break the contract above.
     """
     labels, probabilities = _checked(labels, probabilities)
+    calls = None if called is None else np.asarray(called, np.int64)
     if bootstrap < 0 or not 0 < confidence < 1:
         raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
     member, units = resampling_units(len(labels), groups)
     group = np.arange(len(labels)) if member is None else member
     found: dict[str, Any] = {
         name: {"value": value, "low": None, "high": None}
-        for name, value in Rows.of(labels, probabilities).point_values().items()
+        for name, value in Rows.of(labels, probabilities, calls).point_values().items()
     }
     stated = calibration_error(
         *beliefs(labels, probabilities), groups=group, resamples=bootstrap, seed=seed
     )
     if bootstrap:
         several, grouped = probabilities.shape[1] > 2, units < len(labels)
-        rows = ScoredRows.of(labels, probabilities, group, confidence)
+        rows = ScoredRows.of(labels, probabilities, group, confidence, calls)
         for name, interval in classification_intervals(rows).items():
             at = interval.at(found[name]["value"])
             found[name] = as_estimate(at, LEAST[name], several=several, grouped=grouped)
@@ -181,11 +185,16 @@ class Rows:
     rankings: tuple[Ranking, ...]
 
     @classmethod
-    def of(cls, labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Self:
-        """Of class numbers `[n]` and probabilities `[n, classes]`."""
+    def of(
+        cls,
+        labels: NDArray[np.int64],
+        probabilities: NDArray[np.float64],
+        called: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """Of class numbers `[n]`, probabilities `[n, classes]`, and calls unless the likeliest."""
         n, classes = probabilities.shape
         believed, happened = beliefs(labels, probabilities)
-        cells = labels * classes + predicted_classes(probabilities)
+        cells = labels * classes + (predicted_classes(probabilities) if called is None else called)
         columns = np.stack(
             [
                 cells,

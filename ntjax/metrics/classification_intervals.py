@@ -52,9 +52,11 @@ class ScoredRows:
         probabilities: NDArray[np.float64],
         groups: NDArray[np.int64],
         confidence: float,
+        called: NDArray[np.int64] | None = None,
     ) -> Self:
         """Of class numbers `[n]`, probabilities `[n, classes]` and groups `[n]`."""
-        errors, called = squared_errors(labels, probabilities), predicted_classes(probabilities)
+        errors = squared_errors(labels, probabilities)
+        called = predicted_classes(probabilities) if called is None else called
         return cls(labels, called, probabilities, errors, groups, confidence)
 
     @property

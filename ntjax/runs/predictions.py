@@ -64,7 +64,8 @@ def score_outputs(
         a regression; the same calibrated, or None.
     """
     values = task.values(outputs)
-    result = task.score(labels, values, seed, groups)
+    called = task.calls(outputs)
+    result = task.score(labels, values, seed, groups, called)
     calibrated, result["calibrated"] = None, None
     if isinstance(calibration, PredictionInterval):
         inside = np.abs(values - labels) <= calibration.half_width
@@ -76,7 +77,7 @@ def score_outputs(
     elif calibration is not None:
         calibrated = calibrated_probabilities(calibration, outputs)
         result["calibration"] = {"method": calibration.method}
-        result["calibrated"] = task.score(labels, calibrated, seed, groups)
+        result["calibrated"] = task.score(labels, calibrated, seed, groups, called)
     return result, values, calibrated
 
 

@@ -97,11 +97,29 @@ class Task(ABC):
             targets: what the loss compares them with, as from `targets`.
         """
 
+    def calls(self, outputs: np.ndarray) -> np.ndarray | None:
+        """Return class numbers [rows] by the task's threshold; None where the likeliest counts."""
+        del outputs
+        return None
+
     @abstractmethod
     def score(
-        self, labels: np.ndarray, values: np.ndarray, seed: int, groups: np.ndarray | None
+        self,
+        labels: np.ndarray,
+        values: np.ndarray,
+        seed: int,
+        groups: np.ndarray | None,
+        called: np.ndarray | None = None,
     ) -> dict[str, Any]:
-        """Return metrics with their intervals."""
+        """Return metrics with their intervals.
+
+        Arguments:
+            labels: as the task encodes them.
+            values: probabilities, or values of a regression.
+            seed: of what is drawn at random.
+            groups: [rows], related rows share a number; None for none.
+            called: of `calls`.
+        """
 
     @abstractmethod
     def calibration(

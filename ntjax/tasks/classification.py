@@ -11,6 +11,7 @@ from scipy.special import log_softmax, softmax
 
 from ntjax.calibration.acceptance import accepted_calibration
 from ntjax.errors import UserError
+from ntjax.io.json import finite_number
 from ntjax.io.labels import encode_labels, require_two_classes
 from ntjax.metrics import classification as metrics
 from ntjax.tasks.base import Task, named_columns
@@ -27,9 +28,12 @@ class Classification(Task):
     Attributes:
         outputs: names of the classes, in the order of the head's outputs; of two, the second is
             the positive one.
+        threshold: log-odds of the positive class, before calibration, above which a row is called
+            positive; None for the likelier class.
     """
 
     outputs: tuple[str, ...]
+    threshold: float | None = None
     kind: ClassVar[str] = "classification"
     selectable: ClassVar[tuple[str, ...]] = ("loss", *metrics.HIGHER_IS_BETTER)
     # Judges the calls themselves, of both classes alike.
@@ -60,9 +64,24 @@ class Classification(Task):
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any], outputs: Sequence[str]) -> Self:
         """Rebuild what `to_dict` gave."""
-        if saved.keys() != {"kind"} or len(outputs) < 2:
+        if saved.keys() - {"threshold"} != {"kind"} or len(outputs) < 2:
             raise ValueError(f"not a saved task: {saved} of {', '.join(outputs)}")
-        return cls(tuple(outputs))
+        if "threshold" not in saved:
+            return cls(tuple(outputs))
+        if len(outputs) > 2:
+            raise ValueError(f"a threshold is of two classes, not of {', '.join(outputs)}")
+        return cls(tuple(outputs), finite_number(saved["threshold"], "the task's threshold"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the kind, and the threshold if there is one, ready for JSON."""
+        threshold = {} if self.threshold is None else {"threshold": self.threshold}
+        return {"kind": self.kind, **threshold}
+
+    def calls(self, outputs: np.ndarray) -> np.ndarray | None:
+        """Return class numbers [rows] by the threshold; None where the likeliest counts."""
+        if self.threshold is None:
+            return None
+        return (outputs[:, 1] - outputs[:, 0] > self.threshold).astype(np.int64)
 
     def encode(self, table: "SequenceTable") -> np.ndarray:
         """Class numbers, int32 [rows]."""
@@ -86,10 +105,15 @@ class Classification(Task):
         return softmax(outputs.astype(np.float64), axis=1)
 
     def score(
-        self, labels: np.ndarray, values: np.ndarray, seed: int, groups: np.ndarray | None
+        self,
+        labels: np.ndarray,
+        values: np.ndarray,
+        seed: int,
+        groups: np.ndarray | None,
+        called: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Metrics with their intervals."""
-        return metrics.evaluate(labels, values, seed=seed, groups=groups)
+        return metrics.evaluate(labels, values, seed=seed, groups=groups, called=called)
 
     def calibration(
         self,
@@ -136,11 +160,13 @@ class Classification(Task):
         """Return logits, probabilities and the class that is called.
 
         Of two classes the logit is positive minus negative, probabilities are the positive
-        class's; of more each class has a column, named by it. The call is the likeliest class, by
-        the calibrated probabilities if there are any.
+        class's; of more each class has a column, named by it. The call is by the threshold, if
+        there is one, else the likeliest class, by the calibrated probabilities if there are any.
         """
-        likeliest = (values if calibrated is None else calibrated).argmax(axis=1)
-        call = {"call": np.array(self.outputs)[likeliest]}
+        called = self.calls(outputs)
+        if called is None:
+            called = (values if calibrated is None else calibrated).argmax(axis=1)
+        call = {"call": np.array(self.outputs)[called]}
         columns = {"logit": outputs, "probability": values, "calibrated_probability": calibrated}
         if len(self.outputs) > 2:
             return named_columns(self.outputs, columns) | call

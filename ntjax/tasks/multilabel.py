@@ -91,7 +91,12 @@ class MultiLabel(Task):
         return expit(outputs.astype(np.float64))
 
     def score(
-        self, labels: np.ndarray, values: np.ndarray, seed: int, groups: np.ndarray | None
+        self,
+        labels: np.ndarray,
+        values: np.ndarray,
+        seed: int,
+        groups: np.ndarray | None,
+        called: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Averages over the labels, and each label's own metrics."""
         return metrics.evaluate(labels, values, self.outputs, seed=seed, groups=groups)

@@ -107,7 +107,12 @@ class Regression(Task):
         return self.mean + self.spread * outputs[:, 0].astype(np.float64)
 
     def score(
-        self, labels: np.ndarray, values: np.ndarray, seed: int, groups: np.ndarray | None
+        self,
+        labels: np.ndarray,
+        values: np.ndarray,
+        seed: int,
+        groups: np.ndarray | None,
+        called: np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Metrics with their intervals."""
         return metrics.evaluate(labels, values, seed=seed, groups=groups)

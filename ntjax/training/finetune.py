@@ -28,7 +28,7 @@ from ntjax.training.initial_state import member_runs
 from ntjax.training.interruption import Interruption
 from ntjax.training.job import Given, Job, prepare, record
 from ntjax.training.loop import Fitted, Trainer
-from ntjax.training.scoring import outputs_of
+from ntjax.training.scoring import outputs_of, with_threshold
 from ntjax.training.settings import (
     Settings,
     complete,
@@ -227,10 +227,11 @@ def train_jobs(jobs: Sequence[Job], callbacks: Sequence[Callback] = ()) -> list[
 
 def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool = False) -> Run:
     """Calibrate and score the test rows; with a folder, write all of it."""
-    task, labels, settings = job.parts.task, job.parts.labels, job.settings
+    labels, settings = job.parts.labels, job.settings
     config, trained = job.step.forward.head, fitted.trainable
     assert config is not None
     trainable = trained._replace(head=config.folded(trained.head))
+    task, rule = with_threshold(job, trainable)
 
     calibration = None
     if len(labels["calibration"]):
@@ -265,7 +266,7 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
         task,
         calibration,
         metrics,
-        {"best_step": fitted.step, settings.select: fitted.value},
+        {"best_step": fitted.step, settings.select: fitted.value, **rule},
         settings.dtype,
         details,
         Strands(job.parts.reverse_complement, bool(settings.average_strands)),

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ntjax.calibration.threshold import EVEN
 from ntjax.checkpoints import mini
 from ntjax.checkpoints.cache import sha256
 from ntjax.checkpoints.published import PUBLISHED, unknown_model
@@ -129,6 +130,11 @@ def _token_sets(
     settings: Settings, parts: LabelledParts, model: PretrainedModel
 ) -> dict[str, dict[str, TokenisedSet]]:
     """Token ids of all parts, and of the other strand where strands are averaged."""
+    if settings.threshold != EVEN and len(parts.task.outputs) != 2:
+        raise UserError(
+            f"--threshold {settings.threshold} is for two classes, and there are "
+            f"{len(parts.task.outputs)}: leave it out"
+        )
     encode, how = model.tokenizer.encode, parts.reverse_complement
     tokenised = {
         part: tokenise(table, parts.targets(part), model.tokenizer, model.config)

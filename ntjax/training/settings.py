@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ntjax.adapters import ADAPTERS, AdapterConfig, adapter_config, options_of
+from ntjax.calibration.threshold import EVEN, check_threshold
 from ntjax.checkpoints import mini
 from ntjax.checkpoints.published import PUBLISHED
 from ntjax.datasets.data_settings import DataSettings
@@ -51,6 +52,7 @@ _ADDED_LATER = (
     "augment_reverse_complement",
     "average_strands",
     "class_weights",
+    "threshold",
 )
 # What they did without having the setting, where that is not its default today.
 _IN_EARLIER_RUNS = {"augment_reverse_complement": "none", "average_strands": False}
@@ -123,6 +125,10 @@ class Settings(DataSettings):
     """How much a training row weighs in the loss: none (all the same), balanced (every class weighs
     the same in all), or by class, such as promoter=5. Uncalibrated probabilities are then those of
     classes of other shares; calibration brings them back."""
+    threshold: str = EVEN
+    """Where a row is called positive, of two classes: 0.5 (the likelier class), or chosen on the
+    validation rows: validation-mcc (the highest MCC), precision=0.9 or fdr=0.05 (most calls of
+    which at least 90%, or 95%, are right). Kept in the run; metrics of calls are at it."""
     baselines: bool = True
     """Train gradient boosting and a small CNN on the same rows, to compare with."""
 
@@ -200,6 +206,9 @@ def _check_task(settings: Settings) -> None:
         raise UserError(
             f"--class-weights {settings.class_weights} is for --task classification: leave it out"
         )
+    check_threshold(settings.threshold)
+    if settings.threshold != EVEN and settings.task != "classification":
+        raise UserError(f"--threshold {settings.threshold} is for two classes: leave it out")
     columns = settings.label_columns()
     if len(set(columns)) < len(columns) or not all(columns):
         raise UserError(
