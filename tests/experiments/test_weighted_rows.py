@@ -29,8 +29,13 @@ def test_measures_are_those_of_repeated_rows():
         assert found["ECE"][number] == pytest.approx(expected_calibration_error(labels, both))
         assert found["Brier score"][number] == pytest.approx(brier_score_loss(labels, chances))
         assert found["log loss"][number] == pytest.approx(log_loss(labels, chances))
-    change = differences(found, measures(LABELS, 2 * LOGITS, TIMES))["log loss"]
-    assert change["low"] <= change["value"] <= change["high"]
+    drawn = np.random.default_rng(1).multinomial(200, np.full(200, 1 / 200), size=100)
+    weights = np.concatenate([np.ones((1, 200)), drawn])  # the rows as they are come first
+    before, after = (measures(LABELS, scale * LOGITS, weights) for scale in (1, 2))
+    changes = differences(before, after)
+    assert changes["log loss"]["value"] == before["log loss"][0] - after["log loss"][0]
+    assert changes["log loss"]["low"] < changes["log loss"]["value"] < changes["log loss"]["high"]
+    assert changes["ECE"]["low"] is changes["ECE"]["high"] is None
 
 
 def test_promoters_get_their_share_and_keep_their_proportions():
