@@ -28,6 +28,9 @@ class DataSettings:
     or nothing (unknown)."""
     name_column: str = "name"
     """Column of the names, which may be missing."""
+    group_column: str = ""
+    """Column that says which rows belong together (a gene, a family, a chromosome), besides those
+    that share sequence: they go to one part of the split, and count as one in intervals."""
     positive_class: str = ""
     """Name of the positive class, of two. Default: the second in numerical or alphabetical
     order."""

@@ -9,29 +9,30 @@ from typing import Any
 
 import numpy as np
 
-from ntjax.calibration.scaling import MINIMUM_ISOTONIC_ROWS, MINIMUM_ROWS
 from ntjax.datasets.batching import TokenisedSet
 from ntjax.datasets.calibration_slice import calibration_share
 from ntjax.datasets.data_settings import DataSettings
+from ntjax.datasets.notes import (
+    groups_of_test_rows,
+    notes_on_calibration,
+    notes_on_few_rows,
+    notes_on_overlap,
+)
 from ntjax.datasets.registry import DATASETS, load_dataset
 from ntjax.datasets.reverse_complements import ReverseComplement
+from ntjax.datasets.row_groups import groups_of
 from ntjax.datasets.splits import grouped_split
 from ntjax.errors import UserError
 from ntjax.io.given_rows import given_table
 from ntjax.io.labels import look_like_measurements, require_similar_values
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.clusters import conflicting_labels
-from ntjax.leakage.kmer_groups import kmer_length_for, rows_sharing_kmers, shared_kmer_groups
-from ntjax.metrics import UNKNOWN_LABEL
+from ntjax.leakage.kmer_groups import kmer_length_for
 from ntjax.models.config import TransformerConfig, check_length
 from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.tasks import TASKS, Classification, Regression, Task
 
 PARTS = ("train", "validation", "calibration", "test")
-
-# Fewer rows than this tell checkpoints apart, or calibrate, by chance.
-_FEW_ROWS = 50
-_FEW_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -102,55 +103,12 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
             f"{tables['validation'].source}: the validation rows {task.all_alike[0]}, so "
             f"they cannot choose a checkpoint; give rows {task.all_alike[1]}"
         )
-    notes += _notes_on_calibration(task, labels["calibration"], settings.calibration)
-    notes += _notes_on_few_rows(tables, task, settings) + _notes_on_overlap(tables, k)
-    groups, note = _test_groups(tables["test"], k)
+    notes += notes_on_calibration(task, labels["calibration"], settings.calibration)
+    notes += notes_on_few_rows(tables, task, settings) + notes_on_overlap(tables, k)
+    groups, note = groups_of_test_rows(tables["test"], k)
     strands = settings.augment_reverse_complement or "none"
-    related = shared_kmer_groups(tables["calibration"].sequences, k)
+    related = groups_of(tables["calibration"], k)
     return LabelledParts(tables, labels, task, groups, related, (*notes, *note), strands)
-
-
-def _test_groups(test: SequenceTable, k: int) -> tuple[np.ndarray, list[str]]:
-    """Groups that the bootstrap draws whole, and what a reader has to know about them."""
-    groups = shared_kmer_groups(test.sequences, k)
-    sizes = np.bincount(groups)
-    if len(sizes) == len(test):
-        return groups, []
-    related = (
-        f"the {len(test):,} test rows form {len(sizes):,} groups of sequences that share a {k}-mer "
-        f"(the largest has {sizes.max():,})"
-    )
-    if len(sizes) < _FEW_GROUPS or 2 * sizes.max() > len(test):
-        # Too few groups to resample: the interval would be anything, or empty.
-        return np.arange(len(test)), [f"{related}: intervals draw single rows and are too narrow"]
-    return groups, [f"{related}: intervals draw whole groups"]
-
-
-def _notes_on_overlap(tables: dict[str, SequenceTable], k: int) -> list[str]:
-    """Test rows related to a row that trained, chose or calibrated the model."""
-    test, notes = tables["test"].sequences, []
-    for part, name in (
-        ("train", "training"),
-        ("validation", "validation"),
-        ("calibration", "calibration"),
-    ):
-        if not len(tables[part]):
-            continue
-        shared = rows_sharing_kmers(test, tables[part].sequences, k)
-        if shared.any():
-            notes.append(
-                f"{int(shared.sum()):,} of {len(test):,} test rows share a {k}-mer with a {name} "
-                f"row, on either strand (in random DNA about "
-                f"{_rows_sharing_by_chance(test, tables[part].sequences, k):,.0f} would)"
-            )
-    return notes
-
-
-def _rows_sharing_by_chance(queries: Sequence[str], references: Sequence[str], k: int) -> float:
-    """Expected number of queries that share a k-mer, on either strand, were all letters random."""
-    words = sum(max(len(sequence) - k + 1, 0) for sequence in references)
-    own = np.array([max(len(sequence) - k + 1, 0) for sequence in queries])
-    return float((1 - np.exp(-own * words * 2.0 / 4.0**k)).sum())
 
 
 def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: str) -> None:
@@ -164,55 +122,6 @@ def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: s
     )
 
 
-def _notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[str]:
-    """Where another method is used than the one asked for, or none."""
-    if not len(labels):
-        return []  # it is said why none were set aside
-    if not task.has_probabilities:
-        try:
-            task.calibration(np.zeros((len(labels), 1)), labels)
-        except UserError as error:
-            return [f"no interval around the predictions: {error}"]
-        return []
-    several = labels.ndim == 2
-    names, columns = (task.outputs, labels.T) if several else ([""], [labels])
-    other = "temperature" if not several and len(task.outputs) > 2 else "Platt"
-    notes = []
-    for name, column in zip(names, columns, strict=True):
-        known = column[column != UNKNOWN_LABEL]
-        if len(known) < MINIMUM_ROWS or len(np.unique(known)) < 2:
-            notes.append(
-                f"{repr(name) if name else 'the model'} is not calibrated: its {len(known)} "
-                "calibration rows are too few or all alike; its probabilities stay as they are"
-            )
-        elif method == "isotonic" and len(known) < MINIMUM_ISOTONIC_ROWS:
-            notes.append(
-                f"isotonic scaling{f' of {name!r}' if name else ''} needs {MINIMUM_ISOTONIC_ROWS} "
-                f"calibration rows and has {len(known)}: {other} scaling is used instead"
-            )
-    return notes
-
-
-def _notes_on_few_rows(
-    tables: dict[str, SequenceTable], task: Task, settings: DataSettings
-) -> list[str]:
-    uses = {
-        "validation": "the choice of the checkpoint",
-        "calibration": (
-            "the calibrated probabilities"
-            if task.has_probabilities
-            else "the width of the interval around a prediction"
-        ),
-    }
-    given = {"validation"} if settings.validation else set()
-    return [
-        f"only {len(tables[part])} {part} rows: {use} may rest on chance"
-        + ("" if part in given else f"; a higher --{part}-fraction sets more aside")
-        for part, use in uses.items()
-        if 0 < len(tables[part]) < _FEW_ROWS
-    ]
-
-
 def _given_tables(
     settings: DataSettings, given: Mapping[str, Any]
 ) -> tuple[dict[str, SequenceTable], list[str]]:
@@ -221,12 +130,18 @@ def _given_tables(
         "sequence_column": settings.sequence_column,
         "label_column": settings.label_columns() if several else settings.label_column,
         "name_column": settings.name_column,
+        "group_column": settings.group_column,
         "ambiguous": settings.ambiguous,
     }
     tables, notes = {}, []
     if "train" in given:
         tables["train"] = given_table(given["train"], "train", **options)
     elif settings.train in DATASETS:
+        if settings.group_column:
+            raise UserError(
+                f"--group-column {settings.group_column}: the data set {settings.train} has no "
+                "such column; leave it out"
+            )
         if settings.task != "classification":
             raise UserError(
                 f"--task {settings.task} needs --train FILE: the data set {settings.train} is of "
@@ -287,6 +202,7 @@ def _set_aside(
         seed=settings.seed_of_the_split,
         k=k,
         every_class=task.every_class,
+        groups=whole.groups,
     )
     split = {part: whole.take(indices) for part, indices in parts.items()}
     split |= {part: table for part, table in tables.items() if part != "train"}
@@ -313,9 +229,10 @@ def tokenise(
 
 
 def fingerprint(table: SequenceTable) -> str:
-    """SHA-256 of names, sequences and labels, in order."""
+    """SHA-256 of names, sequences, labels and groups, if any, in order."""
     digest = hashlib.sha256()
-    for column in (table.names, table.sequences, table.labels or ()):
+    groups = () if table.groups is None else (table.groups,)
+    for column in (table.names, table.sequences, table.labels or (), *groups):
         digest.update("\n".join(column).encode() + b"\0")
     return digest.hexdigest()
 

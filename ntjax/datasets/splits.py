@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ntjax.datasets.row_groups import row_groups
 from ntjax.errors import UserError
-from ntjax.leakage.kmer_groups import kmer_length_for, most_common_kmer, shared_kmer_groups
+from ntjax.leakage.kmer_groups import kmer_length_for, most_common_kmer
 
 _TOLERANCE = 0.5
 """How far a part's size may be from the one asked for, as a share of it, before a split fails."""
@@ -18,6 +19,7 @@ def grouped_split(
     seed: int,
     k: int | None = None,
     every_class: bool = True,
+    groups: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Split rows at random so that related sequences stay together and classes stay balanced.
 
@@ -42,6 +44,7 @@ def grouped_split(
             sequences share 16-mers by chance.
         every_class: whether each part must have every class; otherwise classes are only balanced,
             and a part must have some row.
+        groups: [rows] names of groups that stay together, too; "" for a row of its own.
 
     Returns:
         int64 [rows of the part] by name: ascending indices. Every row is in exactly one part.
@@ -56,7 +59,7 @@ def grouped_split(
         raise ValueError(f"fractions must be positive and add up to 1, not {dict(fractions)}")
     k = kmer_length_for(sequences) if k is None else k
     # Numbered at random, so that every later tie is broken by the seed.
-    group = _shuffled_numbers(shared_kmer_groups(sequences, k), seed)
+    group = _shuffled_numbers(row_groups(sequences, k, groups), seed)
     classes, class_of_row = np.unique(
         np.zeros(len(sequences), int) if labels is None else np.asarray(labels),
         return_inverse=True,

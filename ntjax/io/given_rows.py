@@ -24,6 +24,7 @@ def given_table(
     sequence_column: str = "sequence",
     label_column: str | Sequence[str] = "label",
     name_column: str = "name",
+    group_column: str = "",
     ambiguous: Ambiguous = "refuse",
 ) -> SequenceTable:
     """Make a table of `(sequences, labels)` or of a DataFrame with the columns of a file.
@@ -35,6 +36,7 @@ def given_table(
         sequence_column: column of a DataFrame that holds the sequences.
         label_column: that of the labels; several for labels that are 0 or 1 each.
         name_column: that of the names, which may be absent.
+        group_column: that of the groups that rows belong to; "" for none.
         ambiguous: what becomes of IUPAC codes other than N: "refuse" or "n".
 
     Raises:
@@ -42,13 +44,18 @@ def given_table(
     """
     if isinstance(data, SequenceTable):
         return data
-    wanted = Wanted.of(sequence_column, label_column, name_column, True)
+    wanted = Wanted.of(sequence_column, label_column, name_column, True, group_column)
     if hasattr(data, "columns"):
         found = [str(column) for column in data.columns]
         chosen = chosen_columns(found, name, wanted)
         columns = {role: list(data.iloc[:, found.index(c)]) for role, c in chosen.items()}
         raw = raw_columns(columns, range(1, len(data) + 1))
     else:
+        if group_column:
+            raise UserError(
+                f"{name}: (sequences, labels) have no column {group_column!r}: give a DataFrame, "
+                "or leave group_column out"
+            )
         sequences, labels = _of_pair(data, name, len(wanted.labels) if wanted.several else 0)
         raw = RawColumns(None, sequences, labels, range(1, len(sequences) + 1))
     return checked_table(raw, wanted, name, ambiguous)

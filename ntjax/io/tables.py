@@ -28,6 +28,7 @@ class SequenceTable:
         rows: [n] row numbers in the source, counted from 1: the line of a CSV or TSV file (its
             header is line 1), the header's line of a FASTA record, the row of a Parquet file.
         notes: what was guessed or changed to read them, each with the source.
+        groups: [n] names of the groups that rows belong to, "" for a row of its own, or None.
     """
 
     names: tuple[str, ...]
@@ -36,11 +37,11 @@ class SequenceTable:
     source: str
     rows: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         columns = [self.names, self.sequences, self.rows]
-        if self.labels is not None:
-            columns.append(self.labels)
+        columns += [column for column in (self.labels, self.groups) if column is not None]
         if len({len(column) for column in columns}) > 1:
             raise ValueError(f"columns differ in length: {[len(column) for column in columns]}")
 
@@ -60,6 +61,7 @@ class SequenceTable:
             sequences=chosen(self.sequences),
             labels=None if self.labels is None else chosen(self.labels),
             rows=chosen(self.rows),
+            groups=None if self.groups is None else chosen(self.groups),
         )
 
 
@@ -69,6 +71,7 @@ def read_table(
     sequence_column: str = "sequence",
     label_column: str | Sequence[str] = "label",
     name_column: str = "name",
+    group_column: str = "",
     ambiguous: Ambiguous = "refuse",
     require_labels: bool = True,
 ) -> SequenceTable:
@@ -90,6 +93,7 @@ def read_table(
         label_column: column of the labels (not for FASTA); several for labels that are 0 or 1
             each, where an empty cell means that the label is not known.
         name_column: column of the names (not for FASTA); "name" may be absent.
+        group_column: column of the groups that rows belong to (not for FASTA); "" for none.
         ambiguous: what becomes of IUPAC codes for several bases: "refuse", or "n" for N.
         require_labels: whether a missing label is an error. If not, `labels` is None unless
             every row has one.
@@ -98,7 +102,7 @@ def read_table(
         MissingLabelsError: a label, or the column of the labels, is missing.
         UserError: the file can't be read, a column is missing, a sequence isn't DNA.
     """
-    wanted = Wanted.of(sequence_column, label_column, name_column, require_labels)
+    wanted = Wanted.of(sequence_column, label_column, name_column, require_labels, group_column)
     raw = _read_raw(path, wanted)
     if not raw.rows:
         raise UserError(f"{path}: has column names but no rows: add sequences below them")
@@ -113,12 +117,21 @@ class Wanted(NamedTuple):
     name: str
     require_labels: bool
     several: bool
+    group: str = ""
 
     @classmethod
-    def of(cls, sequence: str, label: str | Sequence[str], name: str, require: bool) -> "Wanted":
+    def of(
+        cls,
+        sequence: str,
+        label: str | Sequence[str],
+        name: str,
+        require: bool,
+        group: str = "",
+    ) -> "Wanted":
         """The columns as `read_table` is given them."""
         several = not isinstance(label, str)
-        return cls(sequence, tuple(label) if several else (label,), name, require, several)
+        labels = (label,) if isinstance(label, str) else tuple(label)
+        return cls(sequence, labels, name, require, several, group)
 
 
 class RawColumns(NamedTuple):
@@ -129,6 +142,7 @@ class RawColumns(NamedTuple):
     labels: list[list[Any]] | None
     rows: Sequence[int]
     notes: tuple[str, ...] = ()
+    groups: list[str] | None = None
 
 
 def checked_table(
@@ -153,6 +167,7 @@ def checked_table(
         source=source,
         rows=tuple(raw.rows),
         notes=tuple(f"{source}: {note}" for note in (*raw.notes, *notes)),
+        groups=None if raw.groups is None else tuple(raw.groups),
     )
 
 
@@ -243,6 +258,7 @@ def chosen_columns(found: Sequence[str], path: str | os.PathLike, wanted: Wanted
         ("sequence", wanted.sequence, True),
         *((_label_role(n), name, wanted.require_labels) for n, name in enumerate(wanted.labels)),
         ("name", wanted.name, wanted.name != "name"),
+        *([("group", wanted.group, True)] if wanted.group else []),
     ]
     chosen = {}
     for role, column, is_required in required:
@@ -286,6 +302,11 @@ def _read_fasta_columns(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
             f"{path}: a FASTA header holds one label, not {len(wanted.labels)}: give a table (CSV, "
             "TSV or Parquet) with a column for each"
         )
+    if wanted.group:
+        raise UserError(
+            f"{path}: FASTA has no column {wanted.group!r}: give a table (CSV, TSV or Parquet), or "
+            "leave --group-column out"
+        )
     records = list(read_fasta(path))
     names, labels, notes = header_fields(records, path, wanted.require_labels)
     rows = [record.row for record in records]
@@ -306,4 +327,5 @@ def raw_columns(
         labels=labels or None,
         rows=rows,
         notes=notes,
+        groups=[cell_text(name) for name in columns["group"]] if "group" in columns else None,
     )

@@ -53,6 +53,7 @@ _ADDED_LATER = (
     "average_strands",
     "class_weights",
     "threshold",
+    "group_column",
 )
 # What they did without having the setting, where that is not its default today.
 _IN_EARLIER_RUNS = {"augment_reverse_complement": "none", "average_strands": False}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ntjax.datasets.calibration_slice import calibration_share
+from ntjax.datasets.notes import rows_sharing_by_chance
 from ntjax.datasets.prepare import (
     PARTS,
-    _rows_sharing_by_chance,
     describe_rows,
     fingerprint,
     read_parts,
@@ -155,7 +155,7 @@ def test_chance_matches_are_put_in_proportion():
     queries, references = (
         ["".join(random.choice(list("ACGT"), 60)) for _ in range(n)] for n in (400, 300)
     )
-    expected = _rows_sharing_by_chance(queries, references, 8)
+    expected = rows_sharing_by_chance(queries, references, 8)
     assert expected == pytest.approx(rows_sharing_kmers(queries, references, 8).sum(), rel=0.1)
 
 
@@ -176,7 +176,7 @@ def test_related_test_rows_are_drawn_together(folder, train):
     assert len(set(parts.test_groups)) == 30
     assert (
         f"the {len(rows)} test rows form 30 groups of sequences that share a 16-mer (the largest "
-        "has 3): intervals draw whole groups"
+        "has 3): a group counts as one in intervals"
     ) in parts.notes
 
 
@@ -184,7 +184,7 @@ def test_test_rows_with_a_common_primer_are_drawn_one_by_one_and_it_is_said(fold
     rows = [("ACGTTGCATGCATGCCAGTA" + seq, y) for seq, y in families(30, seed=6)]
     parts = read_parts(Settings(train=train, test=write(folder / "primer.csv", rows), **FRACTIONS))
     assert len(set(parts.test_groups)) == len(rows)
-    assert any("intervals draw single rows and are too narrow" in note for note in parts.notes)
+    assert any("intervals count single rows and are too narrow" in note for note in parts.notes)
 
 
 def test_without_overlap_there_is_no_such_note(parts):

@@ -1,0 +1,42 @@
+"""Which rows belong together: those that share sequence, and those of which a user says so."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ntjax.io.tables import SequenceTable
+from ntjax.leakage.kmer_groups import shared_kmer_groups
+
+
+def row_groups(sequences: Sequence[str], k: int, names: Sequence[str] | None = None) -> np.ndarray:
+    """Number the groups of rows: int64 [rows].
+
+    Rows belong together if they share a k-mer, on either strand, or the name of a group, directly
+    or through others.
+
+    >>> row_groups(["ACGTACGTAC", "GGATCCGGAT", "TTGACATATA"], 8, ["lacZ", "", "lacZ"]).tolist()
+    [0, 1, 0]
+
+    Arguments:
+        sequences: [rows] of A, C, G, T and N.
+        k: length of the k-mers.
+        names: [rows] of groups, "" for a row of its own; None for none.
+    """
+    shared = shared_kmer_groups(sequences, k)
+    if names is None:
+        return shared
+    known, number = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
+    named = np.flatnonzero(known[number] != "")
+    # A graph of rows' groups by k-mer and, behind them, the names.
+    size = int(shared.max(initial=-1)) + 1
+    edges = (np.ones(len(named)), (shared[named], size + number[named]))
+    _, component = connected_components(coo_array(edges, shape=(size + len(known),) * 2))
+    _, first, renumbered = np.unique(component[shared], return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[renumbered].astype(np.int64)
+
+
+def groups_of(table: SequenceTable, k: int) -> np.ndarray:
+    """Number the groups of a table's rows: int64 [rows]."""
+    return row_groups(table.sequences, k, table.groups)
