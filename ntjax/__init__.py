@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ntjax.adapters import IA3, Adapter, BitFit, Full, HeadOnly, LoRA
     from ntjax.errors import UserError
     from ntjax.inference.pretrained import PretrainedModel, load_pretrained
-    from ntjax.runs.run import Run, load_run
+    from ntjax.runs.run import Run
+    from ntjax.runs.saved_run import load_run
     from ntjax.training.finetune import fine_tune
     from ntjax.training.swept_runs import sweep
 
@@ -46,7 +47,7 @@ _HOMES = {
     "UserError": "errors",
     "fine_tune": "training.finetune",
     "load_pretrained": "inference.pretrained",
-    "load_run": "runs.run",
+    "load_run": "runs.saved_run",
     "sweep": "training.swept_runs",
 }
 

@@ -52,7 +52,7 @@ def test_no_jax_is_loaded(statement):
 
 
 def test_public_names_are_found_and_others_are_not():
-    assert ntjax.load_run.__module__ == "ntjax.runs.run"
+    assert ntjax.load_run.__module__ == "ntjax.runs.saved_run"
     assert set(ntjax.__all__) <= set(dir(ntjax))
     for name in ntjax.__all__:
         assert getattr(ntjax, name).__name__ == name

@@ -21,7 +21,8 @@ from ntjax.runs.folder import (
     recorded_revision,
 )
 from ntjax.runs.predictions import calibrate, prediction_columns, reliability, score_outputs
-from ntjax.runs.run import Record, Run, load_run, write_run
+from ntjax.runs.run import Record, Run, write_run
+from ntjax.runs.saved_run import load_run
 from ntjax.runs.strands import Strands
 from ntjax.training.callbacks import Callback, Checkpointing, Logs, ProgressBar
 from ntjax.training.initial_state import member_runs

@@ -8,6 +8,8 @@ from ntjax.io.tables import SequenceTable
 from ntjax.models.heads import MOST_TOKENS, Attention, Cls, HeadConfig, Mean, Tokens
 from ntjax.training.settings import Settings
 
+_MOST_FOR_AUTO = 32
+
 
 def head_of(
     settings: Settings,
@@ -17,7 +19,8 @@ def head_of(
 ) -> HeadConfig:
     """Return the head of a run.
 
-    "auto" is `tokens` where all rows are of one length and short enough for it, else `mean`.
+    "auto" is `tokens` where all rows are of one length up to 32 tokens, else `mean`: short rows
+    are mostly cut around something, such as a start site, and long ones seldom.
 
     Arguments:
         settings: its `head` is not None.
@@ -31,7 +34,7 @@ def head_of(
     name, longest = settings.head, max(int(part.tokens.shape[1]) for part in tokenised.values())
     problem = _no_positions(tables, longest)
     if name == "auto":
-        name = "mean" if problem else "tokens"
+        name = "mean" if problem or longest > _MOST_FOR_AUTO else "tokens"
     match name:
         case "tokens" if problem:
             raise UserError(f"--head tokens {problem}; take --head attention or --head mean")

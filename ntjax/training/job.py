@@ -23,7 +23,8 @@ from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.heads import HeadConfig
 from ntjax.runs.folder import ADAPTER_FILE
 from ntjax.runs.record import environment
-from ntjax.runs.run import Run, start_of
+from ntjax.runs.run import Run
+from ntjax.runs.saved_run import start_of
 from ntjax.tasks import TASKS
 from ntjax.training.class_weights import row_weights
 from ntjax.training.coordinates import whitening

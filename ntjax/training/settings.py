@@ -101,8 +101,8 @@ class Settings(DataSettings):
     head: Literal["auto", "cls", "mean", "tokens", "attention"] | None = None
     """What the head reads of the last layer: the <cls> position, the mean over the tokens of bases,
     all tokens side by side (rows of one length, at most 64 tokens), or means that learned queries
-    make (attention, any length). auto: tokens where the rows allow it, else mean. Default: cls
-    (auto for mini)."""
+    make (attention, any length). auto: tokens for rows of one length up to 32 tokens, else mean.
+    Default: cls (auto for mini)."""
     head_bottleneck: int = 0
     """--head tokens: width of a hidden layer between tokens and outputs, at most 64; 0 for none."""
     head_queries: int = 8

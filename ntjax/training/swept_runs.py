@@ -24,7 +24,8 @@ from ntjax.runs.folder import (
     open_folder,
     recorded_revision,
 )
-from ntjax.runs.run import Run, load_run
+from ntjax.runs.run import Run
+from ntjax.runs.saved_run import load_run
 from ntjax.training.callbacks import Callback, ProgressBar
 from ntjax.training.finetune import explicit_settings, finish, given_rows, on_disk, train_jobs
 from ntjax.training.interruption import Interrupted

@@ -8,7 +8,7 @@ from planted_task import planted_rows, quick, run, write_csv
 from tiers import first_by_default
 
 from ntjax.errors import UserError
-from ntjax.runs.run import load_run
+from ntjax.runs.saved_run import load_run
 
 # Rates at which nothing moves that float32 could show, so that the start can be seen.
 STILL = {"learning_rate": 1e-30, "steps": 1, "evaluate_every": 1}

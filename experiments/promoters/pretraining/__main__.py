@@ -52,7 +52,7 @@ from ntjax.io.json import as_json, read_json, write_json
 from ntjax.leakage.loci import locus_groups
 from ntjax.metrics.seeds import seed_means
 from ntjax.reports import command_line
-from ntjax.runs.run import load_run
+from ntjax.runs.saved_run import load_run
 
 ADAPTERS = {
     "mini": ("head", "ia3", "lora", "full"),

@@ -17,7 +17,8 @@ from ntjax.inference.pretrained import PretrainedModel
 from ntjax.reports.cells import interval_cell
 from ntjax.reports.figures import OTHER, PROMOTER, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
-from ntjax.runs.run import Run, load_run
+from ntjax.runs.run import Run
+from ntjax.runs.saved_run import load_run
 
 NAME, TITLE = "embeddings", "What do the embeddings tell apart?"
 _LAYERS = 2

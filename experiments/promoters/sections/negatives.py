@@ -21,7 +21,7 @@ from ntjax.metrics.classification import evaluate
 from ntjax.reports.cells import interval_cell
 from ntjax.reports.figures import new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
-from ntjax.runs.run import load_run
+from ntjax.runs.saved_run import load_run
 
 NAME, TITLE = "negatives", "What are promoters told from?"
 _RESAMPLES = 500

@@ -21,7 +21,8 @@ from ntjax.interpret.mutagenesis import mutagenesis, position_importance
 from ntjax.reports.cells import interval_cell, signed_cell
 from ntjax.reports.figures import COLOURS, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
-from ntjax.runs.run import Run, load_run
+from ntjax.runs.run import Run
+from ntjax.runs.saved_run import load_run
 from ntjax.sequences.alphabet import COLUMN_ORDER
 
 NAME, TITLE = "salience", "Which letters count?"

@@ -19,7 +19,8 @@ from ntjax.genomes.regions import without
 from ntjax.genomes.scored_sites import TOLERANCE, MatchedSites, ScoredSites, match, merged
 from ntjax.genomes.windows import PROMOTER_WINDOW, Region
 from ntjax.io.files import written_atomically
-from ntjax.runs.run import Run, load_run
+from ntjax.runs.run import Run
+from ntjax.runs.saved_run import load_run
 
 WEIGHTS = "position weights (−35, −10)"
 OPTIONS = ScanOptions(PROMOTER_WINDOW, stride=5, refine=0.1)
