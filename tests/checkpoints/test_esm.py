@@ -307,7 +307,7 @@ def test_a_pipeline_of_transformers_needs_the_folder_alone(tmp_path, monkeypatch
 
 
 def test_a_head_on_the_mean_is_refused(tmp_path):
-    with pytest.raises(UserError, match="the mean over the sequence: train it with --head cls"):
+    with pytest.raises(UserError, match="this run's head is mean: train it with --head cls"):
         export_esm(trained_run(IA3(), Classification(CLASSES), "mean"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

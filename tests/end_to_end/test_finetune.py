@@ -424,7 +424,7 @@ def test_help_lists_every_option_with_its_default(command):
     for choices in (
         "{ia3,lora,full,head,bitfit}",
         "{linear,cosine,inverse-sqrt}",
-        "{None,cls,mean}",
+        "{None,auto,cls,mean,tokens,attention}",
     ):
         assert choices in text
 

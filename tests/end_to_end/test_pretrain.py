@@ -173,7 +173,7 @@ def test_going_on_is_compared_with_where_it_began(here, tmp_path):
     result = run(here, tmp_path / "second", model=str(tmp_path / "first"), seed=0, **data)
     before = result["test blocks"]["metrics"]["model before training"]
     reached = read_json(tmp_path / "first" / "held_out.json")["test blocks"]["metrics"]["model"]
-    assert before["loss"] == pytest.approx(reached["loss"], rel=1e-6)
+    assert before["loss"]["value"] == pytest.approx(reached["loss"]["value"], rel=1e-6)
     settings = read_json(tmp_path / "second" / "config.json")["settings"]
     assert settings["learning_rate"] == 1e-4
     first = read_json(tmp_path / "first" / "config.json")["settings"]

@@ -45,6 +45,7 @@ def test_outputs_are_averaged_wherever_a_run_predicts(how, tmp_path):
     np.testing.assert_array_equal(again.logits(test), run.logits(test))
 
 
+@pytest.mark.slow
 def test_reverse_complements_are_learned_from():
     # Nearly all rows are purine ones; those of the other label are their reverse complements.
     train, validation, test = ([], []), rows(60), rows(100)

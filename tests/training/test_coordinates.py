@@ -1,7 +1,5 @@
 """Coordinates in which embeddings are white, and runs whose heads were trained in them."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -9,9 +7,14 @@ import ntjax
 from ntjax.datasets.batching import TokenisedSet
 from ntjax.errors import UserError
 from ntjax.inference.embeddings import second_moments
+from ntjax.models.heads import Attention, Mean, Tokens
 from ntjax.training.coordinates import whitening
+from ntjax.training.initial_state import initial_trainable
+from ntjax.training.job import Given, prepare
+from ntjax.training.settings import Settings, complete
 
 RANDOM = np.random.default_rng(3)
+PARTS = ("train", "validation", "test")
 
 
 def dna(letters):
@@ -104,16 +107,27 @@ def test_positions_are_learned(adapter):
     assert found["mean"]["value"] < 0.8
 
 
+def job_of(rows, **settings):
+    own, _ = complete(Settings(**settings))
+    [job] = prepare([own], None, Given(rows=dict.fromkeys(PARTS, rows)))
+    return job
+
+
 def test_rows_that_have_no_positions_of_their_own():
     sequences, labels = rows_with_a_box(60)
+    assert job_of((sequences, labels)).step.forward.head == Tokens(2, tokens=17)
     longer = ([*sequences[:-1], sequences[-1] + "A"], labels)
     with pytest.raises(UserError, match=r"--head tokens needs rows of one length: .*, row 60 has"):
-        ntjax.fine_tune("mini", longer, longer, longer, head="tokens", steps=1)
-    assert ntjax.fine_tune("mini", longer, longer, longer, steps=1).head.kind == "mean"
-    long = ([dna(400) for _ in labels], labels)
+        job_of(longer, head="tokens")
+    assert job_of(longer).step.forward.head == Mean(2)
+    assert job_of(longer, head="attention", head_queries=3).step.forward.head == Attention(2, 3)
+    # Of one length, but too long for "auto".
+    assert job_of(([dna(200) for _ in labels], labels)).step.forward.head == Mean(2)
     with pytest.raises(UserError, match="--head tokens reads at most 64 tokens a row"):
-        ntjax.fine_tune("mini", long, long, long, head="tokens", steps=1)
-    rows = (sequences, labels)
-    run = ntjax.fine_tune("mini", rows, rows, rows, head="tokens", head_bottleneck=5, steps=1)
-    assert dataclasses.asdict(run.head) == {"outputs": 2, "tokens": 17, "bottleneck": 5}
-    assert set(run.trainable.head) == {"dense", "output"}
+        job_of(([dna(400) for _ in labels], labels), head="tokens")
+
+
+def test_a_bottleneck():
+    job = job_of(rows_with_a_box(60), head="tokens", head_bottleneck=5)
+    assert job.step.forward.head == Tokens(2, tokens=17, bottleneck=5)
+    assert set(initial_trainable(job).head) == {"dense", "output", "coordinates"}
