@@ -1,0 +1,72 @@
+"""The rows: published ones, cleaned, and promoters against the genome, each with equal GC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.promoters.data.genomic_negatives import GENOMIC, tasks
+from experiments.promoters.data.rows import CLEAN, labels_of, protocol_tables
+from ntjax.datasets.splits import grouped_split
+from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.windows import PROMOTER_WINDOW
+from ntjax.io.tables import SequenceTable
+from ntjax.leakage.loci import locus_groups
+
+VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows to learn and to score.
+
+    Attributes:
+        name: of the folder of its runs.
+        train: rows to learn from.
+        validation: rows set aside from them, as they are.
+        matched: those of them that have a partner of the other class with the same GC; they choose
+            the state that is kept.
+        test: rows that are scored once.
+        groups: [test rows], a number for each locus.
+    """
+
+    name: str
+    train: SequenceTable
+    validation: SequenceTable
+    matched: SequenceTable
+    test: SequenceTable
+    groups: np.ndarray
+
+
+def task_of(name: str, genome: Path) -> Task:
+    """Read the rows of a task, CLEAN or GENOMIC."""
+    if name == GENOMIC:
+        rows = tasks(genome)[GENOMIC]
+        assert isinstance(rows.train, SequenceTable)
+        assert rows.validation is not None
+        assert rows.test is not None
+        train, validation, test = rows.train, rows.validation, rows.test
+    else:
+        whole, test = protocol_tables(CLEAN, genome)
+        shares = {"train": 1 - VALIDATION_SHARE, "validation": VALIDATION_SHARE}
+        parts = grouped_split(whole.sequences, whole.labels, shares, seed=0)
+        train, validation = (whole.take(parts[part]) for part in shares)
+    groups = locus_groups(test.sequences, open_genome(genome), geometry=PROMOTER_WINDOW)
+    return Task(name, train, validation, gc_matched(validation), test, groups)
+
+
+def gc_matched(table: SequenceTable) -> SequenceTable:
+    """Keep as many rows of either class at each number of G and C, the first ones of each."""
+    labels, letters = labels_of(table), gc_letters(table.sequences)
+    kept: list[int] = []
+    for count in np.unique(letters):
+        of_class = [np.flatnonzero((letters == count) & (labels == label)) for label in (0, 1)]
+        pairs = min(map(len, of_class))
+        kept += [int(row) for rows in of_class for row in rows[:pairs]]
+    return table.take(sorted(kept))
+
+
+def gc_letters(sequences: Sequence[str]) -> np.ndarray:
+    """Count G and C: int [n]."""
+    return np.array([text.count("G") + text.count("C") for text in sequences])
