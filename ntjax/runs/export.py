@@ -9,6 +9,7 @@ transformers.pipeline("text-classification", "FOLDER")
 """
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def export_esm(run: Run, folder: str | Path) -> None:
 
     The adapter is folded into the weights: nothing but transformers is needed to run it, and its
     outputs are this run's `logits` (of a regression its values, in the units of the training
-    rows). The calibration stays behind: ESM has no place for it.
+    rows). The calibration stays behind: ESM has no place for it. Of a run that averages strands,
+    which ESM does not, they are those of the forward strand, and a warning says so.
 
     Arguments:
         run: its head stands on the `<cls>` position.
@@ -51,6 +53,12 @@ def export_esm(run: Run, folder: str | Path) -> None:
         raise UserError(
             f"transformers' ESM reads the <cls> position, this run's head is {run.head.kind}: "
             "train it with --head cls"
+        )
+    if run.strands.average:
+        warnings.warn(
+            "this run averages the outputs of both strands; the exported model reads the forward "
+            "strand alone: average over both yourself",
+            stacklevel=2,
         )
     params = adapters.merge(run.trainable.adapter, run.model.params)
     write_esm(folder, run.model.config, params, _head(run), run.task.outputs, run.task.problem_type)

@@ -178,6 +178,12 @@ class Run:
         """
         if calibrated and not self.task.has_probabilities:
             raise UserError("a regression has values, not probabilities: leave calibrated out")
+        if calibrated and average_strands not in (None, self.strands.average):
+            raise UserError(
+                "this run was calibrated on outputs of "
+                + ("both strands, averaged" if self.strands.average else "the forward strand alone")
+                + ": leave average_strands or calibrated out"
+            )
         if calibrated and self.calibration is None:
             raise UserError("this run was not calibrated: it had too few rows to set aside")
         logits = self.logits(

@@ -5,6 +5,7 @@ import pytest
 
 import ntjax
 from ntjax.errors import UserError
+from ntjax.runs.export import export_esm
 from ntjax.sequences.alphabet import reverse_complement
 
 RANDOM = np.random.default_rng(5)
@@ -74,6 +75,18 @@ def test_strands_that_cannot_be_averaged():
         ntjax.fine_tune(
             "mini", three, three, three, augment_reverse_complement="flip-label", steps=1
         )
+
+
+def test_a_calibration_is_of_the_outputs_it_was_fitted_to():
+    run, (test, _) = fine_tuned("same")
+    with pytest.raises(UserError, match="calibrated on outputs of both strands, averaged"):
+        run.predict(test, calibrated=True, average_strands=False)
+
+
+def test_an_exported_model_reads_one_strand(tmp_path):
+    run, _ = fine_tuned("same", head="cls")
+    with pytest.warns(UserWarning, match="reads the forward strand alone"):
+        export_esm(run, tmp_path / "esm")
 
 
 def test_learning_from_both_strands_without_averaging():
