@@ -40,7 +40,7 @@ from ntjax.training.finetune import (
     run_job,
     with_baselines,
 )
-from ntjax.training.initial_state import initial_trainable
+from ntjax.training.initial_state import head_learning_rate, initial_trainable
 from ntjax.training.job import Job, notes, prepare
 from ntjax.training.settings import (
     Settings,
@@ -232,13 +232,19 @@ def _print_job(job: Job, folder: Path) -> None:
     adapter, head = (sum(leaf.size for leaf in jax.tree.leaves(part)) for part in trained)
     print(f"model: {job.model.name}, {total:,} parameters, {job.settings.dtype}")
     backbone = f"{adapter:,} ({job.settings.adapter}) + " if adapter else ""
-    print(f"trained: {backbone}{head:,} ({head_kind} head) parameters")
+    print(f"trained: {backbone}{head:,} ({head_kind} head) parameters{_rate_of_head(job)}")
     counts = ", ".join(f"{len(table):,} {part}" for part, table in job.parts.tables.items())
     print(f"rows: {counts}; {job.parts.task.described()}")
     print(f"devices: {jax.local_device_count()} × {jax.devices()[0].device_kind}")
     for note in notes(job):
         print(f"note: {note}")
     print(f"folder: {folder}", flush=True)
+
+
+def _rate_of_head(job: Job) -> str:
+    """The head's learning rate, where it is not the adapter's."""
+    rate = head_learning_rate(job)
+    return "" if rate == job.settings.learning_rate else f"; the head's learning rate: {rate:g}"
 
 
 class _Command(ModuleType):

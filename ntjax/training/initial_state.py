@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ntjax import adapters
-from ntjax.adapters import Adapter, master_copies
+from ntjax.adapters import Adapter, HeadOnly, master_copies
 from ntjax.datasets.batching import TrainingBatches
 from ntjax.datasets.prepare import describe_rows
 from ntjax.inference.forward import Trainable
@@ -65,7 +65,10 @@ def head_learning_rate(job: Job) -> float | None:
     """Return the peak learning rate of the head."""
     if job.settings.head_learning_rate is not None:
         return job.settings.head_learning_rate
-    return job.settings.learning_rate if job.coordinates is None else RATE_IN_COORDINATES
+    # Where the head is all that is trained, a rate that is given is the head's.
+    alone = isinstance(job.settings.adapter_config(), HeadOnly)
+    own = job.coordinates is not None and not alone
+    return RATE_IN_COORDINATES if own else job.settings.learning_rate
 
 
 def member_runs(jobs: Sequence[Job]) -> list[MemberRun]:

@@ -108,8 +108,8 @@ class Settings(DataSettings):
     head_queries: int = 8
     """--head attention: number of queries."""
     head_learning_rate: float | None = None
-    """Peak learning rate of the head. Default: that of the adapter; for the heads tokens and
-    attention 2e-3."""
+    """Peak learning rate of the head. Default: that of the adapter; of the heads tokens and
+    attention 2e-3, unless the head is trained alone."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the computation; trained parameters are float32 in both."""
     rematerialise: bool = False

@@ -9,7 +9,7 @@ from ntjax.errors import UserError
 from ntjax.inference.embeddings import second_moments
 from ntjax.models.heads import Attention, Mean, Tokens
 from ntjax.training.coordinates import whitening
-from ntjax.training.initial_state import initial_trainable
+from ntjax.training.initial_state import hyperparameters, initial_trainable
 from ntjax.training.job import Given, prepare
 from ntjax.training.settings import Settings, complete
 
@@ -131,3 +131,18 @@ def test_a_bottleneck():
     job = job_of(rows_with_a_box(60), head="tokens", head_bottleneck=5)
     assert job.step.forward.head == Tokens(2, tokens=17, bottleneck=5)
     assert set(initial_trainable(job).head) == {"dense", "output", "coordinates"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ({}, (1e-2, 2e-3)),
+        ({"head_learning_rate": 0.5}, (1e-2, 0.5)),
+        ({"head": "mean"}, (1e-2, 1e-2)),
+        ({"adapter": "head"}, (3e-3, 3e-3)),
+        ({"adapter": "head", "learning_rate": 0.1}, (0.1, 0.1)),
+    ],
+)
+def test_rates_of_adapter_and_head(settings, rates):
+    found = hyperparameters(job_of(rows_with_a_box(60), **settings))
+    assert (found.learning_rate, found.head_learning_rate) == pytest.approx(rates)

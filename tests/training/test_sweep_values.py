@@ -32,6 +32,8 @@ def values(*sweep, settings=LORA):
         ("batch_size=8:10", [8, 9]),
         ("schedule=linear,inverse-sqrt", ["linear", "inverse-sqrt"]),
         ("adapter=ia3,lora", ["ia3", "lora"]),
+        ("head=cls,tokens", ["cls", "tokens"]),
+        ("head_learning_rate=1e-3", [1e-3]),
     ],
 )
 def test_values(text, expected):
