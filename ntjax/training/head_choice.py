@@ -41,7 +41,7 @@ def head_of(
         case "tokens":
             return Tokens(outputs, longest, settings.head_bottleneck)
         case "attention":
-            return Attention(outputs, settings.head_queries)
+            return Attention(outputs, settings.head_queries, longest)
         case "mean":
             return Mean(outputs)
     return Cls(outputs)

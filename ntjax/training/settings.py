@@ -105,7 +105,7 @@ class Settings(DataSettings):
     Default: cls (auto for mini)."""
     head_bottleneck: int = 0
     """--head tokens: width of a hidden layer between tokens and outputs, at most 64; 0 for none."""
-    head_queries: int = 8
+    head_queries: int = 16
     """--head attention: number of queries."""
     head_learning_rate: float | None = None
     """Peak learning rate of the head. Default: that of the adapter; of the heads tokens and

@@ -110,6 +110,16 @@ def test_attention_equals_numpy(positions):
     np.testing.assert_allclose(applied(config, head), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(("queries", "positions"), [(1, 7), (4, 12), (12, 4)])
+def test_queries_begin_side_by_side(queries, positions):
+    head = Attention(2, queries, positions).init(8, jax.random.key(0))
+    weights = np.exp(np.asarray(head["position"]))
+    centres = weights @ np.arange(positions) / weights.sum(axis=1)
+    assert (np.diff(centres) >= 0).all()
+    # Every position is in the middle of some window.
+    assert weights.max(axis=0).min() > 0.4
+
+
 @pytest.mark.parametrize("head", [Mean(), Tokens(tokens=8), Attention()])
 def test_padding_changes_nothing(head):
     parameters = drawn(head)

@@ -19,6 +19,9 @@ from ntjax.models.heads.base import (
     linear,
 )
 
+# At the start where a query looks is decided by its window, not by what stands there.
+_SMALL = 0.1
+
 
 @dataclass(frozen=True)
 class Attention(HeadConfig):
@@ -26,12 +29,13 @@ class Attention(HeadConfig):
 
     Attributes:
         queries: number of means.
-        positions: how many positions have a bias of their own; all later ones share the last.
+        positions: how many positions have a bias of their own, as many as the longest training row
+            has tokens; all later ones share the last.
     """
 
     kind: ClassVar[str] = "attention"
     in_coordinates: ClassVar[bool] = True
-    queries: int = 8
+    queries: int = 16
     positions: int = 512
 
     def __post_init__(self) -> None:
@@ -42,13 +46,26 @@ class Attention(HeadConfig):
             )
 
     def init(self, embed_dim: int, key: jax.Array) -> Parameters:
-        """Draw `query` [queries, dim] and `output`; `position` [queries, positions] begins at 0."""
+        """Draw `query` [queries, dim] and `output`; `position` is [queries, positions].
+
+        The queries begin with windows of their own, side by side over the positions. From one
+        window for all, as wide as the row, they hardly learn to look anywhere.
+        """
         keys = jax.random.split(key)
+        query = jax.random.truncated_normal(keys[0], -2.0, 2.0, (self.queries, embed_dim))
         return {
-            "query": jax.random.truncated_normal(keys[0], -2.0, 2.0, (self.queries, embed_dim)),
-            "position": jnp.zeros((self.queries, self.positions)),
+            "query": _SMALL * query,
+            "position": self._windows(),
             "output": dense(keys[1], self.queries * embed_dim, self.outputs),
         }
+
+    def _windows(self) -> jax.Array:
+        """Log weights of bell curves that share the positions: [queries, positions]."""
+        share = self.positions / self.queries
+        centres = (jnp.arange(self.queries) + 0.5) * share - 0.5
+        width = max(share / 2, 0.5)
+        away = (jnp.arange(self.positions) - centres[:, None]) / width
+        return -0.5 * away**2
 
     def apply(self, head: Parameters, embeddings: jax.Array, tokens: jax.Array) -> jax.Array:
         """Compute outputs [batch, outputs] from embeddings [batch, tokens, dim]."""
