@@ -44,6 +44,7 @@ def fit_both_strands(
     training: LabelledRows,
     validation: LabelledRows,
     reverse_complement: ReverseComplement,
+    average: bool = True,
     **options: Any,
 ) -> Baseline:
     """Fit a baseline on rows and their reverse complements.
@@ -54,6 +55,8 @@ def fit_both_strands(
         validation: sequences and labels, which get their reverse complements too.
         reverse_complement: what the reverse complement of a row is; with "none" the result is
             that of `fit` alone.
+        average: whether outputs are averaged over both strands.
+        options: of `fit`.
 
     Raises:
         UserError: unsuitable rows, or "flip-label" for other than two classes.
@@ -62,4 +65,5 @@ def fit_both_strands(
         with_reverse_complements(*part, reverse_complement) for part in (training, validation)
     )
     model = fit(*rows, validation=held_out, **options)
-    return model if reverse_complement == "none" else BothStrands(model, reverse_complement)
+    both = average and reverse_complement != "none"
+    return BothStrands(model, reverse_complement) if both else model

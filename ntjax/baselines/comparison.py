@@ -27,6 +27,7 @@ def score_baselines(
     progress: bool = True,
     calibration: str = "auto",
     reverse_complement: ReverseComplement = "none",
+    average_strands: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """Train gradient boosting and the small CNN, and score them on the test rows.
 
@@ -36,7 +37,8 @@ def score_baselines(
         progress: whether to show a bar over the CNN's epochs.
         calibration: the method, as for the model.
         reverse_complement: what the reverse complement of a row is; unless "none", it is learned
-            from too, and outputs are averaged over both strands.
+            from too.
+        average_strands: whether outputs are then averaged over both strands.
 
     Returns:
         By baseline what `test_metrics.json` holds; `notes` only where there is something to know.
@@ -52,7 +54,9 @@ def score_baselines(
         "gradient boosting": _FIT_BOOSTING[kind],
         "CNN": partial(fit_cnn, kind=kind, progress=progress),
     }.items():
-        fitted[name] = fit_both_strands(fit, training, validation, reverse_complement, seed=seed)
+        fitted[name] = fit_both_strands(
+            fit, training, validation, reverse_complement, average_strands, seed=seed
+        )
     notes = _notes_on_length(parts)
     return {
         name: _scored(model, parts, seed, calibration) | ({"notes": notes} if notes else {})

@@ -6,8 +6,6 @@ log loss of the fifth; unless that falls by more than one standard error, the pr
 they are. Within these bounds two classes have Platt scaling that is `fit_cautiously`.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,10 +21,8 @@ from ntjax.calibration.scaling import IdentityScaling, PlattScaling, Temperature
 from ntjax.errors import UserError
 from ntjax.metrics.multilabel import UNKNOWN_LABEL
 
-if TYPE_CHECKING:
-    pass
-
 FOLDS = 5
+FEWEST_GROUPS = 2 * FOLDS
 # A probability of 0 of what happened, which isotonic scaling can give of new rows.
 _SMALLEST = 1e-12
 
@@ -57,13 +53,18 @@ def accepted_calibration(
         seed: of the folds.
 
     Raises:
-        UserError: as `fit_calibration`, of the rows as a whole.
+        UserError: as `fit_calibration`, of the rows as a whole; or fewer than `FEWEST_GROUPS`.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     fitted = _fitted(logits, labels, method)
     if fitted in (PlattScaling(1.0, 0.0), TemperatureScaling(1.0)):
         return IdentityScaling()
     group = _numbered(groups, len(labels))
+    if (count := int(group.max()) + 1) < FEWEST_GROUPS:
+        raise UserError(
+            f"the {len(labels)} calibration rows are of {count} groups of related rows, too few to "
+            "tell whether a calibration helps: set more rows aside for it"
+        )
     gain, error = _gain(logits, labels, method, group, seed)
     return fitted if gain > error else IdentityScaling()
 
@@ -131,8 +132,6 @@ def _gain(
         after[judged] = _losses(fitted, logits[judged], labels[judged])
     change = before - after
     count = int(group.max()) + 1
-    if count < 2:
-        return 0.0, 0.0
     spread = np.bincount(group, change - change.mean())
     error = np.sqrt(count / (count - 1) * (spread**2).sum()) / len(labels)
     return float(change.mean()), float(error)

@@ -17,7 +17,8 @@ def check_threshold(text: str) -> None:
     Raises:
         UserError: lists those there are.
     """
-    if text not in (EVEN, VALIDATION_MCC) and not _AIM.fullmatch(text):
+    aim = _AIM.fullmatch(text)
+    if text not in (EVEN, VALIDATION_MCC) and not (aim and float(aim[2])):
         raise UserError(
             f"--threshold {text}: give 0.5, validation-mcc, precision=0.9 or fdr=0.05 (any share "
             "between 0 and 1)"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ntjax.calibration.acceptance import FEWEST_GROUPS
 from ntjax.calibration.scaling import MINIMUM_ISOTONIC_ROWS, MINIMUM_ROWS
 from ntjax.datasets.data_settings import DataSettings
 from ntjax.datasets.row_groups import groups_of
@@ -63,10 +64,18 @@ def rows_sharing_by_chance(queries: Sequence[str], references: Sequence[str], k:
     return float((1 - np.exp(-own * words * 2.0 / 4.0**k)).sum())
 
 
-def notes_on_calibration(task: Task, labels: np.ndarray, method: str) -> list[str]:
+def notes_on_calibration(
+    task: Task, labels: np.ndarray, method: str, groups: np.ndarray
+) -> list[str]:
     """Where another method is used than the one asked for, or none."""
     if not len(labels):
         return []  # it is said why none were set aside
+    if task.has_probabilities and (count := len(np.unique(groups))) < FEWEST_GROUPS:
+        return [
+            f"the model is not calibrated: its {len(labels)} calibration rows are of {count} "
+            "groups of related rows, too few to tell whether that helps; its probabilities stay as "
+            "they are"
+        ]
     if not task.has_probabilities:
         try:
             task.calibration(np.zeros((len(labels), 1)), labels)

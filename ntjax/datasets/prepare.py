@@ -96,18 +96,18 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
     labels = {part: task.encode(table) for part, table in tables.items()}
     task = task.fitted(labels["train"], whole.source)
     if isinstance(task, Regression):
-        for part, table in tables.items():
+        for part, table in ((part, table) for part, table in tables.items() if len(table)):
             require_similar_values(labels[part], labels["train"], table.source, table.rows)
     if not task.varies(labels["validation"]):
         raise UserError(
             f"{tables['validation'].source}: the validation rows {task.all_alike[0]}, so "
             f"they cannot choose a checkpoint; give rows {task.all_alike[1]}"
         )
-    notes += notes_on_calibration(task, labels["calibration"], settings.calibration)
+    related = groups_of(tables["calibration"], k)
+    notes += notes_on_calibration(task, labels["calibration"], settings.calibration, related)
     notes += notes_on_few_rows(tables, task, settings) + notes_on_overlap(tables, k)
     groups, note = groups_of_test_rows(tables["test"], k)
     strands = settings.augment_reverse_complement or "none"
-    related = groups_of(tables["calibration"], k)
     return LabelledParts(tables, labels, task, groups, related, (*notes, *note), strands)
 
 

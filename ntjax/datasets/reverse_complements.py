@@ -37,7 +37,7 @@ def with_reverse_complements(
         are_classes = targets.ndim == 1 and targets.dtype.kind in "iu"
         if not are_classes or not np.isin(targets, (0, 1)).all():
             raise UserError(
-                "reverse complements can flip the labels of two classes only: use 'same' or 'none'"
+                "--augment-reverse-complement flip-label is for two classes: give same or none"
             )
         turned = 1 - targets
     return [*sequences, *reverse_complement(sequences)], np.concatenate([targets, turned])

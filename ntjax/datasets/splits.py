@@ -1,12 +1,14 @@
 """Splitting labelled sequences into parts that share no k-mer."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ntjax.datasets.row_groups import row_groups
 from ntjax.errors import UserError
-from ntjax.leakage.kmer_groups import kmer_length_for, most_common_kmer
+from ntjax.io.fasta import excerpt
+from ntjax.leakage.kmer_groups import kmer_length_for, most_common_kmer, shared_kmer_groups
 
 _TOLERANCE = 0.5
 """How far a part's size may be from the one asked for, as a share of it, before a split fails."""
@@ -73,7 +75,7 @@ def grouped_split(
     sizes = np.bincount(part_of_group, counts.sum(axis=1), minlength=len(shares))
     wanted = shares * len(sequences)
     if (np.abs(sizes - wanted) > np.maximum(_TOLERANCE * wanted, 1)).any():
-        raise UserError(_too_connected(sequences, group, k, list(fractions)))
+        raise UserError(_too_connected(sequences, group, k, list(fractions), groups))
     if missing is not None:
         part, label = missing
         kind = f" of class {str(classes[label])!r}" if every_class and labels is not None else ""
@@ -165,7 +167,20 @@ def _group_to_spare(part_of_group: np.ndarray, counts: np.ndarray, label: int) -
     return None
 
 
-def _too_connected(sequences: Sequence[str], group: np.ndarray, k: int, parts: list[str]) -> str:
+def _too_connected(
+    sequences: Sequence[str],
+    group: np.ndarray,
+    k: int,
+    parts: list[str],
+    names: Sequence[str] | None,
+) -> str:
+    if names is not None and np.bincount(shared_kmer_groups(sequences, k)).max() < 2:
+        name, rows = Counter(name for name in names if name).most_common(1)[0]
+        return (
+            f"no split into {', '.join(parts)} keeps the groups of --group-column together: "
+            f"{excerpt(name)} alone has {rows} of the {len(sequences)} rows: name smaller groups, "
+            "or split the rows yourself and give --validation FILE and --test FILE"
+        )
     kmer, holders = most_common_kmer(sequences, k)
     largest = np.bincount(group).max()
     if largest < 2:

@@ -59,6 +59,8 @@ def gradients(
 ) -> Gradients:
     """Differentiate the run's score with respect to its token embeddings.
 
+    Of a run that averages strands it is the score of the forward strand alone.
+
     Arguments:
         run: trained for any task.
         sequences: of A, C, G, T and N.
@@ -71,6 +73,7 @@ def gradients(
     model = run.model
     weights = score_weights(run.task, target).astype(np.float32)
     cleaned, ids = encoded(model, sequences)
+    run.check_readable(cleaned, ids)
     places = letter_places(model.tokenizer, cleaned, ids)
     config = replace(run.forward_config, rematerialise=True)
     batches = token_batches(TokenisedSet.unlabelled(ids), _TOKENS_PER_BATCH)

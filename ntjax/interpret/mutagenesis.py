@@ -26,6 +26,8 @@ def mutagenesis(
 ) -> np.ndarray:
     """Change of the score with each of the three other letters at each position.
 
+    Of a run that averages strands it is the score of the forward strand alone.
+
     Arguments:
         run: trained for any task.
         sequences: of A, C, G, T and N.

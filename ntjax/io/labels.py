@@ -61,6 +61,15 @@ def _is_missing(text: str) -> bool:
     return text.lower() in _MISSING_LABELS or text == "NA"  # as R writes it
 
 
+def group_text(value: Any) -> str:
+    """A cell that names a group as text; "" where it is missing, and 1.0 is 1, as of labels."""
+    text = cell_text(value)
+    if _is_missing(text):
+        return ""
+    whole = _WHOLE_FLOAT.fullmatch(text)
+    return str(int(whole.group(1))) if whole else text
+
+
 def _refuse_missing_labels(labels: Sequence[str], source: str, rows: Sequence[int]) -> NoReturn:
     missing = [position for position, text in enumerate(labels) if _is_missing(text)]
     row, text = rows[missing[0]], labels[missing[0]]
@@ -217,8 +226,8 @@ def encode_label_sets(
     """
     number_of = {"1": 1, "0": 0, "": UNKNOWN_LABEL}
     numbers = np.array([[number_of[cell] for cell in text.split(",")] for text in labels], np.int32)
-    empty = np.flatnonzero((numbers == UNKNOWN_LABEL).all(axis=1))
-    if empty.size:
+    empty = np.flatnonzero((numbers == UNKNOWN_LABEL).all(axis=-1))
+    if len(labels) and empty.size:
         row = empty[0] + 1 if rows is None else rows[empty[0]]
         raise UserError(
             f"{where}: row {row}: none of its labels is known: fill one in or remove the row"

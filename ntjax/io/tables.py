@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ntjax.errors import MissingLabelsError, UserError
 from ntjax.io.delimited import LOOKS_LIKE_DATA, Layout, layout_of, read_cells, suffix_of
 from ntjax.io.fasta import excerpt, header_fields, is_gzip, read_fasta, read_head, refuse_not_text
-from ntjax.io.labels import cell_text, label_set_texts, label_texts
+from ntjax.io.labels import cell_text, group_text, label_set_texts, label_texts
 from ntjax.sequences.alphabet import Ambiguous, clean_sequences, counted
 
 _FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".fas"})
@@ -327,5 +327,5 @@ def raw_columns(
         labels=labels or None,
         rows=rows,
         notes=notes,
-        groups=[cell_text(name) for name in columns["group"]] if "group" in columns else None,
+        groups=[group_text(name) for name in columns["group"]] if "group" in columns else None,
     )

@@ -111,8 +111,9 @@ def _average(per_label: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
     known = [one for one in found.values() if one["value"] is not None]
     value = float(np.mean([one["value"] for one in known])) if known else None
     reasons = [f"{label}: {one['interval']}" for label, one in found.items() if "interval" in one]
-    if reasons:
-        return {"value": value, "low": None, "high": None, "interval": reasons[0]}
+    if reasons or not known:
+        why = {"interval": reasons[0]} if reasons else {}
+        return {"value": value, "low": None, "high": None, **why}
     low, high = (
         None if known[0][end] is None else float(np.mean([one[end] for one in known]))
         for end in ("low", "high")

@@ -34,7 +34,12 @@ def open_folder(folder: Path, content: dict[str, Any], resume: bool) -> None:
     if not isinstance(before, dict) or before.keys() != content.keys():
         raise UserError(f"{path}: should hold {', '.join(content)} and nothing else; restore it")
     for part in ("settings", "model", "data"):
-        if changed := _changed(_identity(before[part]), _identity(as_json(content[part]))):
+        then, now = before[part], as_json(content[part])
+        if part == "settings" and isinstance(then, dict):
+            # A run of an earlier version lacks settings that were added since, and goes on with
+            # what it did without them.
+            now = {name: value for name, value in now.items() if name in then}
+        if changed := _changed(_identity(then), _identity(now)):
             raise UserError(
                 f"{folder}: cannot resume: {part} ({', '.join(changed)}) is not what {path} says "
                 "the run was begun with; begin a new run in another --out"

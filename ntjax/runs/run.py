@@ -129,6 +129,7 @@ class Run:
                 "--augment-reverse-complement same or flip-label"
             )
         cleaned, ids = encoded(self.model, sequences, ambiguous)
+        self.check_readable(cleaned, ids)
         forward = self._outputs(ids, progress)
         if not (self.strands.average if average is None else average):
             return forward
@@ -137,20 +138,22 @@ class Run:
 
     def _outputs(self, ids: np.ndarray, progress: str) -> np.ndarray:
         data = TokenisedSet.unlabelled(ids)
-        self._check_lengths(data.lengths)
         return predict(self.forward_config, self.model.params, self.trainable, data, progress)
 
-    def _check_lengths(self, lengths: np.ndarray) -> None:
-        """Refuse sequences of more tokens than the head has weights for."""
-        most = self.head.most_tokens
-        if most is None or not (longer := np.flatnonzero(lengths > most)).size:
-            return
-        first = int(longer[0])
-        raise UserError(
-            f"sequence {first + 1} has {lengths[first]} tokens, and this run's head reads {most} "
-            "at most: cut sequences to the length of its training rows (an N makes more tokens), "
-            "or train with --head mean or attention"
-        )
+    def check_readable(self, sequences: Sequence[str], ids: np.ndarray) -> None:
+        """Refuse sequences that the head has no weights for.
+
+        Arguments:
+            sequences: of A, C, G, T and N.
+            ids: their tokens, [sequences, tokens].
+
+        Raises:
+            UserError: names the first one.
+        """
+        lengths = TokenisedSet.unlabelled(ids).lengths
+        for row, (sequence, tokens) in enumerate(zip(sequences, lengths, strict=True), 1):
+            if problem := self.head.unreadable(len(sequence), int(tokens)):
+                raise UserError(f"sequence {row} {problem}, or train with --head mean")
 
     def predict(
         self,

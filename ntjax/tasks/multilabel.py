@@ -65,7 +65,8 @@ class MultiLabel(Task):
     def encode(self, table: "SequenceTable") -> np.ndarray:
         """1, 0 or `UNKNOWN_LABEL`, int32 [rows, labels]."""
         assert table.labels is not None
-        return encode_label_sets(table.labels, table.source, table.rows)
+        numbers = encode_label_sets(table.labels, table.source, table.rows)
+        return numbers.reshape(len(table), len(self.outputs))  # also where there are no rows
 
     def fitted(self, labels: np.ndarray, source: str) -> Self:
         """The task, once the training rows are known."""

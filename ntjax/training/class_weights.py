@@ -39,7 +39,7 @@ def row_weights(text: str, classes: Sequence[str], labels: np.ndarray) -> np.nda
 
 
 def _named(text: str, classes: Sequence[str]) -> np.ndarray:
-    weights = np.ones(len(classes))
+    weights, named = np.ones(len(classes)), set()
     for part in text.split(","):
         # A class may have a '=' in its name; a number has none.
         name, mark, number = part.rpartition("=")
@@ -49,6 +49,9 @@ def _named(text: str, classes: Sequence[str]) -> np.ndarray:
                 f"--class-weights {text}: {part.strip()!r} should be CLASS=WEIGHT; classes are "
                 f"{', '.join(classes[:10])} (or give none or balanced)"
             )
+        if name in named:
+            raise UserError(f"--class-weights {text}: {name!r} stands there twice")
+        named.add(name)
         try:
             weights[list(classes).index(name)] = weight = float(number)
         except ValueError:

@@ -285,6 +285,7 @@ def baseline_scores(job: Job, progress: bool = False) -> dict[str, Any]:
         progress,
         job.settings.calibration,
         job.parts.reverse_complement,
+        bool(job.settings.average_strands),
     )
 
 

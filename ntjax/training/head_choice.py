@@ -39,7 +39,8 @@ def head_of(
         case "tokens" if problem:
             raise UserError(f"--head tokens {problem}; take --head attention or --head mean")
         case "tokens":
-            return Tokens(outputs, longest, settings.head_bottleneck)
+            bases = len(tables["train"].sequences[0])
+            return Tokens(outputs, longest, settings.head_bottleneck, bases)
         case "attention":
             return Attention(outputs, settings.head_queries, longest)
         case "mean":

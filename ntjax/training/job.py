@@ -53,7 +53,7 @@ class Job:
     """Everything read and checked, nothing written.
 
     Attributes:
-        settings: without a None.
+        settings: complete.
         model: the frozen backbone.
         parts: the rows.
         tokenised: their tokens, by part; reverse complements stand behind the training rows.
@@ -108,7 +108,8 @@ def prepare(
     jobs = []
     for settings in members:
         data_key, model_key = repr(_data_settings(settings)), _model_key(settings)
-        own, model, both = parts[data_key], models[model_key], (data_key, model_key)
+        own, model = parts[data_key], models[model_key]
+        both = data_key, model_key, settings.class_weights
         if both not in rows:
             rows[both] = _token_sets(settings, own, model)
         tokenised = rows[both]["tokenised"]
@@ -170,11 +171,18 @@ def _start(
     head = step.forward.head
     if start.head != head or start.classes != parts.task.outputs:
         raise UserError(
-            f"--start-from {settings.start_from}: its head ({start.head.kind}) is for "
-            f"{', '.join(start.classes)}, and here it is {head.kind}, for "
+            f"--start-from {settings.start_from}: its head is {_described(start.head)}, for "
+            f"{', '.join(start.classes)}, and here it is {_described(head)}, for "
             f"{', '.join(parts.task.outputs)}: both have to agree"
         )
     return start
+
+
+def _described(head: HeadConfig | None) -> str:
+    numbers = head.to_dict() if head else {}
+    kind = numbers.pop("pooling", "none")
+    own = [f"{name} {value}" for name, value in numbers.items() if name != "outputs"]
+    return f"{kind} ({', '.join(own)})" if own else kind
 
 
 def _unknown_model(model: str) -> UserError | None:

@@ -48,5 +48,8 @@ def with_threshold(job: Job, trainable: Trainable) -> tuple[Task, dict[str, str]
     threshold = choose_threshold(rule, found[:, 1] - found[:, 0], job.parts.labels["validation"])
     if threshold is None:
         return task, {"threshold": f"no threshold gives {rule} on the validation rows: 0.5 is used"}
-    said = f"{rule}: log-odds above {threshold:.3f} are called {task.outputs[1]}"
+    said = (
+        f"{rule}: log-odds above {threshold:.3f} are called {task.outputs[1]} (the baselines call "
+        "the likelier class)"
+    )
     return replace(task, threshold=threshold), {"threshold": said}

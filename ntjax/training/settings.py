@@ -147,7 +147,8 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
     """Fill in what was left open.
 
     Returns:
-        The settings without a None (but for files that were not given), and what was chosen.
+        The settings with what was chosen, and that by name. None stays where files were not given
+        and where rows decide: of the head's learning rate and the share set aside to calibrate.
     """
     adapter = settings.adapter_config()
     bundled = settings.model == mini.NAME
@@ -207,6 +208,14 @@ def _check_task(settings: Settings) -> None:
         raise UserError(
             f"--class-weights {settings.class_weights} is for --task classification: leave it out"
         )
+    if settings.augment_reverse_complement == "flip-label" and settings.task != "classification":
+        raise UserError(
+            "--augment-reverse-complement flip-label is for two classes: give same, or leave it out"
+        )
+    for name, head in (("head_bottleneck", "tokens"), ("head_queries", "attention")):
+        default = next(field.default for field in fields(Settings) if field.name == name)
+        if getattr(settings, name) != default and settings.head not in (head, "auto", None):
+            raise UserError(f"{option(name)} is of --head {head}, not of {settings.head}")
     check_threshold(settings.threshold)
     if settings.threshold != EVEN and settings.task != "classification":
         raise UserError(f"--threshold {settings.threshold} is for two classes: leave it out")

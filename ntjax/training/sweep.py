@@ -30,6 +30,8 @@ SWEPT = (
     "lora_alpha",
     "lora_dropout",
     "head",
+    "head_bottleneck",
+    "head_queries",
     "head_learning_rate",
     "seed",
 )

@@ -339,6 +339,7 @@ def table(members: Sequence[SweptSettings], done: Mapping[str, Run | FailedRun])
 
 def _scores(run: Run) -> dict[str, Any]:
     training = dict(run.training)
+    training.pop("threshold", None)  # a sentence; the number is in the member's adapter.json
     scores = {"best_step": training.pop("best_step", None)}
     scores |= {f"validation_{name}": value for name, value in training.items()}
     for name, metric in run.metrics.items():

@@ -74,5 +74,5 @@ def test_only_two_classes_can_flip(parts):
         labels=parts.labels | {"train": np.arange(60) % 3},
         task=Classification(("a", "b", "c")),
     )
-    with pytest.raises(UserError, match="two classes only"):
+    with pytest.raises(UserError, match="is for two classes"):
         comparison.score_baselines(three, progress=False, reverse_complement="flip-label")

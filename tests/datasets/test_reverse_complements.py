@@ -31,7 +31,7 @@ def test_values_and_several_labels_are_kept():
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [0.0, 1.0, 1.0], [[0, 1], [1, 0], [1, 1]]])
 def test_only_two_classes_can_flip(labels):
-    with pytest.raises(UserError, match="two classes only: use 'same' or 'none'"):
+    with pytest.raises(UserError, match="flip-label is for two classes: give same or none"):
         with_reverse_complements(SEQUENCES, np.array(labels), "flip-label")
 
 

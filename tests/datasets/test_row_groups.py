@@ -9,6 +9,7 @@ from ntjax.datasets.data_settings import DataSettings
 from ntjax.datasets.prepare import read_parts
 from ntjax.datasets.row_groups import row_groups
 from ntjax.errors import UserError
+from ntjax.io.given_rows import given_table
 from ntjax.io.tables import read_table
 
 RANDOM = np.random.default_rng(6)
@@ -98,3 +99,23 @@ def test_where_there_is_no_such_column(tmp_path):
         ntjax.fine_tune("mini", pair, group_column="gene", steps=1)
     with pytest.raises(UserError, match="the data set ecoli_coding_strand has no such column"):
         ntjax.fine_tune("mini", "ecoli_coding_strand", group_column="gene", steps=1)
+
+
+def test_cells_that_name_no_group(tmp_path):
+    rows = pd.DataFrame(
+        {"sequence": [dna() for _ in range(4)], "label": [0, 1, 0, 1], "gene": [1, np.nan, None, 2]}
+    )
+    path = tmp_path / "rows.csv"
+    rows.to_csv(path, index=False)
+    for table in (
+        read_table(path, group_column="gene"),
+        given_table(rows, "rows", group_column="gene"),
+    ):
+        assert table.groups == ("1", "", "", "2")
+
+
+def test_a_group_that_is_most_of_the_rows():
+    rows = table(100)
+    rows["gene"] = ["lacZ"] * 60 + ["araC"] * 40
+    with pytest.raises(UserError, match="--group-column together: 'lacZ' alone has 60 of the 100"):
+        read_parts(DataSettings(train="train", group_column="gene"), {"train": rows})

@@ -71,7 +71,7 @@ def test_strands_that_cannot_be_averaged():
     with pytest.raises(UserError, match="--average-strands needs --augment-reverse-complement"):
         fine_tuned("none", average_strands=True)
     three = (rows(60)[0], ["a", "b", "c"] * 20)
-    with pytest.raises(UserError, match="flip the labels of two classes only"):
+    with pytest.raises(UserError, match="flip-label is for two classes"):
         ntjax.fine_tune(
             "mini", three, three, three, augment_reverse_complement="flip-label", steps=1
         )

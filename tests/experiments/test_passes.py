@@ -47,7 +47,7 @@ def test_rows_of_equal_gc():
 def record():
     test = table(200)
     labels = np.array(test.labels) == "1"
-    task = Task("genomic", test, test, test, test, np.arange(200))
+    task = Task("genomic", test, test, test, test, test, np.arange(200))
 
     def scored(strength, curve):
         noise = RANDOM.normal(size=200)

@@ -29,7 +29,7 @@ TASKS = {
 HEADS = {
     "cls": {},
     "mean": {},
-    "tokens": {"tokens": 40, "bottleneck": 0},
+    "tokens": {"tokens": 40, "bottleneck": 0, "bases": 0},
     "attention": {"queries": 2, "positions": 10},
 }
 

@@ -161,7 +161,7 @@ def test_coordinates_are_not_trained():
     assert gradient["output"]["w"].any()
 
 
-@pytest.mark.parametrize("head", [Cls(3), Mean(1), Tokens(2, 17, 8), Attention(4, 2, 9)])
+@pytest.mark.parametrize("head", [Cls(3), Mean(1), Tokens(2, 17, 8, 81), Attention(4, 2, 9)])
 def test_a_head_is_rebuilt_from_what_is_saved(head):
     assert head_from_dict(head.to_dict()) == head
 

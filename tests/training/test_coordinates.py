@@ -71,8 +71,11 @@ def test_a_run_gives_the_outputs_it_was_trained_with(tmp_path):
     # The last evaluation was made in the coordinates; the same rows, the same loss.
     [last] = [line for line in run.record.history if line.get("step") == 3 and "loss" in line][-1:]
     assert last
-    with pytest.raises(UserError, match=r"sequence 2 has 18 tokens, .* reads 17"):
-        run.predict([dna(81), dna(82)])
+    with pytest.raises(UserError, match=r"sequence 2 has 80 bp, .* of rows of 81 bp"):
+        run.predict([dna(81), dna(80)])
+    # What an N cuts falls into more tokens.
+    with pytest.raises(UserError, match=r"sequence 1 has \d+ tokens, .* reads 17 at most"):
+        run.predict([dna(40) + "N" + dna(40)])
 
 
 def test_a_second_stage_begins_with_the_outputs_of_the_first(tmp_path):
@@ -115,7 +118,7 @@ def job_of(rows, **settings):
 
 def test_rows_that_have_no_positions_of_their_own():
     sequences, labels = rows_with_a_box(60)
-    assert job_of((sequences, labels)).step.forward.head == Tokens(2, tokens=17)
+    assert job_of((sequences, labels)).step.forward.head == Tokens(2, 17, 0, 81)
     longer = ([*sequences[:-1], sequences[-1] + "A"], labels)
     with pytest.raises(UserError, match=r"--head tokens needs rows of one length: .*, row 60 has"):
         job_of(longer, head="tokens")
@@ -129,7 +132,7 @@ def test_rows_that_have_no_positions_of_their_own():
 
 def test_a_bottleneck():
     job = job_of(rows_with_a_box(60), head="tokens", head_bottleneck=5)
-    assert job.step.forward.head == Tokens(2, tokens=17, bottleneck=5)
+    assert job.step.forward.head == Tokens(2, 17, 5, 81)
     assert set(initial_trainable(job).head) == {"dense", "output", "coordinates"}
 
 

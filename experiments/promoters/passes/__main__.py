@@ -4,8 +4,9 @@
     python -m experiments.promoters.passes --tasks genomic --arms 'mini, IA³' CNN
 
 All arms learn from the same rows. The state that is kept is the one with the best AUROC on
-validation rows of equal GC (the CNN: the best accuracy there). Test rows are scored once by each
-fitted model. Fits that are done are kept under `--runs`, and an interrupted one goes on. Writes
+validation rows of equal GC (of the CNN and gradient boosting the one that they choose on these
+rows, by accuracy and by loss). Test rows are scored once by each fitted model. Fits that are done
+are kept under `--runs`, and an interrupted one goes on. Writes
 `passes.json`, `passes.md` and `passes.png` beside this file.
 """
 
@@ -89,7 +90,7 @@ def result(task: Task, arms: dict[str, list[Scored]]) -> dict[str, Any]:
     probabilities = {arm: np.array([one.probabilities for one in of]) for arm, of in arms.items()}
     against = CNN if CNN in arms else next(iter(arms))
     means = seed_means(labels_of(task.test), probabilities, against, groups=task.groups)
-    tables = {"train": task.train, "matched validation": task.matched, "test": task.test}
+    tables = {"train": task.learned, "matched validation": task.matched, "test": task.test}
     return {
         "rows": {part: len(table) for part, table in tables.items()},
         "against": against,
@@ -128,8 +129,12 @@ def markdown(record: dict[str, Any]) -> str:
 def _cells(arm: dict[str, Any]) -> tuple[str, ...]:
     spread = {part: _spread(values) for part, values in arm["auroc"].items()}
     auroc, mcc = arm["test"]["auroc"], arm["test"]["mcc"]
-    spread["test"] += f" [{auroc['low']:.3f}, {auroc['high']:.3f}]"
-    return (*spread.values(), f"{mcc['value']:.3f} [{mcc['low']:.3f}, {mcc['high']:.3f}]")
+    spread["test"] += _interval(auroc)
+    return (*spread.values(), f"{mcc['value']:.3f}{_interval(mcc)}")
+
+
+def _interval(found: dict[str, Any]) -> str:
+    return "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
 
 
 def _spread(values: list[float]) -> str:

@@ -52,7 +52,9 @@ class Scored:
 
 def scored(arm: str, task: Task, seed: int, passes: int, share: float, runs: Path) -> Scored:
     """Fit an arm, or go on with it, and score it; what is done is read."""
-    folder = runs / task.name.replace(" ", "_") / arm.replace(" ", "_").replace(",", "") / str(seed)
+    plan = f"{passes}-passes" + ("" if share == 1 else f"-share-{share:g}")
+    name = arm.replace(" ", "_").replace(",", "")
+    folder = runs / plan / task.name / name / str(seed)
     path = folder / "scored.json"
     if not path.exists():
         found = (
@@ -73,7 +75,7 @@ def _transformer(
     model = (
         "mini" if pretrained else str(untrained("mini", seed, folder.parent / f"weights-{seed}"))
     )
-    one_pass = max(1, round(share * len(task.train) / BATCH))
+    one_pass = max(1, round(share * len(task.learned) / BATCH))
     run_folder = folder / "run"
     if not (run_folder / RESULT_FILE).exists():
         fine_tune(
@@ -105,7 +107,7 @@ _RATES_OF_MINI = {"ia3": {"learning_rate": 1e-2}, "full": {"learning_rate": 5e-4
 
 def _baseline(arm: str, task: Task, seed: int, passes: int) -> dict[str, Any]:
     training, validation = (
-        (table.sequences, labels_of(table)) for table in (task.train, task.matched)
+        (table.sequences, labels_of(table)) for table in (task.learned, task.matched)
     )
     if arm == CNN:
         config = CNNConfig(epochs=passes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.promoters.data.genomic_negatives import GENOMIC, tasks
 from experiments.promoters.data.rows import CLEAN, labels_of, protocol_tables
+from experiments.promoters.study import labelled_parts
 from ntjax.datasets.splits import grouped_split
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.windows import PROMOTER_WINDOW
@@ -23,7 +24,8 @@ class Task:
 
     Attributes:
         name: of the folder of its runs.
-        train: rows to learn from.
+        train: rows to learn from, but for those that calibrate the transformers.
+        learned: the rows that are left of them, and that all arms learn from.
         validation: rows set aside from them, as they are.
         matched: those of them that have a partner of the other class with the same GC; they choose
             the state that is kept.
@@ -33,6 +35,7 @@ class Task:
 
     name: str
     train: SequenceTable
+    learned: SequenceTable
     validation: SequenceTable
     matched: SequenceTable
     test: SequenceTable
@@ -53,7 +56,10 @@ def task_of(name: str, genome: Path) -> Task:
         parts = grouped_split(whole.sequences, whole.labels, shares, seed=0)
         train, validation = (whole.take(parts[part]) for part in shares)
     groups = locus_groups(test.sequences, open_genome(genome), geometry=PROMOTER_WINDOW)
-    return Task(name, train, validation, gc_matched(validation), test, groups)
+    matched = gc_matched(validation)
+    given = {"train": train, "validation": matched, "test": test}
+    learned = labelled_parts(given, seed=0).tables["train"]
+    return Task(name, train, learned, validation, matched, test, groups)
 
 
 def gc_matched(table: SequenceTable) -> SequenceTable:

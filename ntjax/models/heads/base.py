@@ -30,10 +30,10 @@ class HeadConfig(ABC):
     in_coordinates: ClassVar[bool] = False
     outputs: int = 2
 
-    @property
-    def most_tokens(self) -> int | None:
-        """Tokens of the longest sequence that the head can read, `<cls>` included; None: any."""
-        return None
+    def unreadable(self, bases: int, tokens: int) -> str:
+        """Say why a sequence of so many bases and tokens cannot be read; "" if it can."""
+        del bases, tokens
+        return ""
 
     @abstractmethod
     def init(self, embed_dim: int, key: jax.Array) -> Parameters:

@@ -30,12 +30,14 @@ class Tokens(HeadConfig):
         tokens: most tokens of a sequence, `<cls>` included.
         bottleneck: width of a hidden layer (tanh) between tokens and outputs; 0 for none. A
             hidden layer as wide as the embeddings would have tokens · dim² numbers.
+        bases: length of the rows it was made for, in bp; 0 where it is not known.
     """
 
     kind: ClassVar[str] = "tokens"
     in_coordinates: ClassVar[bool] = True
     tokens: int = MOST_TOKENS
     bottleneck: int = 0
+    bases: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.tokens <= MOST_TOKENS or not 0 <= self.bottleneck <= LARGEST_BOTTLENECK:
@@ -44,10 +46,19 @@ class Tokens(HeadConfig):
                 f"have 1 to {MOST_TOKENS} tokens and a bottleneck of 0 to {LARGEST_BOTTLENECK}"
             )
 
-    @property
-    def most_tokens(self) -> int:
-        """Tokens of the longest sequence that the head can read."""
-        return self.tokens
+    def unreadable(self, bases: int, tokens: int) -> str:
+        """Say why a sequence of so many bases and tokens cannot be read; "" if it can."""
+        if self.bases and bases != self.bases:
+            return (
+                f"has {bases} bp, and this run's head reads each position of rows of {self.bases} "
+                "bp: cut sequences as the training rows were"
+            )
+        if tokens > self.tokens:
+            return (
+                f"has {tokens} tokens, and this run's head reads {self.tokens} at most, as its "
+                "training rows had (an N makes more tokens)"
+            )
+        return ""
 
     def init(self, embed_dim: int, key: jax.Array) -> Parameters:
         """Draw `output`, and with a bottleneck `dense` before it."""
