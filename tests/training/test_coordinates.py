@@ -123,7 +123,7 @@ def test_rows_that_have_no_positions_of_their_own():
     with pytest.raises(UserError, match=r"--head tokens needs rows of one length: .*, row 60 has"):
         job_of(longer, head="tokens")
     assert job_of(longer).step.forward.head == Mean(2)
-    assert job_of(longer, head="attention", head_queries=3).step.forward.head == Attention(2, 3, 17)
+    assert job_of(longer, head="attention", head_queries=3).step.forward.head == Attention(2, 3, 18)
     # Of one length, but too long for "auto".
     assert job_of(([dna(200) for _ in labels], labels)).step.forward.head == Mean(2)
     with pytest.raises(UserError, match="--head tokens reads at most 64 tokens a row"):

@@ -8,6 +8,7 @@ import pytest
 
 from ntjax.checkpoints.published import PUBLISHED
 from ntjax.errors import UserError
+from ntjax.runs.folder import open_folder
 from ntjax.training.settings import (
     Settings,
     check,
@@ -205,3 +206,20 @@ def test_more_steps_of_a_run_are_a_second_stage():
 
 def test_the_option_of_a_setting():
     assert option("learning_rate") == "--learning-rate"
+
+
+def test_a_run_begun_before_a_setting_was_added_goes_on(tmp_path):
+    settings, _ = complete(Settings(head="mean"))
+    content = {"settings": asdict(settings), "model": {}, "data": {}}
+    open_folder(tmp_path / "run", content, resume=False)
+    path = tmp_path / "run" / "config.json"
+    saved = json.loads(path.read_text())
+    for name in ("threshold", "class_weights", "group_column", "average_strands"):
+        del saved["settings"][name]
+    path.write_text(json.dumps(saved))
+    rebuilt = from_saved(saved["settings"])
+    assert rebuilt.average_strands is False
+    open_folder(tmp_path / "run", content | {"settings": asdict(rebuilt)}, resume=True)
+    other = asdict(replace(rebuilt, learning_rate=0.5))
+    with pytest.raises(UserError, match=r"cannot resume: settings \(learning_rate\)"):
+        open_folder(tmp_path / "run", content | {"settings": other}, resume=True)
