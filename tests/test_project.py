@@ -27,6 +27,7 @@ def test_each_room_imports_only_rooms_below_it():
     assert "2 kept, 0 broken" in result.stdout
 
 
+@pytest.mark.slow
 def test_types(tmp_path):
     # The rooms are named in pyproject.toml.
     command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)]

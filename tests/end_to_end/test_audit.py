@@ -199,6 +199,7 @@ def test_bad_files(here, tmp_path):
         audit(Options(good, good, out=tmp_path))
 
 
+@pytest.mark.end_to_end
 def test_from_the_command_line(here, tmp_path):
     def run(*arguments):
         return subprocess.run(

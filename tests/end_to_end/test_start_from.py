@@ -32,6 +32,7 @@ def test_the_second_stage_begins_where_the_first_ended(adapter, rows, tmp_path):
     assert recorded == {"path": str(first), "sha256": description["tensors_sha256"]}
 
 
+@pytest.mark.end_to_end
 def test_another_adapter_is_refused(rows, tmp_path):
     run(quick(rows, adapter="lora", lora_rank=2, steps=1), tmp_path / "first")
     with pytest.raises(UserError, match=r"rank 2 .* not lora rank 4"):
@@ -41,6 +42,7 @@ def test_another_adapter_is_refused(rows, tmp_path):
         )
 
 
+@pytest.mark.end_to_end
 def test_other_classes_and_heads_are_refused(rows, tmp_path):
     run(quick(rows, steps=1), tmp_path / "first")
     three = write_csv(tmp_path / "three.csv", planted_rows(240, classes=3))

@@ -65,6 +65,7 @@ def columns_of(data):
     return data.tokens, data.lengths, data.labels
 
 
+@pytest.mark.slow
 def test_weights_move_what_is_called():
     sequences = ["".join(RANDOM.choice(list("ACGT"), 60)) for _ in range(120)]
     labels = ["rich" if s.count("A") > 14 else "poor" for s in sequences]

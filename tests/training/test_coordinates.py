@@ -78,6 +78,7 @@ def test_a_run_gives_the_outputs_it_was_trained_with(tmp_path):
         run.predict([dna(40) + "N" + dna(40)])
 
 
+@pytest.mark.slow
 def test_a_second_stage_begins_with_the_outputs_of_the_first(tmp_path):
     rows = rows_with_a_box()
     first = ntjax.fine_tune("mini", rows, rows, rows, head="tokens", steps=3, out=tmp_path / "a")

@@ -126,6 +126,7 @@ def terminated(start, tmp_path_factory):
     return folder, int(line.split("after step ")[1].split(";")[0])
 
 
+@pytest.mark.end_to_end
 def test_sigterm_saves_the_step_it_stopped_after(terminated):
     folder, stopped = terminated
     step, _, progress = newest(folder)
@@ -136,6 +137,7 @@ def test_sigterm_saves_the_step_it_stopped_after(terminated):
     assert not (folder / "best.npz").exists()
 
 
+@pytest.mark.end_to_end
 def test_resumed_after_sigterm(start, terminated, uninterrupted, tmp_path):
     shutil.copytree(terminated[0], tmp_path, dirs_exist_ok=True)
     finish(start(tmp_path))
