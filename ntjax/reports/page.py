@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,18 +47,28 @@ class Chapter:
     blocks: tuple[Block, ...]
 
 
-_ONE_LINE = 40  # letters; cells of more are text, which is wrapped
+_MANY_COLUMNS = 10  # more of them have room on a page only if intervals may be broken
+_INTERVAL = re.compile(r"\[[^\[\]]{1,24}\]")
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
   color: #1a1a1a; background: #fff }
 h1, h2 { line-height: 1.2 } h2 { margin-top: 3rem; border-top: 1px solid #ccc; padding-top: 1rem }
 code { background: #f3f3f3; padding: .1rem .3rem } pre code { display: block; overflow-x: auto }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: .85rem }
-th, td { padding: .25rem .6rem; text-align: left; border-bottom: 1px solid #ddd }
-th, td { white-space: nowrap; vertical-align: top }
-td.text { white-space: normal; min-width: 14rem }
+table { border-collapse: collapse; font-size: .85rem; width: 100% }
+th, td { padding: .25rem .5rem; text-align: left; vertical-align: top }
+th, td { border-bottom: 1px solid #ddd }
 caption, figcaption { text-align: left; color: #444; font-size: .9rem; padding: .4rem 0 }
 figure { margin: 1.5rem 0 } img { max-width: 100% }
+@media (max-width: 50rem) {
+  tr:first-child { display: none } table, caption, tbody, tr, td { display: block }
+  tr { border-bottom: 2px solid #999; padding: .4rem 0 }
+  td { position: relative; min-height: 1.3rem; padding-left: 9.5rem; border-bottom: 0 }
+  td::before { content: attr(data-head); position: absolute; left: 0; width: 9rem; color: #444 }
+}
+@media (prefers-color-scheme: dark) {
+  body { color: #e6e6e6; background: #161616 } code { background: #2a2a2a }
+  caption, figcaption, td::before { color: #aaa } img { background: #fff }
+}
 """
 
 
@@ -102,16 +113,27 @@ def _html_block(block: Block, folder: Path) -> str:
             f"<figcaption>{_inline(block.caption)}</figcaption></figure>"
         )
     heads = "".join(f"<th>{_inline(head)}</th>" for head in block.heads)
-    rows = "".join(
-        "<tr>" + "".join(f"<td{_wrapped(cell)}>{_inline(cell)}</td>" for cell in row) + "</tr>"
-        for row in block.rows
-    )
+    rows = "".join(f"<tr>{_html_cells(block.heads, row)}</tr>" for row in block.rows)
     caption = f"<caption>{_inline(block.caption)}</caption>" if block.caption else ""
-    return f"<div class=wide><table>{caption}<tr>{heads}</tr>{rows}</table></div>"
+    return f"<table>{caption}<tr>{heads}</tr>{rows}</table>"
 
 
-def _wrapped(cell: str) -> str:
-    return " class=text" if len(cell) > _ONE_LINE else ""
+def _html_cells(heads: Sequence[str], row: Sequence[str]) -> str:
+    """A row's cells; each has its head with it, for screens too narrow for a table."""
+    kept = _kept if len(heads) <= _MANY_COLUMNS else str
+    return "".join(
+        f"<td data-head='{html.escape(_plain(head), quote=True)}'>{_inline(kept(cell))}</td>"
+        for head, cell in zip(heads, row, strict=True)
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "").replace("*", "")
+
+
+def _kept(cell: str) -> str:
+    """A cell that is not broken within an interval, such as [0.1, 0.2]."""
+    return _INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), cell)
 
 
 def _inline(text: str) -> str:

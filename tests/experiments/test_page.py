@@ -29,8 +29,17 @@ def test_a_table_has_its_caption_heads_and_rows(tmp_path):
     table = Table(("method", "mcc"), (("CNN", "0.5"), ("IA³", "0.4")), "on 9 rows")
     html, markdown = page(tmp_path, table)
     assert "<caption>on 9 rows</caption><tr><th>method</th><th>mcc</th></tr>" in html
-    assert "<tr><td>IA³</td><td>0.4</td></tr>" in html
+    assert "<tr><td data-head='method'>IA³</td><td data-head='mcc'>0.4</td></tr>" in html
     assert "on 9 rows\n\n| method | mcc |\n|---|---|\n| CNN | 0.5 |\n| IA³ | 0.4 |" in markdown
+
+
+def test_intervals_stay_on_one_line_where_there_is_room(tmp_path):
+    html, markdown = page(tmp_path, Table(("a",), (("0.5 [0.4, 0.6]",),)))
+    assert "0.5 [0.4,\u00a00.6]" in html
+    assert "0.5 [0.4, 0.6]" in markdown
+    many = tuple("abcdefghijk")
+    html, _ = page(tmp_path, Table(many, (("0.5 [0.4, 0.6]",) * 11,)))
+    assert "0.5 [0.4, 0.6]" in html
 
 
 def test_the_page_holds_its_pictures(tmp_path):
