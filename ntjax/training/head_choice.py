@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ntjax.datasets.batching import TokenisedSet
 from ntjax.errors import UserError
 from ntjax.io.tables import SequenceTable
@@ -34,7 +36,9 @@ def head_of(
     name, longest = settings.head, max(int(part.tokens.shape[1]) for part in tokenised.values())
     problem = _no_positions(tables, longest)
     if name == "auto":
-        name = "mean" if problem or longest > _MOST_FOR_AUTO else "tokens"
+        # An N makes more tokens of a row: a few of those do not decide.
+        usual = np.median(tokenised["train"].lengths)
+        name = "mean" if problem or usual > _MOST_FOR_AUTO else "tokens"
     match name:
         case "tokens" if problem:
             raise UserError(f"--head tokens {problem}; take --head attention or --head mean")

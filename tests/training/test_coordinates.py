@@ -125,6 +125,11 @@ def test_rows_that_have_no_positions_of_their_own():
         job_of(longer, head="tokens")
     assert job_of(longer).step.forward.head == Mean(2)
     assert job_of(longer, head="attention", head_queries=3).step.forward.head == Attention(2, 3, 18)
+    # A row with many N has more tokens, and leaves the choice as it is.
+    odd = (["ACGTN" * 8 + dna(41), *sequences[1:]], labels)
+    head = job_of(odd).step.forward.head
+    assert (head.kind, head.bases) == ("tokens", 81)
+    assert 32 < head.tokens <= 64
     # Of one length, but too long for "auto".
     assert job_of(([dna(200) for _ in labels], labels)).step.forward.head == Mean(2)
     with pytest.raises(UserError, match="--head tokens reads at most 64 tokens a row"):
