@@ -16,10 +16,9 @@ from ntjax.calibration.fitting import (
     fit_calibration,
     method_for,
 )
-from ntjax.calibration.labelwise import LabelwiseCalibration, two_classes
+from ntjax.calibration.labelwise import LabelwiseCalibration
 from ntjax.calibration.scaling import IdentityScaling, PlattScaling, TemperatureScaling
 from ntjax.errors import UserError
-from ntjax.metrics.multilabel import UNKNOWN_LABEL
 
 FOLDS = 5
 FEWEST_GROUPS = 2 * FOLDS
@@ -75,7 +74,6 @@ def accepted_labelwise(
     method: str = "auto",
     *,
     groups: ArrayLike | None = None,
-    seed: int = 0,
 ) -> LabelwiseCalibration | None:
     """Fit or leave each label of a multi-label task by itself, on the rows where it is known.
 
@@ -84,22 +82,12 @@ def accepted_labelwise(
         labels: integers `[n, labels]`, 1, 0 or `UNKNOWN_LABEL`.
         method: as of `fit_calibration`.
         groups: `[n]`, as of `accepted_calibration`.
-        seed: of the folds.
 
     Returns:
         None if no label has rows enough, of both kinds.
     """
-    logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
-    group = _numbered(groups, len(labels))
-    fitted: list[ClassCalibration | None] = []
-    for scores, truth in zip(logits.T, labels.T, strict=True):
-        known = truth != UNKNOWN_LABEL
-        of_label = two_classes(scores[known]), truth[known]
-        try:
-            fitted.append(accepted_calibration(*of_label, method, groups=group[known], seed=seed))
-        except UserError:
-            fitted.append(None)
-    return LabelwiseCalibration(tuple(fitted)) if any(fitted) else None
+    numbered = _numbered(groups, len(np.asarray(labels)))
+    return LabelwiseCalibration.fit(logits, labels, method, numbered, accepted_calibration)
 
 
 def _fitted(

@@ -1,5 +1,6 @@
 """A calibration of its own for every label of a multi-label task."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,13 +25,22 @@ class LabelwiseCalibration:
     labels: tuple[ClassCalibration | None, ...]
 
     @classmethod
-    def fit(cls, logits: ArrayLike, labels: ArrayLike, method: str = "auto") -> Self | None:
+    def fit(
+        cls,
+        logits: ArrayLike,
+        labels: ArrayLike,
+        method: str = "auto",
+        groups: NDArray[np.int64] | None = None,
+        fit: Callable[..., ClassCalibration] = fit_calibration,
+    ) -> Self | None:
         """Fit each label on the rows where it is known.
 
         Arguments:
             logits: `[n, labels]`.
             labels: integers `[n, labels]`, 1, 0 or `UNKNOWN_LABEL`.
             method: "auto", "platt", "temperature" or "isotonic".
+            groups: `[n]`, related rows share a number; given to `fit`, if there are any.
+            fit: of a label's logits, labels and method.
 
         Returns:
             None if no label has rows enough, of both kinds.
@@ -39,8 +49,9 @@ class LabelwiseCalibration:
         fitted: list[ClassCalibration | None] = []
         for scores, truth in zip(logits.T, labels.T, strict=True):
             known = truth != UNKNOWN_LABEL
+            related = {} if groups is None else {"groups": groups[known]}
             try:
-                fitted.append(fit_calibration(two_classes(scores[known]), truth[known], method))
+                fitted.append(fit(two_classes(scores[known]), truth[known], method, **related))
             except UserError:
                 fitted.append(None)
         return cls(tuple(fitted)) if any(fitted) else None

@@ -81,7 +81,8 @@ class Classification(Task):
         """Return class numbers [rows] by the threshold; None where the likeliest counts."""
         if self.threshold is None:
             return None
-        return (outputs[:, 1] - outputs[:, 0] > self.threshold).astype(np.int64)
+        both = outputs.astype(np.float64)  # as when the threshold was chosen
+        return (both[:, 1] - both[:, 0] > self.threshold).astype(np.int64)
 
     def encode(self, table: "SequenceTable") -> np.ndarray:
         """Class numbers, int32 [rows]."""
