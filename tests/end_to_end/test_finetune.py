@@ -481,7 +481,7 @@ def test_the_embedded_default_needs_no_arguments(command, tmp_path):
     assert (code, err) == (0, "")
     assert printed.splitlines()[0] == (
         "chosen for you: --train ecoli_coding_strand, --learning-rate 0.01, --batch-size 32, "
-        "--head mean, --select mcc"
+        "--head auto, --select mcc, --augment-reverse-complement flip-label, --average-strands True"
     )
 
 
