@@ -19,6 +19,7 @@ from ntjax.calibration.fitting import (
 from ntjax.calibration.labelwise import LabelwiseCalibration
 from ntjax.calibration.scaling import IdentityScaling, PlattScaling, TemperatureScaling
 from ntjax.errors import UserError
+from ntjax.metrics.bootstrap import numbered_groups
 
 FOLDS = 5
 FEWEST_GROUPS = 2 * FOLDS
@@ -58,7 +59,7 @@ def accepted_calibration(
     fitted = _fitted(logits, labels, method)
     if fitted in (PlattScaling(1.0, 0.0), TemperatureScaling(1.0)):
         return IdentityScaling()
-    group = _numbered(groups, len(labels))
+    group = numbered_groups(len(labels), groups)
     if (count := int(group.max()) + 1) < FEWEST_GROUPS:
         raise UserError(
             f"the {len(labels)} calibration rows are of {count} groups of related rows, too few to "
@@ -86,7 +87,7 @@ def accepted_labelwise(
     Returns:
         None if no label has rows enough, of both kinds.
     """
-    numbered = _numbered(groups, len(np.asarray(labels)))
+    numbered = numbered_groups(len(np.asarray(labels)), groups)
     return LabelwiseCalibration.fit(logits, labels, method, numbered, accepted_calibration)
 
 
@@ -94,10 +95,9 @@ def _fitted(
     logits: NDArray[np.float64], labels: NDArray[np.int64], method: str
 ) -> ClassCalibration:
     """As `fit_calibration`; Platt scaling goes no farther than the rows show."""
-    freely = fit_calibration(logits, labels, method)
-    if method_for(len(logits), logits.shape[1], method) == "platt":
+    if method_for(len(logits), logits.shape[1], method) == "platt" and logits.shape[1] == 2:
         return fit_cautiously(logits[:, 1] - logits[:, 0], labels)
-    return freely
+    return fit_calibration(logits, labels, method)
 
 
 def _gain(
@@ -143,9 +143,3 @@ def _losses(
     """Log loss of each row `[n]`, in nats."""
     probabilities = calibrated_probabilities(calibration, logits)
     return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _SMALLEST))
-
-
-def _numbered(groups: ArrayLike | None, rows: int) -> NDArray[np.int64]:
-    if groups is None:
-        return np.arange(rows)
-    return np.unique(np.asarray(groups), return_inverse=True)[1]

@@ -120,6 +120,16 @@ def resampling_units(n: int, groups: ArrayLike | None) -> tuple[NDArray[np.int64
     return membership, len(names)
 
 
+def numbered_groups(rows: int, groups: ArrayLike | None = None) -> NDArray[np.int64]:
+    """Number each row's group from 0, `[rows]`; without groups each row is one of its own.
+
+    >>> numbered_groups(3, ["b", "a", "b"]).tolist()
+    [1, 0, 1]
+    """
+    membership, _ = resampling_units(rows, groups)
+    return np.arange(rows) if membership is None else membership
+
+
 def multiplicities(
     membership: NDArray[np.int64] | None,
     units: int,

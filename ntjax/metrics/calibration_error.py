@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ntjax.metrics.bootstrap import numbered_groups
 from ntjax.metrics.confusion import predicted_classes
 
 CALIBRATION_BINS = 10
@@ -89,17 +90,17 @@ def calibration_error(
         `{"value": …, "low": None, "high": None, "interval": why there is none, "p": …}`.
     """
     probabilities, happened = np.asarray(probabilities, np.float64), np.asarray(happened, bool)
-    rows = np.arange(len(happened)) if groups is None else np.asarray(groups)
-    units, group = np.unique(rows, return_inverse=True)
+    group = numbered_groups(len(happened), groups)
+    units = int(group.max(initial=-1)) + 1
     found: dict[str, Any] = {"value": None, "low": None, "high": None, "p": None}
-    if len(units) < 2:
+    if units < 2:
         return found | {"interval": _TOO_FEW_ROWS}
     error = _Error(probabilities, equal_mass_bins(probabilities, group), group)
     value = float(error.of(happened[None])[0])
     found |= {"value": max(value, 0.0), "interval": NO_INTERVAL_OF_ERROR}
     if resamples:
         redrawn = np.concatenate(
-            [error.of(one) for one in _redrawn(probabilities, group, len(units), resamples, seed)]
+            [error.of(one) for one in _redrawn(probabilities, group, units, resamples, seed)]
         )
         found["p"] = float((1 + (redrawn >= value - 1e-12).sum()) / (1 + resamples))
     if value < 0:

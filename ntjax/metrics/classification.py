@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ntjax.errors import UserError
-from ntjax.metrics.bootstrap import resampling_units
+from ntjax.metrics.bootstrap import numbered_groups
 from ntjax.metrics.calibration_error import (
     CALIBRATION_BINS,
     NO_INTERVAL_OF_ECE,
@@ -106,8 +106,7 @@ def evaluate(
     calls = None if called is None else np.asarray(called, np.int64)
     if bootstrap < 0 or not 0 < confidence < 1:
         raise ValueError(f"bootstrap={bootstrap} and confidence={confidence}: need >= 0, (0, 1)")
-    member, units = resampling_units(len(labels), groups)
-    group = np.arange(len(labels)) if member is None else member
+    group = numbered_groups(len(labels), groups)
     found: dict[str, Any] = {
         name: {"value": value, "low": None, "high": None}
         for name, value in Rows.of(labels, probabilities, calls).point_values().items()
@@ -116,7 +115,7 @@ def evaluate(
         *beliefs(labels, probabilities), groups=group, resamples=bootstrap, seed=seed
     )
     if bootstrap:
-        several, grouped = probabilities.shape[1] > 2, units < len(labels)
+        several, grouped = probabilities.shape[1] > 2, group.max() + 1 < len(labels)
         rows = ScoredRows.of(labels, probabilities, group, confidence, calls)
         for name, interval in classification_intervals(rows).items():
             at = interval.at(found[name]["value"])

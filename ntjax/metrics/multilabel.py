@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ntjax.errors import UserError
 from ntjax.metrics import classification as metrics
-from ntjax.metrics.bootstrap import resampling_units
+from ntjax.metrics.bootstrap import numbered_groups
 from ntjax.metrics.classification_intervals import f1_of_share
 from ntjax.metrics.least_counts import LEAST, as_estimate
 from ntjax.metrics.proportions import Interval, share_interval
@@ -72,8 +72,7 @@ def evaluate(
         ValueError: shapes, labels or probabilities that break the contract above.
     """
     labels, probabilities = _checked(labels, probabilities, names)
-    member, units = resampling_units(len(labels), groups)
-    group = np.arange(len(labels)) if member is None else member
+    group = numbered_groups(len(labels), groups)
     options = {"bootstrap": bootstrap, "seed": seed, "confidence": confidence}
     per_label = {
         name: _of_label(labels[:, k], probabilities[:, k], group, options)
@@ -81,7 +80,7 @@ def evaluate(
     }
     averaged = {name: _average(per_label, name) for name in metrics.HIGHER_IS_BETTER}
     for name, found in _of_all_cells(labels, probabilities > 0.5, group, confidence).items():
-        estimate = as_estimate(found, LEAST[name], grouped=units < len(labels))
+        estimate = as_estimate(found, LEAST[name], grouped=group.max() + 1 < len(labels))
         if not bootstrap:
             estimate = {"value": estimate["value"], "low": None, "high": None}
         averaged[name] = estimate

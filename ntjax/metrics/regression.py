@@ -20,7 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
 
 from ntjax.errors import UserError
-from ntjax.metrics.bootstrap import Estimate, estimate, resampled, resampling_units, too_few_units
+from ntjax.metrics.bootstrap import (
+    Estimate,
+    estimate,
+    numbered_groups,
+    resampled,
+    resampling_units,
+    too_few_units,
+)
 from ntjax.metrics.classification import require_finite
 from ntjax.metrics.least_counts import LEAST, as_estimate
 from ntjax.metrics.proportions import share_interval
@@ -135,10 +142,9 @@ def share(
     >>> "{value:.2f} [{low:.2f}, {high:.2f}]".format(**share(np.arange(40) % 4 > 0))
     '0.75 [0.60, 0.86]'
     """
-    member, units = resampling_units(len(inside), groups)
-    group = np.arange(len(inside)) if member is None else member
+    group = numbered_groups(len(inside), groups)
     found = share_interval(inside, np.ones(len(inside), bool), group, confidence)
-    return as_estimate(found, LEAST["accuracy"], grouped=units < len(inside))
+    return as_estimate(found, LEAST["accuracy"], grouped=group.max(initial=-1) + 1 < len(inside))
 
 
 @dataclass(frozen=True, eq=False)

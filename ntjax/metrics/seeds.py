@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ntjax.metrics.bootstrap import bootstrap_p_value, estimate, resampled
+from ntjax.metrics.bootstrap import bootstrap_p_value, estimate, numbered_groups, resampled
 from ntjax.metrics.classification import Rows, evaluate
 
 METRICS = ("accuracy", "mcc", "auroc")
@@ -140,7 +140,7 @@ def _difference(value: float, drawn: np.ndarray, reason: str) -> dict[str, Any]:
 
 def _too_few(labels: np.ndarray, groups: ArrayLike | None) -> str:
     """Say why there is no interval of a difference; "" where there is one."""
-    of_rows = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    of_rows = numbered_groups(len(labels), groups)
     fewest = min(len(np.unique(of_rows[labels == k])) for k in (0, 1))
     if fewest >= LEAST_OF_A_DIFFERENCE:
         return ""
