@@ -9,7 +9,7 @@ from experiments.defaults.__main__ import markdown as grid
 from experiments.promoters.passes.__main__ import Options, draw, result
 from experiments.promoters.passes.__main__ import markdown as page
 from experiments.promoters.passes.arms import CNN, Scored
-from experiments.promoters.passes.tasks import Task, gc_letters, gc_matched
+from experiments.promoters.passes.tasks import Task, gc_matched
 from ntjax.io.tables import SequenceTable
 
 RANDOM = np.random.default_rng(8)
@@ -23,6 +23,10 @@ def table(rows, shares=(0.5, 0.4)):
     )
     names = tuple(f"row{row}" for row in range(rows))
     return SequenceTable(names, sequences, tuple(map(str, labels)), "made", tuple(range(rows)))
+
+
+def gc_letters(sequences):
+    return np.array([text.count("G") + text.count("C") for text in sequences])
 
 
 def test_rows_of_equal_gc():

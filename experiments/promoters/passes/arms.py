@@ -13,6 +13,7 @@ from experiments.promoters.data.rows import labels_of
 from experiments.promoters.data.untrained import untrained
 from experiments.promoters.passes.tasks import Task
 from ntjax import fine_tune, load_run
+from ntjax.adapters import ADAPTERS
 from ntjax.baselines.cnn import CNNConfig, fit_cnn
 from ntjax.baselines.gradient_boosting import fit_gradient_boosting
 from ntjax.io.json import read_json, write_json
@@ -93,16 +94,14 @@ def _transformer(
             out=run_folder,
             resume=(run_folder / CONFIG_FILE).exists(),
             progress=True,
-            **(settings if pretrained else settings | _RATES_OF_MINI[settings["adapter"]]),
+            # An untrained network is not called mini, and would get the rates of published models.
+            learning_rate=ADAPTERS[settings["adapter"]].learning_rate_for_mini,
+            **settings,
         )
     run = load_run(run_folder)
     lines = [json.loads(line) for line in (run_folder / LOG_FILE).read_text().splitlines()]
     curve = [line["validation_auroc"] for line in lines if "validation_auroc" in line]
     return _result(lambda rows: run.predict(rows)[:, 1], task) | {"curve": curve}
-
-
-# An untrained network is not called mini, and would get the rates of published models.
-_RATES_OF_MINI = {"ia3": {"learning_rate": 1e-2}, "full": {"learning_rate": 5e-4}}
 
 
 def _baseline(arm: str, task: Task, seed: int, passes: int) -> dict[str, Any]:

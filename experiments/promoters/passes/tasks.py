@@ -1,6 +1,5 @@
 """The rows: published ones, cleaned, and promoters against the genome, each with equal GC."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.windows import PROMOTER_WINDOW
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.loci import locus_groups
+from ntjax.sequences.alphabet import gc_content
 
 VALIDATION_SHARE = 0.1
 
@@ -63,16 +63,11 @@ def task_of(name: str, genome: Path) -> Task:
 
 
 def gc_matched(table: SequenceTable) -> SequenceTable:
-    """Keep as many rows of either class at each number of G and C, the first ones of each."""
-    labels, letters = labels_of(table), gc_letters(table.sequences)
+    """Keep as many rows of either class at each share of G and C, the first ones of each."""
+    labels, shares = labels_of(table), gc_content(table.sequences)
     kept: list[int] = []
-    for count in np.unique(letters):
-        of_class = [np.flatnonzero((letters == count) & (labels == label)) for label in (0, 1)]
+    for share in np.unique(shares):
+        of_class = [np.flatnonzero((shares == share) & (labels == label)) for label in (0, 1)]
         pairs = min(map(len, of_class))
         kept += [int(row) for rows in of_class for row in rows[:pairs]]
     return table.take(sorted(kept))
-
-
-def gc_letters(sequences: Sequence[str]) -> np.ndarray:
-    """Count G and C: int [n]."""
-    return np.array([text.count("G") + text.count("C") for text in sequences])
