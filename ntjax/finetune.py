@@ -226,13 +226,11 @@ def _print_job(job: Job, folder: Path) -> None:
         parameter_shapes(job.model.config), is_leaf=lambda leaf: isinstance(leaf, tuple)
     )
     total = sum(math.prod(shape) for shape in shapes)
-    head_kind = job.step.forward.head.kind if job.step.forward.head else "no"
-    trained = jax.eval_shape(lambda: initial_trainable(job))
-    trained = trained._replace(head={k: v for k, v in trained.head.items() if k != "coordinates"})
+    trained = jax.eval_shape(lambda: job.folded(initial_trainable(job)))
     adapter, head = (sum(leaf.size for leaf in jax.tree.leaves(part)) for part in trained)
     print(f"model: {job.model.name}, {total:,} parameters, {job.settings.dtype}")
     backbone = f"{adapter:,} ({job.settings.adapter}) + " if adapter else ""
-    print(f"trained: {backbone}{head:,} ({head_kind} head) parameters{_rate_of_head(job)}")
+    print(f"trained: {backbone}{head:,} ({job.head.kind} head) parameters{_rate_of_head(job)}")
     counts = ", ".join(f"{len(table):,} {part}" for part, table in job.parts.tables.items())
     print(f"rows: {counts}; {job.parts.task.described()}")
     print(f"devices: {jax.local_device_count()} × {jax.devices()[0].device_kind}")

@@ -27,7 +27,7 @@ def row_groups(sequences: Sequence[str], k: int, names: Sequence[str] | None = N
     shared = shared_kmer_groups(sequences, k)
     if names is None:
         return shared
-    known, number = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
+    known, number = np.unique(np.array(names, str), return_inverse=True)
     named = np.flatnonzero(known[number] != "")
     # A graph of rows' groups by k-mer and, behind them, the names.
     size = int(shared.max(initial=-1)) + 1

@@ -73,7 +73,7 @@ def gradients(
     model = run.model
     weights = score_weights(run.task, target).astype(np.float32)
     cleaned, ids = encoded(model, sequences)
-    run.check_readable(cleaned, ids)
+    run.head.check_readable(cleaned, ids)
     places = letter_places(model.tokenizer, cleaned, ids)
     config = replace(run.forward_config, rematerialise=True)
     batches = token_batches(TokenisedSet.unlabelled(ids), _TOKENS_PER_BATCH)

@@ -129,7 +129,7 @@ class Run:
                 "--augment-reverse-complement same or flip-label"
             )
         cleaned, ids = encoded(self.model, sequences, ambiguous)
-        self.check_readable(cleaned, ids)
+        self.head.check_readable(cleaned, ids)
         forward = self._outputs(ids, progress)
         if not (self.strands.average if average is None else average):
             return forward
@@ -139,21 +139,6 @@ class Run:
     def _outputs(self, ids: np.ndarray, progress: str) -> np.ndarray:
         data = TokenisedSet.unlabelled(ids)
         return predict(self.forward_config, self.model.params, self.trainable, data, progress)
-
-    def check_readable(self, sequences: Sequence[str], ids: np.ndarray) -> None:
-        """Refuse sequences that the head has no weights for.
-
-        Arguments:
-            sequences: of A, C, G, T and N.
-            ids: their tokens, [sequences, tokens].
-
-        Raises:
-            UserError: names the first one.
-        """
-        lengths = TokenisedSet.unlabelled(ids).lengths
-        for row, (sequence, tokens) in enumerate(zip(sequences, lengths, strict=True), 1):
-            if problem := self.head.unreadable(len(sequence), int(tokens)):
-                raise UserError(f"sequence {row} {problem}, or train with --head mean")
 
     def predict(
         self,

@@ -229,9 +229,7 @@ def train_jobs(jobs: Sequence[Job], callbacks: Sequence[Callback] = ()) -> list[
 def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool = False) -> Run:
     """Calibrate and score the test rows; with a folder, write all of it."""
     labels, settings = job.parts.labels, job.settings
-    config, trained = job.step.forward.head, fitted.trainable
-    assert config is not None
-    trainable = trained._replace(head=config.folded(trained.head))
+    trainable = job.folded(fitted.trainable)
     task, rule = with_threshold(job, trainable)
 
     calibration = None
@@ -262,7 +260,7 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
     )
     run = Run(
         job.model,
-        config,
+        job.head,
         trainable,
         task,
         calibration,

@@ -31,9 +31,7 @@ def initial_trainable(job: Job) -> Trainable:
     adapter = adapters.init(
         job.settings.adapter_config(), job.model.config, job.model.params, adapter_key
     )
-    head = job.step.forward.head
-    assert head is not None
-    parameters = head.init(job.model.config.embed_dim, head_key)
+    parameters = job.head.init(job.model.config.embed_dim, head_key)
     if job.coordinates is not None:
         parameters |= {"coordinates": job.coordinates}
     return Trainable(adapter, parameters)
@@ -41,11 +39,10 @@ def initial_trainable(job: Job) -> Trainable:
 
 def _in_coordinates(job: Job, head: Any) -> Any:
     """Return a finished head as it is in the coordinates of this job; its outputs are the same."""
-    config = job.step.forward.head
-    if job.coordinates is None or config is None:
+    if job.coordinates is None:
         return head
     back = np.linalg.inv(job.coordinates.astype(np.float64)).astype(np.float32)
-    return config.folded(head | {"coordinates": back}) | {"coordinates": job.coordinates}
+    return job.head.folded(head | {"coordinates": back}) | {"coordinates": job.coordinates}
 
 
 def hyperparameters(job: Job) -> Hyperparameters:

@@ -18,7 +18,7 @@ from ntjax.datasets.prepare import LabelledParts, fingerprint, read_parts, token
 from ntjax.datasets.reverse_complements import with_reverse_complements
 from ntjax.errors import UserError
 from ntjax.inference.devices import replicated_sharding
-from ntjax.inference.forward import ForwardConfig, local_attention
+from ntjax.inference.forward import ForwardConfig, Trainable, local_attention
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.heads import HeadConfig
 from ntjax.runs.folder import ADAPTER_FILE
@@ -74,6 +74,16 @@ class Job:
     start: Run | None = None
     coordinates: np.ndarray | None = None
 
+    @property
+    def head(self) -> HeadConfig:
+        """What the head reads."""
+        assert self.step.forward.head is not None
+        return self.step.forward.head
+
+    def folded(self, trainable: Trainable) -> Trainable:
+        """Return adapter and head as they are saved: without the coordinates of training."""
+        return trainable._replace(head=self.head.folded(trainable.head))
+
 
 def prepare(
     members: Sequence[Settings], revision: str | None = None, given: Given | None = None
@@ -103,7 +113,7 @@ def prepare(
         key: _place(given.model) if given.model else load_model(*key, revision)
         for key in dict.fromkeys(map(_model_key, members))
     }
-    rows: dict[tuple, dict[str, dict[str, TokenisedSet]]] = {}
+    rows: dict[tuple, tuple[dict[str, TokenisedSet], dict[str, TokenisedSet]]] = {}
     white: dict[tuple, np.ndarray] = {}
     jobs = []
     for settings in members:
@@ -111,8 +121,9 @@ def prepare(
         own, model = parts[data_key], models[model_key]
         both = data_key, model_key, settings.class_weights
         if both not in rows:
+            _check_classes(settings, own)
             rows[both] = _token_sets(settings, own, model)
-        tokenised = rows[both]["tokenised"]
+        tokenised, _ = rows[both]
         head = head_of(settings, len(own.task.outputs), own.tables, tokenised)
         step = _step_config(settings, model, head)
         settings.adapter_config().check(model.config)
@@ -123,43 +134,41 @@ def prepare(
         if head.in_coordinates and both not in white:
             white[both] = whitening(model, tokenised["train"])
         coordinates = white[both] if head.in_coordinates else None
-        job = Job(settings, model, own, step=step, loop=loop, start=start, **rows[both])
-        jobs.append(replace(job, coordinates=coordinates))
+        sets = rows[both]
+        jobs.append(Job(settings, model, own, *sets, step, loop, start, coordinates))
     return jobs
+
+
+def _check_classes(settings: Settings, parts: LabelledParts) -> None:
+    """Refuse settings that the number of classes does not allow."""
+    if settings.threshold != EVEN and (classes := len(parts.task.outputs)) != 2:
+        raise UserError(
+            f"--threshold {settings.threshold} is for two classes, and there are {classes}: leave "
+            "it out"
+        )
 
 
 def _token_sets(
     settings: Settings, parts: LabelledParts, model: PretrainedModel
-) -> dict[str, dict[str, TokenisedSet]]:
+) -> tuple[dict[str, TokenisedSet], dict[str, TokenisedSet]]:
     """Token ids of all parts, and of the other strand where strands are averaged."""
-    if settings.threshold != EVEN and len(parts.task.outputs) != 2:
-        raise UserError(
-            f"--threshold {settings.threshold} is for two classes, and there are "
-            f"{len(parts.task.outputs)}: leave it out"
-        )
     encode, how = model.tokenizer.encode, parts.reverse_complement
-    tokenised = {
-        part: tokenise(table, parts.targets(part), model.tokenizer, model.config)
-        for part, table in parts.tables.items()
-    }
-    both = {
-        part: with_reverse_complements(table.sequences, parts.targets(part), how)
-        for part, table in parts.tables.items()
-        if how != "none" and len(table)
-    }
-    if both:
-        sequences, targets = both["train"]
-        tokenised["train"] = TokenisedSet.create(encode(sequences), targets)
-    other_strand = {
-        part: TokenisedSet.unlabelled(encode(sequences[len(targets) // 2 :]))
-        for part, (sequences, targets) in both.items()
-        if settings.average_strands and part != "train"
-    }
+    tokenised, other_strand = {}, {}
+    for part, table in parts.tables.items():
+        targets = parts.targets(part)
+        tokenised[part] = tokenise(table, targets, model.tokenizer, model.config)
+        if how == "none" or not len(table):
+            continue
+        sequences, doubled = with_reverse_complements(table.sequences, targets, how)
+        if part == "train":
+            tokenised[part] = TokenisedSet.create(encode(sequences), doubled)
+        elif settings.average_strands:
+            other_strand[part] = TokenisedSet.unlabelled(encode(sequences[len(table) :]))
     if settings.task == "classification":
         train = tokenised["train"]
         weights = row_weights(settings.class_weights, parts.task.outputs, train.labels)
         tokenised["train"] = replace(train, weights=weights)
-    return {"tokenised": tokenised, "other_strand": other_strand}
+    return tokenised, other_strand
 
 
 def _start(

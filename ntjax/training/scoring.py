@@ -1,6 +1,7 @@
 """A job's outputs and scores on its rows."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -18,13 +19,11 @@ def outputs_of(job: Job, trainable: Trainable, part: str, progress: str = "") ->
 
     Where the job averages strands, they are the mean of both.
     """
-    sets = [job.tokenised[part]]
-    if part in job.other_strand:
-        sets.append(job.other_strand[part])
-    strands = [
-        predict(job.step.forward, job.model.params, trainable, data, progress) for data in sets
-    ]
-    return combined(*strands, job.parts.reverse_complement) if len(strands) > 1 else strands[0]
+    compute = partial(predict, job.step.forward, job.model.params, trainable, progress=progress)
+    forward = compute(job.tokenised[part])
+    if part not in job.other_strand:
+        return forward
+    return combined(forward, compute(job.other_strand[part]), job.parts.reverse_complement)
 
 
 def validation_scores(job: Job, trainable: Trainable) -> Scores | None:

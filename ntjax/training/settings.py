@@ -213,8 +213,8 @@ def _check_task(settings: Settings) -> None:
             "--augment-reverse-complement flip-label is for two classes: give same, or leave it out"
         )
     for name, head in (("head_bottleneck", "tokens"), ("head_queries", "attention")):
-        default = next(field.default for field in fields(Settings) if field.name == name)
-        if getattr(settings, name) != default and settings.head not in (head, "auto", None):
+        given = getattr(settings, name) != getattr(Settings, name)
+        if given and settings.head not in (head, "auto", None):
             raise UserError(f"{option(name)} is of --head {head}, not of {settings.head}")
     check_threshold(settings.threshold)
     if settings.threshold != EVEN and settings.task != "classification":

@@ -5,11 +5,13 @@ A new head is one new file with a subclass of `HeadConfig`, and its line in the 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntjax.models.transformer import PAD_ID
 
@@ -30,10 +32,17 @@ class HeadConfig(ABC):
     in_coordinates: ClassVar[bool] = False
     outputs: int = 2
 
-    def unreadable(self, bases: int, tokens: int) -> str:
-        """Say why a sequence of so many bases and tokens cannot be read; "" if it can."""
-        del bases, tokens
-        return ""
+    def check_readable(self, sequences: Sequence[str], ids: np.ndarray) -> None:
+        """Refuse sequences that the head has no weights for.
+
+        Arguments:
+            sequences: of A, C, G, T and N.
+            ids: their tokens, [sequences, tokens].
+
+        Raises:
+            UserError: names the first one.
+        """
+        del sequences, ids
 
     @abstractmethod
     def init(self, embed_dim: int, key: jax.Array) -> Parameters:
