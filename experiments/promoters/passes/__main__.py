@@ -150,7 +150,7 @@ def _difference(found: dict[str, Any]) -> str:
 
 def draw(results: dict[str, Any], options: Options) -> None:
     """Draw AUROC on matched validation rows over passes, a panel for each task."""
-    picture, axes = new_picture(columns=len(results), width=5.2, height=4.2)
+    picture, axes = new_picture(columns=len(results), width=6.6, height=4.2)
     for axis, (name, of_task) in zip(axes.flat, results.items(), strict=True):
         transformers = [arm for arm in ARMS if arm in of_task["arms"] and arm in TRANSFORMERS]
         for colour, arm in zip(COLOURS, transformers, strict=False):
@@ -159,11 +159,12 @@ def draw(results: dict[str, Any], options: Options) -> None:
         for arm in of_task["arms"].keys() - TRANSFORMERS.keys():
             level = np.mean(of_task["arms"][arm]["auroc"]["matched validation"])
             axis.axhline(level, linestyle="--", color="0.4", linewidth=1)
-            axis.annotate(arm, (options.passes, level), ha="right", va="bottom", fontsize="small")
+            axis.annotate(arm, (1, level), va="bottom", fontsize="small")
         axis.set_title(_TITLES[name], fontsize="medium")
         axis.set_xlabel("passes over the training rows")
     axes.flat[0].set_ylabel("AUROC, validation rows of equal GC")
-    axes.flat[-1].legend(frameon=False, fontsize="small")
+    lines = axes.flat[0].get_legend_handles_labels()
+    picture.legend(*lines, loc="outside right upper", frameon=False, fontsize="small")
     save(picture, options.out / "passes.png")
 
 
