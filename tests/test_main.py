@@ -25,6 +25,7 @@ def test_the_commands_are_listed_with_a_line_each():
     assert _python("-m", "ntjax", "--help").stdout == listed.stdout
 
 
+@pytest.mark.end_to_end
 def test_a_command_runs_as_its_own_module_does():
     alone = _python("-m", "ntjax.windows", "--genome")
     named = _python("-m", "ntjax", "windows", "--genome")

@@ -1,16 +1,20 @@
 """The README and the pages beside the code: their code runs, what they name exists."""
 
 import ast
+import contextlib
 import importlib
+import io
 import math
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 import tomllib
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -140,19 +144,26 @@ def test_what_python_blocks_import_exists(page):
 # Commands
 
 
+def source_of(program):
+    """The file that `python -m MODULE` or `python FILE` runs."""
+    path = ROOT / (program if program.endswith(".py") else program.replace(".", "/"))
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 @cache
 def options_of(program):
-    """The options that `python -m MODULE` or `python FILE` lists."""
-    words = ["-m", program] if not program.endswith(".py") else [program]
-    done = subprocess.run(
-        [sys.executable, *words, "--help"],
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(re.findall(r"--[a-z0-9][a-z0-9-]*", done.stdout))
+    """The options that `python -m MODULE` or `python FILE` lists, here in one process."""
+    shown = io.StringIO()
+    command = [str(source_of(program)), "--help"]
+    with (
+        mock.patch.dict(os.environ, {"COLUMNS": "200"}),
+        mock.patch.object(sys, "argv", command),
+        mock.patch.object(sys, "path", [str(Path(command[0]).parent), *sys.path]),
+        contextlib.redirect_stdout(shown),
+        pytest.raises(SystemExit, match=r"^0$"),
+    ):
+        runpy.run_path(command[0], run_name="__main__")
+    return set(re.findall(r"--[a-z0-9][a-z0-9-]*", shown.getvalue()))
 
 
 def commands_of_pages():
@@ -172,8 +183,7 @@ def test_options_in_commands_exist(program, flags):
     if flags:
         assert not flags - options_of(program)
     else:
-        path = ROOT / (program if program.endswith(".py") else program.replace(".", "/"))
-        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+        assert source_of(program).exists()
 
 
 def test_options_in_running_text_exist():

@@ -31,6 +31,7 @@ def relu_convolution(x, w, b):
     return np.maximum(np.array(rows) + b, 0)
 
 
+@pytest.mark.compiled
 def test_default_network():
     rows = planted_rows(8, length=81)
     config = CNNConfig(epochs=1)

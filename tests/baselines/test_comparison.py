@@ -40,6 +40,7 @@ def quick_baselines(monkeypatch):
         yield
 
 
+@pytest.mark.end_to_end
 def test_rows_of_the_lengths_trained_on_need_no_note(parts):
     results = comparison.score_baselines(parts, progress=False)
     assert results.keys() == {"gradient boosting", "CNN"}

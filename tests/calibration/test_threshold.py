@@ -61,6 +61,7 @@ def rows(count):
     return sequences, labels
 
 
+@pytest.mark.end_to_end
 def test_a_run_keeps_its_threshold(tmp_path):
     train, validation, test = rows(200), rows(100), rows(100)
     options = {"steps": 20, "batch_size": 32, "adapter": "head", "head": "mean"}

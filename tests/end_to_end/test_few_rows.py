@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiers import first_by_default
 
 import ntjax
 from ntjax.metrics.multilabel import evaluate
@@ -28,7 +29,10 @@ def classes(count):
 
 @pytest.mark.parametrize(
     ("task", "labels"),
-    [("classification", classes), ("multilabel", several), ("regression", numbers)],
+    first_by_default(
+        [("classification", classes), ("multilabel", several), ("regression", numbers)],
+        "end_to_end",
+    ),
 )
 def test_no_row_is_left_to_calibrate(task, labels):
     parts = [(dna(count), labels(count)) for count in (48, 40, 60)]

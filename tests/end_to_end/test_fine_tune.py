@@ -21,6 +21,7 @@ from planted_task import (
     write_csv,
 )
 from safetensors.numpy import load_file
+from tiers import first_by_default
 
 import ntjax
 from ntjax.errors import UserError
@@ -107,7 +108,10 @@ def test_saved_and_loaded(trained, rows, tmp_path):
         trained.save(tmp_path / "run")
 
 
-@pytest.mark.parametrize("adapter", [ntjax.Full(), ntjax.BitFit(), ntjax.HeadOnly(), "ia3"])
+@pytest.mark.parametrize(
+    "adapter",
+    first_by_default([ntjax.Full(), ntjax.BitFit(), ntjax.HeadOnly(), "ia3"], "end_to_end"),
+)
 def test_every_adapter_is_saved_with_its_kind(model, rows, adapter, tmp_path):
     settings = QUICK | {"steps": 4, "evaluate_every": 2, "learning_rate": 0.001}
     made = ntjax.fine_tune(model, rows, adapter=adapter, **settings)
@@ -134,6 +138,7 @@ def test_parts_that_are_given_are_used(model, rows):
     assert made.record.splits["part"].count("validation") == 20
 
 
+@pytest.mark.end_to_end
 def test_other_tasks(model, rows):
     values = [len(seq.split("TATAAT")) + 0.01 * k for k, seq in enumerate(rows[0])]
     made = ntjax.fine_tune(model, (rows[0], values), task="regression", **QUICK)
@@ -292,6 +297,7 @@ class TestSweep:
             np.testing.assert_allclose(leaf, named(trained)[name], rtol=0, atol=1e-4)
         assert [run.record.config["settings"]["seed"] for run in runs] == [0, 1, 0, 1]
 
+    @pytest.mark.end_to_end
     def test_seeds_may_share_their_test_rows(self, model, rows):
         runs = ntjax.sweep(model, rows, vary={"seed": range(2)}, split_seed=7, **QUICK)
         first, second = (run.record for run in runs)

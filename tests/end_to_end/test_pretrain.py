@@ -56,6 +56,7 @@ def run(here, out, **options):
     return pretrain(Options(PretrainSettings(**given), out, progress=False))
 
 
+@pytest.mark.end_to_end
 def test_contigs_shorter_than_a_window_do_not_count(here, tmp_path, capsys):
     """57 bp are a window of 20 tokens of 3 bp; 100 contigs of 50 bp can never be drawn from."""
     short = "".join(f">s{number}\n{dna(50, 100 + number)}\n" for number in range(100))
@@ -236,6 +237,7 @@ def test_what_does_not_go_together(here, tmp_path):
         pretrain(Options(PretrainSettings(genomes=(str(here / "a.fna"),))))
 
 
+@pytest.mark.end_to_end
 def test_one_line_and_exit_code_2(here, tmp_path):
     command = [sys.executable, "-m", "ntjax.pretrain", "--genomes", str(tmp_path / "missing.fna")]
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiers import first_by_default
 
 import ntjax
 from ntjax.errors import UserError
@@ -27,7 +28,7 @@ def fine_tuned(how, **options):
     return run, test
 
 
-@pytest.mark.parametrize("how", ["same", "flip-label"])
+@pytest.mark.parametrize("how", first_by_default(["flip-label", "same"], "end_to_end"))
 def test_outputs_are_averaged_wherever_a_run_predicts(how, tmp_path):
     run, (test, _) = fine_tuned(how, out=tmp_path / "run")
     one_strand = run.logits(test, average_strands=False)
@@ -83,12 +84,14 @@ def test_a_calibration_is_of_the_outputs_it_was_fitted_to():
         run.predict(test, calibrated=True, average_strands=False)
 
 
+@pytest.mark.end_to_end
 def test_an_exported_model_reads_one_strand(tmp_path):
     run, _ = fine_tuned("same", head="cls")
     with pytest.warns(UserWarning, match="reads the forward strand alone"):
         export_esm(run, tmp_path / "esm")
 
 
+@pytest.mark.end_to_end
 def test_learning_from_both_strands_without_averaging():
     run, (test, _) = fine_tuned("same", average_strands=False)
     np.testing.assert_array_equal(run.logits(test), run.logits(test, average_strands=False))

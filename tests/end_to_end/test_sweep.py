@@ -249,6 +249,7 @@ class TestMemory:
         assert len(finished) == compiled
 
 
+@pytest.mark.end_to_end
 def test_fewer_at_once(here, settings, finished):
     sweep(settings, here / "pairs", SWEEP, members_at_once=3)
     assert read(here / "pairs" / "sweep.json")["populations"] == [NAMES[:2], NAMES[2:]]

@@ -142,6 +142,7 @@ def test_folders_in_use(here):
     assert (here / "out" / "test.csv").read_bytes() == before
 
 
+@pytest.mark.end_to_end
 def test_command_line(here):
     command = [sys.executable, "-m", "ntjax.windows", "--genome", str(here / "made.fna")]
     command += ["--sites", str(here / "tss.bed"), "--out", str(here / "out")]

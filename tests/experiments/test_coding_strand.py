@@ -167,6 +167,7 @@ def test_unknown_arms_are_refused_before_anything_is_fitted(tmp_path):
 @pytest.mark.skipif(
     "NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set: no genome here"
 )
+@pytest.mark.end_to_end
 def test_the_command_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     fitted = []
 

@@ -223,6 +223,7 @@ def k12(own_cache):
 
 
 @needs_data
+@pytest.mark.slow
 def test_neighbours_of_the_published_test_promoters(k12):
     """74 lie nearer than 81 letters to a training promoter, 306 nearer than 200.
 

@@ -223,6 +223,7 @@ class TestBootstrapPValue:
         assert bootstrap_p_value(np.array([1.0, np.nan, np.nan])) is None
         assert bootstrap_p_value(np.empty(0)) is None
 
+    @pytest.mark.slow
     def test_false_alarms_of_equal_methods(self):
         """Rows come in groups of four that all methods find equally hard."""
         random = np.random.default_rng(0)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiers import first_by_default
 
 from ntjax.models.attention import attend, attention_on, cudnn_context
 
@@ -45,7 +46,8 @@ def context(request):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "key_dim"), [(17, 64), (64, 48), (33, 16), (128, 128), (513, 75), (1000, 64)]
+    ("tokens", "key_dim"),
+    first_by_default([(33, 16), (17, 64), (64, 48), (128, 128), (513, 75), (1000, 64)]),
 )
 def test_context_and_gradients_are_the_plain_ones(tokens, key_dim, context):
     shape, random = (3, tokens, 4, key_dim), np.random.default_rng(0)

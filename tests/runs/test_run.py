@@ -173,6 +173,7 @@ def test_ia3_is_what_its_file_says(finished):
     np.testing.assert_allclose(found, columns(folder)["probability"], atol=1e-5)
 
 
+@pytest.mark.end_to_end
 def test_full_fine_tuning_leaves_a_whole_model(finished):
     folder = finished("full")
     tuned, before = ntjax.load_pretrained(folder), ntjax.load_pretrained(MODEL)
@@ -288,6 +289,7 @@ def test_an_adapter_file_that_does_not_fit_is_refused(copy, change, problem):
     assert message.endswith(f"is it the file that belongs to {DESCRIPTION_FILE}?")
 
 
+@pytest.mark.end_to_end
 def test_the_adapter_of_another_kind_is_refused(copy, finished):
     shutil.copy(finished("lora") / ADAPTER_FILE, copy / ADAPTER_FILE)
     message = refused(copy)

@@ -47,6 +47,7 @@ def test_weights_that_make_no_sense(text, problem):
         row_weights(text, ("no", "promoter"), np.array([0, 1]))
 
 
+@pytest.mark.compiled
 def test_a_row_that_weighs_two_is_a_row_that_stands_there_twice():
     once = problem(rows=6)
     weights = np.array([2, 1, 1, 1, 1, 1], np.float32)

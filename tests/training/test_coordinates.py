@@ -56,6 +56,7 @@ def test_embeddings_are_white_in_their_coordinates():
     assert np.median(spread) / spread.max() > 3 * np.median(before) / before.max()
 
 
+@pytest.mark.end_to_end
 def test_a_run_gives_the_outputs_it_was_trained_with(tmp_path):
     rows = rows_with_a_box()
     options = {"head": "tokens", "steps": 3, "out": tmp_path / "run"}
@@ -117,6 +118,7 @@ def job_of(rows, **settings):
     return job
 
 
+@pytest.mark.compiled
 def test_rows_that_have_no_positions_of_their_own():
     sequences, labels = rows_with_a_box(60)
     assert job_of((sequences, labels)).step.forward.head == Tokens(2, 17, 0, 81)

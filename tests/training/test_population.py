@@ -99,6 +99,7 @@ class TestFailing:
         numbers = [hyperparameters(rate, 0.0, 0) for rate in rates]
         return [run._replace(hyperparameters=n) for run, n in zip(runs, numbers, strict=True)]
 
+    @pytest.mark.compiled
     def test_the_others_go_on(self, params, tmp_path):
         well = self.runs(params, (0.01, 0.01, 0.01))
         expected = fit(params, well, tmp_path / "a", config=step_config())
@@ -129,6 +130,7 @@ class TestFailing:
         assert not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.compiled
 def test_patience_is_each_members_own(params, tmp_path):
     # At a rate of 0 the first evaluation is the best for ever.
     loop = LoopConfig(STEPS, 7, evaluate_every=1, log_every=1, select="loss", patience=3)

@@ -190,6 +190,7 @@ with Checkpoints(sys.argv[1]) as checkpoints:
 """
 
 
+@pytest.mark.end_to_end
 def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(tmp_path):
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
