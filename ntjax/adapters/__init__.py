@@ -13,8 +13,10 @@ from typing import Any
 
 import jax
 
-from ntjax.adapters.base import Adapter, AdapterConfig, Binding, Dropout
+from ntjax.adapters.backbone_dropout import with_backbone_dropout
+from ntjax.adapters.base import Adapter, AdapterConfig, Binding
 from ntjax.adapters.bitfit import BitFit
+from ntjax.adapters.dropout import Dropout
 from ntjax.adapters.full import Full, HeadOnly, master_copies
 from ntjax.adapters.ia3 import IA3
 from ntjax.adapters.lora import LoRA
@@ -85,12 +87,27 @@ def init(
 
 
 def bind(
-    adapter: Adapter | None, params: dict[str, Any], dropout: Dropout | None = None
+    adapter: Adapter | None,
+    params: dict[str, Any],
+    dropout: Dropout | None = None,
+    layers: int = 0,
 ) -> Binding:
-    """Return what the transformer needs to run with an adapter, or without one."""
-    if adapter is None:
-        return Binding(params)
-    return adapter.config.bind(adapter.parameters, params, dropout)
+    """Return what the transformer needs to run with an adapter, or without one.
+
+    Arguments:
+        adapter: None for the bare model.
+        params: the backbone's weights.
+        dropout: of a training step.
+        layers: of the backbone, where it has a dropout of its own.
+    """
+    binding = (
+        Binding(params)
+        if adapter is None
+        else adapter.config.bind(adapter.parameters, params, dropout)
+    )
+    if dropout is None or dropout.backbone is None:
+        return binding
+    return with_backbone_dropout(binding, layers, dropout)
 
 
 def merge(adapter: Adapter, params: dict[str, Any]) -> dict[str, Any]:

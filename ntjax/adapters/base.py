@@ -12,17 +12,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 
+from ntjax.adapters.dropout import Dropout
 from ntjax.models.config import TransformerConfig
 
 Hook = Callable[..., jax.Array]
 """`hook(layer, name, linear, x)`: what is computed in place of `linear(x)` in one layer."""
-
-
-class Dropout(NamedTuple):
-    """Rate (traced, so that members of a population may differ) and one key per example."""
-
-    rate: jax.Array | float
-    keys: jax.Array
 
 
 class Binding(NamedTuple):

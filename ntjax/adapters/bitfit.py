@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntjax.adapters.base import AdapterConfig, Binding, Dropout
+from ntjax.adapters.base import AdapterConfig, Binding
+from ntjax.adapters.dropout import Dropout
 from ntjax.adapters.lora import PROJECTIONS
 from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
 

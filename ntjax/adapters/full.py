@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntjax.adapters.base import AdapterConfig, Binding, Dropout
+from ntjax.adapters.base import AdapterConfig, Binding
+from ntjax.adapters.dropout import Dropout
 from ntjax.models.config import ROOT, TransformerConfig
 
 # A classification head reads the last embeddings: the language-model head stays as it was, and

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntjax.adapters.base import AdapterConfig, Binding, Dropout
+from ntjax.adapters.base import AdapterConfig, Binding
+from ntjax.adapters.dropout import Dropout
 from ntjax.models.config import ROOT, TransformerConfig
 from ntjax.models.transformer import recomputed
 

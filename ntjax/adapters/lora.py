@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.extend.random import threefry2x32_p
 
-from ntjax.adapters.base import AdapterConfig, Binding, Dropout
+from ntjax.adapters.base import AdapterConfig, Binding
+from ntjax.adapters.dropout import Dropout, drop
 from ntjax.errors import UserError
 from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
 from ntjax.models.transformer import recomputed
@@ -78,7 +78,8 @@ class LoRA(AdapterConfig):
         """Add the branches to their linear layers."""
         layers = jax.tree.leaves(parameters)[0].shape[0]
         inputs = {"number": jnp.arange(layers), "parameters": parameters}
-        return Binding(params, make_hook(self, *(dropout or (None, None))), inputs)
+        rate, keys = (dropout.rate, dropout.keys) if dropout else (None, None)
+        return Binding(params, make_hook(self, rate, keys), inputs)
 
     def merge(self, parameters: Any, params: dict[str, Any]) -> dict[str, Any]:
         """Add (alpha / rank) A B to the weights."""
@@ -127,7 +128,8 @@ def make_hook(config: LoRA, rate: jax.Array | float | None, keys: jax.Array | No
         dropped = x
         if rate is not None:
             assert keys is not None
-            dropped = _drop(x, rate, keys, layer["number"], name)
+            place = layer["number"] * len(PROJECTIONS) + PROJECTIONS.index(name)
+            dropped = drop(x, rate, keys, place)
         low_rank = _product(_product(dropped, branch["a"]), branch["b"])
         return linear(x) + (config.alpha / config.rank) * low_rank
 
@@ -144,36 +146,3 @@ def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
     precision = "highest" if x.dtype == jnp.float32 else None
     rows = jnp.dot(x.reshape(-1, x.shape[-1]), matrix.astype(x.dtype), precision=precision)
     return rows.reshape(*x.shape[:-1], -1)
-
-
-def _drop(
-    x: jax.Array, rate: jax.Array | float, keys: jax.Array, layer: jax.Array, name: str
-) -> jax.Array:
-    """Inputs [batch, tokens, dim] with each number set to 0 with probability `rate`.
-
-    The rate is taken to the nearest 1/65536: 16 random bits decide.
-    """
-    place = layer * len(PROJECTIONS) + PROJECTIONS.index(name)
-    draws = _sixteen_bits(keys, place, x.shape[1:])
-    kept = draws >= jnp.round(rate * 2.0**16).astype(jnp.uint32)
-    return jnp.where(kept, x / (1.0 - rate), 0.0).astype(x.dtype)
-
-
-def _sixteen_bits(keys: jax.Array, place: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Random whole numbers below 65536, uint32 [batch, *shape]; an example's depend on its key.
-
-    Threefry (Salmon et al. 2011), the generator of `jax.random`, turns a key and a counter of two
-    words into two random words. `jax.random.bernoulli` keeps 32 of their 64 bits for each draw,
-    and a TPU program has the twenty rounds written out wherever a mask is needed: here the words
-    are cut into four draws, and the place in the model is half of the counter.
-    """
-    tokens, dim = shape
-    quarter = -(-dim // 4)
-    first, second = jnp.moveaxis(jax.random.key_data(keys)[..., :2], -1, 0)[..., None, None]
-    token = jax.lax.broadcasted_iota(jnp.uint32, (1, tokens, quarter), 1)
-    counter = token * quarter + jax.lax.broadcasted_iota(jnp.uint32, (1, tokens, quarter), 2)
-    # One counter for one number of the input, however many tokens of padding follow.
-    place = jnp.asarray(place, jnp.uint32)
-    words = threefry2x32_p.bind(*jnp.broadcast_arrays(first, second, place, counter))
-    halves = [half for word in words for half in (word & 0xFFFF, word >> 16)]
-    return jnp.concatenate(halves, axis=-1)[..., :dim]

@@ -49,11 +49,11 @@ def hyperparameters(job: Job) -> Hyperparameters:
     """Return the traced numbers of the job's steps."""
     # Not 0 or 1: those are the keys that adapter and head are drawn with.
     key = jax.random.fold_in(jax.random.key(job.settings.seed), 2)
-    dropout = job.settings.adapter_config().dropout
     return Hyperparameters(
         np.float32(job.settings.learning_rate),
         np.float32(head_learning_rate(job)),
-        np.float32(dropout),
+        np.float32(job.settings.adapter_config().dropout),
+        np.float32(job.settings.backbone_dropout),
         key,
     )
 

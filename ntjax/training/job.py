@@ -247,6 +247,7 @@ def _step_config(settings: Settings, model: PretrainedModel, head: HeadConfig) -
         _optimizer_config(settings),
         TASKS[settings.task].loss,
         use_dropout=settings.adapter_config().dropout > 0,
+        use_backbone_dropout=settings.backbone_dropout > 0,
     )
 
 

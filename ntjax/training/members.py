@@ -31,12 +31,14 @@ class Hyperparameters(NamedTuple):
         learning_rate: peak, of the adapter.
         head_learning_rate: peak, of the head.
         dropout: rate of the adapter's.
+        backbone_dropout: rate of the backbone's.
         key: seeds the member's dropout.
     """
 
     learning_rate: jax.Array
     head_learning_rate: jax.Array
     dropout: jax.Array
+    backbone_dropout: jax.Array
     key: jax.Array
 
 

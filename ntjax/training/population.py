@@ -30,7 +30,7 @@ def grouped(jobs: Sequence[Job]) -> list[list[int]]:
     """
     groups: dict[Any, list[int]] = {}
     for position, job in enumerate(jobs):
-        step = replace(job.step, use_dropout=False)
+        step = replace(job.step, use_dropout=False, use_backbone_dropout=False)
         key = (step, job.loop, job.settings.adapter_config(), id(job.model))
         groups.setdefault(key, []).append(position)
     return list(groups.values())
@@ -38,8 +38,11 @@ def grouped(jobs: Sequence[Job]) -> list[list[int]]:
 
 def sharing_a_program(jobs: Sequence[Job]) -> list[Job]:
     """The jobs of a group, all with a dropout that is traced if any of them drops anything."""
-    use_dropout = any(job.step.use_dropout for job in jobs)
-    return [replace(job, step=replace(job.step, use_dropout=use_dropout)) for job in jobs]
+    used = {
+        name: any(getattr(job.step, name) for job in jobs)
+        for name in ("use_dropout", "use_backbone_dropout")
+    }
+    return [replace(job, step=replace(job.step, **used)) for job in jobs]
 
 
 def chunked(jobs: Sequence[Job], members_at_once: int = 0) -> list[list[Job]]:

@@ -180,6 +180,7 @@ def train(job: PretrainJob, callbacks: Sequence[Callback]) -> Fitted:
             np.float32(job.settings.learning_rate),
             np.float32(job.settings.learning_rate),
             np.float32(0.0),
+            np.float32(0.0),
             jax.random.key(job.settings.seed),
         ),
         job.batches,

@@ -54,6 +54,7 @@ _ADDED_LATER = (
     "class_weights",
     "threshold",
     "group_column",
+    "backbone_dropout",
 )
 # What they did without having the setting, where that is not its default today.
 _IN_EARLIER_RUNS = {"augment_reverse_complement": "none", "average_strands": False}
@@ -90,6 +91,9 @@ class Settings(DataSettings):
     """AdamW's decoupled weight decay of matrices (never of IA3 vectors, biases and norms)."""
     gradient_clip: float = 1.0
     """Clip gradients to this global norm; 0 turns clipping off."""
+    backbone_dropout: float = 0.0
+    """Dropout rate, while training, of what attention and feed-forward add in each layer, with any
+    adapter: against learning few rows by heart."""
     lora_rank: int = 8
     """LoRA: rank of the update."""
     lora_alpha: float = 16.0
@@ -243,7 +247,7 @@ def _problem(name: str, value: Any) -> str:
         return f"should be at most {LARGEST_SEED}"
     if name == "head_bottleneck" and value > LARGEST_BOTTLENECK:
         return f"should be at most {LARGEST_BOTTLENECK}"
-    if name == "lora_dropout" and not 0 <= value < 1:
+    if name in ("lora_dropout", "backbone_dropout") and not 0 <= value < 1:
         return "should be at least 0 and below 1"
     return ""
 

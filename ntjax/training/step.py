@@ -31,13 +31,15 @@ class StepConfig:
         forward: the model's forward pass.
         optimizer: everything about the optimiser but the peak learning rate.
         loss: of outputs [rows, ...] and targets [rows, ...], such as a task's.
-        use_dropout: whether inputs are dropped, at the members' own rates.
+        use_dropout: whether the adapter drops anything, at the members' own rates.
+        use_backbone_dropout: whether the backbone does, likewise.
     """
 
     forward: ForwardConfig
     optimizer: OptimizerConfig
     loss: Loss
     use_dropout: bool = False
+    use_backbone_dropout: bool = False
 
 
 def summed_gradients(
@@ -52,10 +54,7 @@ def summed_gradients(
     step_key = jax.random.fold_in(hyperparameters.key, step)
 
     def loss(trainable: Trainable, rows: DeviceBatch) -> jax.Array:
-        dropout = None
-        if config.use_dropout:
-            keys = jax.vmap(partial(jax.random.fold_in, step_key))(rows.slots)
-            dropout = Dropout(hyperparameters.dropout, keys)
+        dropout = _dropout(config, hyperparameters, step_key, rows.slots)
         if rows.positions is None:
             outputs = head_outputs(config.forward, params, trainable, rows.tokens, dropout)
         else:
@@ -75,6 +74,20 @@ def summed_gradients(
         return one_pass(jax.tree.map(lambda array: array[0], batch))
     zeros = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
     return jax.lax.scan(accumulate, zeros, batch)[0]
+
+
+def _dropout(
+    config: StepConfig, hyperparameters: Hyperparameters, step_key: jax.Array, slots: jax.Array
+) -> Dropout | None:
+    """What a step drops, with a key for each row; None if nothing."""
+    if not (config.use_dropout or config.use_backbone_dropout):
+        return None
+    keys = jax.vmap(partial(jax.random.fold_in, step_key))(slots)
+    return Dropout(
+        hyperparameters.dropout if config.use_dropout else None,
+        keys,
+        hyperparameters.backbone_dropout if config.use_backbone_dropout else None,
+    )
 
 
 def train_step(

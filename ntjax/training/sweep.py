@@ -26,6 +26,7 @@ SWEPT = (
     "warmup_steps",
     "weight_decay",
     "gradient_clip",
+    "backbone_dropout",
     "lora_rank",
     "lora_alpha",
     "lora_dropout",

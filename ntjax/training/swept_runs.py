@@ -119,7 +119,9 @@ def sweep(
     if resume and folder:
         begun = reopen(folder, explicit, written(vary), given)
     else:
-        own = Settings(**explicit, baselines=False)
+        if explicit.get("baselines"):
+            raise UserError("baselines: a sweep trains none; ask fine_tune for them")
+        own = Settings(**(explicit | {"baselines": False}))
         begun = begin(folder, own, written(vary), members_at_once, given)
     return run(begun, progress)
 

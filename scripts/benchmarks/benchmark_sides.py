@@ -155,6 +155,7 @@ class NtjaxSide:
             np.float32(LEARNING_RATE),
             np.float32(LEARNING_RATE),
             np.float32(case.dropout),
+            np.float32(0),
             jax.random.key(1),
         )
         self.member = new_member(self.config.optimizer, trainable)

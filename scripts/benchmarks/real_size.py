@@ -74,7 +74,7 @@ if steps:
         adapters.adapter_config("ia3"), model.config, model.params, jax.random.key(0))
     head = config.forward.head.init(model.config.embed_dim, jax.random.key(1))
     member = new_member(config.optimizer, Trainable(adapter, head))
-    rates = (np.float32(3e-3), np.float32(3e-3), np.float32(0))
+    rates = (np.float32(3e-3), np.float32(3e-3), np.float32(0), np.float32(0))
     hyperparameters = jax.device_put(Hyperparameters(*rates, jax.random.key(2)), sharding)
     generator, shape = np.random.default_rng(0), (1, 1, rows)
     batch = DeviceBatch(

@@ -129,7 +129,7 @@ def abstract_arguments(
     return (
         weights,
         jax.eval_shape(member, key),
-        Hyperparameters(scalar, scalar, scalar, key),
+        Hyperparameters(scalar, scalar, scalar, scalar, key),
         step,
         batch,
     )

@@ -121,7 +121,8 @@ def test_logits_and_gradients_equal_pytorch(tmp_path):
     found = jax.jit(partial(head_outputs, forward))(backbone.params, ours, ids)
     np.testing.assert_allclose(found, logits.detach(), rtol=0, atol=1e-5)
     one = DeviceBatch(ids[None], labels[None], np.ones((1, ROWS), np.float32), None)
-    hyper = Hyperparameters(np.float32(0.1), np.float32(0.1), np.float32(0), jax.random.key(0))
+    rates = map(np.float32, (0.1, 0.1, 0, 0))
+    hyper = Hyperparameters(*rates, jax.random.key(0))
     total, rows, gradients = jax.jit(partial(summed_gradients, config))(
         backbone.params, ours, hyper, np.int32(0), one
     )

@@ -115,7 +115,8 @@ def test_logits_and_gradients(name, backbone, config):
     np.testing.assert_allclose(logits, their_logits(model, ids).detach(), rtol=0, atol=1e-5)
 
     one = DeviceBatch(ids[None], labels[None], np.ones((1, ROWS), np.float32), None)
-    hyper = Hyperparameters(np.float32(RATE), np.float32(RATE), np.float32(0), jax.random.key(0))
+    rates = map(np.float32, (RATE, RATE, 0, 0))
+    hyper = Hyperparameters(*rates, jax.random.key(0))
     total, rows, gradients = jax.jit(partial(summed_gradients, config))(
         backbone.params, ours, hyper, np.int32(0), one
     )
@@ -170,7 +171,8 @@ def their_losses(model):
 def our_losses(backbone, config, start):
     """The same steps by the function that training runs."""
     step, member = compile_train_step(config), new_member(config.optimizer, start)
-    hyper = Hyperparameters(np.float32(RATE), np.float32(RATE), np.float32(0), jax.random.key(0))
+    rates = map(np.float32, (RATE, RATE, 0, 0))
+    hyper = Hyperparameters(*rates, jax.random.key(0))
     hyper = jax.device_put(hyper, replicated_sharding())
     losses, norms = [], []
     for number in range(STEPS):

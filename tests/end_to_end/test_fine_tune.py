@@ -297,6 +297,10 @@ class TestSweep:
             np.testing.assert_allclose(leaf, named(trained)[name], rtol=0, atol=1e-4)
         assert [run.record.config["settings"]["seed"] for run in runs] == [0, 1, 0, 1]
 
+    def test_a_sweep_trains_no_baselines(self, model, rows):
+        with pytest.raises(UserError, match="a sweep trains none"):
+            ntjax.sweep(model, rows, vary={"seed": range(2)}, baselines=True)
+
     @pytest.mark.end_to_end
     def test_seeds_may_share_their_test_rows(self, model, rows):
         runs = ntjax.sweep(model, rows, vary={"seed": range(2)}, split_seed=7, **QUICK)

@@ -119,10 +119,11 @@ def _near(centre: float, spread: float, leaf: Any, random: np.random.Generator) 
 
 
 def hyperparameters(
-    learning_rate: float = 0.01, dropout: float = 0.1, seed: int = 0
+    learning_rate: float = 0.01, dropout: float = 0.1, seed: int = 0, backbone_dropout: float = 0.0
 ) -> Hyperparameters:
     rate = np.float32(learning_rate)
-    return Hyperparameters(rate, rate, np.float32(dropout), jax.random.key(seed))
+    dropped = np.float32(dropout), np.float32(backbone_dropout)
+    return Hyperparameters(rate, rate, *dropped, jax.random.key(seed))
 
 
 def problem(rows: int = 48, seed: int = 0, lengths: tuple[int, ...] = (10,)) -> TokenisedSet:

@@ -214,7 +214,7 @@ def described(config, kind="ia3"):
     trainable = Trainable(adapter, head)
     member = Member(trainable, jax.eval_shape(make_optimizer(config.optimizer).init, trainable))
     hyperparameters = Hyperparameters(
-        np.float32(1), np.float32(1), np.float32(0), jax.random.key(0)
+        np.float32(1), np.float32(1), np.float32(0), np.float32(0), jax.random.key(0)
     )
     ids = np.zeros((jax.local_device_count(), 1, 2, 17), np.int32)
     batch = DeviceBatch(ids, ids[..., 0], ids[..., 0].astype(np.float32), ids[..., 0])

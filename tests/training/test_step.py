@@ -99,7 +99,7 @@ def train_alone(params):
 
 def train_together(params):
     """The same three in one program: leaves [members, ...] and losses [members, steps]."""
-    everything = (Member(0, 0), Hyperparameters(0, 0, 0, 0), None, DeviceBatch(0, 0, 0, 0))
+    everything = (Member(0, 0), Hyperparameters(0, 0, 0, 0, 0), None, DeviceBatch(0, 0, 0, 0))
     mapped = jax.vmap(partial(train_step, POPULATION), in_axes=(None, *everything))
     axes = {"in_axes": (None, None, None, None, 1), "out_axes": (None, None)}
     step = jax.pmap(mapped, axis_name=DEVICES, **axes)
