@@ -39,8 +39,9 @@ class DataSettings:
     validation_fraction: float = 0.05
     """Share of the training rows that chooses the checkpoint, unless --validation is given."""
     calibration_fraction: float | None = None
-    """Share of the training rows that is kept apart to calibrate the probabilities. Default: a
-    tenth, or more for 100 rows with 30 of each class; none where that is more than a third."""
+    """Share of the training rows that is kept apart to calibrate the probabilities; 0 for none.
+    Default: a tenth, or more for 100 rows with 30 of each class; none where that is more than a
+    third."""
     test_fraction: float = 0.1
     """Share of the rows that is kept apart for the test, unless there is a test set."""
     augment_reverse_complement: Literal["none", "same", "flip-label"] | None = None

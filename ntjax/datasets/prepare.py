@@ -182,9 +182,9 @@ def _set_aside(
     if wanted["calibration"] is None and "calibration" not in tables:
         share, note = calibration_share(task, task.encode(whole), whole.source)
         wanted["calibration"] = share
-        if note:
-            notes.append(note)
-            tables = tables | {"calibration": whole.take(np.arange(0))}
+        notes += [note] if note else []
+    if wanted["calibration"] == 0 and "calibration" not in tables:
+        tables = tables | {"calibration": whole.take(np.arange(0))}
     fractions = {part: share or 0.0 for part, share in wanted.items() if part not in tables}
     if not fractions:
         return {part: tables[part] for part in PARTS}, notes

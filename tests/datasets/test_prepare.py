@@ -248,6 +248,15 @@ def test_the_interval_of_values_needs_fewer_rows():
     )
 
 
+def test_no_row_calibrates_where_none_is_wanted(train):
+    parts = read_parts(Settings(train=train, calibration_fraction=0.0))
+    assert len(parts.tables["calibration"]) == 0
+    shares = [len(parts.tables[part]) / len(families(90, seed=1)) for part in ("train", "test")]
+    assert shares == pytest.approx([0.85, 0.1], abs=0.02)
+    with pytest.raises(UserError, match=r"calibration \(-0.1\)"):
+        read_parts(Settings(train=train, calibration_fraction=-0.1))
+
+
 def test_few_rows_are_split_without_a_part_that_calibrates(train):
     parts = read_parts(Settings(train=train, validation_fraction=0.1))
     assert len(parts.tables["calibration"]) == len(parts.labels["calibration"]) == 0
@@ -272,8 +281,8 @@ def test_few_rows_are_split_without_a_part_that_calibrates(train):
             "above 0 and leave rows to train on",
         ),
         (
-            {"calibration_fraction": 0.0},
-            "the fractions set aside for validation (0.05), calibration (0), test (0.1) must be "
+            {"validation_fraction": 0.0, "calibration_fraction": 0.1},
+            "the fractions set aside for validation (0), calibration (0.1), test (0.1) must be "
             "above 0 and leave rows to train on",
         ),
         (
