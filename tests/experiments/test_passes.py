@@ -1,6 +1,8 @@
 """The study over passes and the grid behind the defaults: rows, tables, and a figure."""
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from experiments.promoters.passes.arms import CNN, Scored
 from experiments.promoters.passes.tasks import Task, gc_matched
 from ntjax.io.tables import SequenceTable
 
+GRID = Path(__file__).parents[2] / "experiments/defaults"
 RANDOM = np.random.default_rng(8)
 
 
@@ -77,6 +80,11 @@ def test_the_page_and_the_figure(record, tmp_path):
     assert low < high < 0
     draw(record["results"], Options(passes=3, out=tmp_path))
     assert (tmp_path / "passes.png").stat().st_size > 10_000
+
+
+def test_the_committed_grid_is_that_of_its_numbers():
+    record = json.loads((GRID / "defaults.json").read_text())
+    assert grid(record["results"], record["steps"]) == (GRID / "defaults.md").read_text()
 
 
 def test_the_table_of_the_grid():
