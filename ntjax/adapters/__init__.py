@@ -90,7 +90,8 @@ def bind(
     adapter: Adapter | None,
     params: dict[str, Any],
     dropout: Dropout | None = None,
-    layers: int = 0,
+    *,
+    layers: int,
 ) -> Binding:
     """Return what the transformer needs to run with an adapter, or without one.
 
@@ -98,7 +99,7 @@ def bind(
         adapter: None for the bare model.
         params: the backbone's weights.
         dropout: of a training step.
-        layers: of the backbone, where it has a dropout of its own.
+        layers: of the backbone.
     """
     binding = (
         Binding(params)

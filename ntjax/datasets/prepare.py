@@ -32,6 +32,7 @@ from ntjax.models.config import TransformerConfig, check_length
 from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.tasks import TASKS, Classification, Regression, Task
 
+NONE_TO_CALIBRATE = "no rows are set aside to calibrate (--calibration-fraction 0)"
 PARTS = ("train", "validation", "calibration", "test")
 
 
@@ -184,6 +185,7 @@ def _set_aside(
         wanted["calibration"] = share
         notes += [note] if note else []
     if wanted["calibration"] == 0 and "calibration" not in tables:
+        notes += [] if notes else [NONE_TO_CALIBRATE]
         tables = tables | {"calibration": whole.take(np.arange(0))}
     fractions = {part: share or 0.0 for part, share in wanted.items() if part not in tables}
     if not fractions:

@@ -173,7 +173,9 @@ class Run:
                 + ": leave average_strands or calibrated out"
             )
         if calibrated and self.calibration is None:
-            raise UserError("this run was not calibrated: it had too few rows to set aside")
+            raise UserError(
+                "this run was not calibrated: too few rows, or none, were set aside for it"
+            )
         logits = self.logits(
             sequences, average_strands=average_strands, progress=progress, ambiguous=ambiguous
         )

@@ -229,6 +229,11 @@ def _check_task(settings: Settings) -> None:
             f"--label-column is {settings.label_column!r}: should name each column once, with one "
             "comma between two"
         )
+    if settings.calibration_fraction == 0 and settings.calibration != "auto":
+        raise UserError(
+            f"--calibration {settings.calibration} needs rows, and --calibration-fraction 0 sets "
+            "none aside: leave one of them out"
+        )
     if settings.task == "regression" and settings.calibration != "auto":
         raise UserError(
             f"--calibration {settings.calibration} is for probabilities, which --task regression "

@@ -9,6 +9,7 @@ import pytest
 from ntjax.datasets.calibration_slice import calibration_share
 from ntjax.datasets.notes import rows_sharing_by_chance
 from ntjax.datasets.prepare import (
+    NONE_TO_CALIBRATE,
     PARTS,
     describe_rows,
     fingerprint,
@@ -251,6 +252,7 @@ def test_the_interval_of_values_needs_fewer_rows():
 def test_no_row_calibrates_where_none_is_wanted(train):
     parts = read_parts(Settings(train=train, calibration_fraction=0.0))
     assert len(parts.tables["calibration"]) == 0
+    assert NONE_TO_CALIBRATE in parts.notes
     shares = [len(parts.tables[part]) / len(families(90, seed=1)) for part in ("train", "test")]
     assert shares == pytest.approx([0.85, 0.1], abs=0.02)
     with pytest.raises(UserError, match=r"calibration \(-0.1\)"):

@@ -243,6 +243,10 @@ def test_baselines_learn_values_and_labels(values_table, labels_table):
             {"task": "regression", "calibration": "platt"},
             "--calibration platt is for probabilities",
         ),
+        (
+            {"calibration": "isotonic", "calibration_fraction": 0.0},
+            "--calibration isotonic needs rows, and --calibration-fraction 0 sets none aside",
+        ),
         ({"task": "multilabel", "label_column": "a,,b"}, "should name each column once"),
         ({"task": "multilabel", "label_column": "a,a"}, "should name each column once"),
         ({"task": "ranking"}, "--task is 'ranking': should be one of classification, multilabel"),

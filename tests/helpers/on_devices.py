@@ -52,8 +52,10 @@ def batch(step, accumulation):
 
 
 def trained(kind, accumulation):
-    params, config = parameters(), step_config(use_dropout=kind == "lora")
-    member, hyper = new_member(config.optimizer, trainable(kind, params)), hyperparameters()
+    drops = {"use_dropout": kind == "lora", "use_backbone_dropout": kind != "full"}
+    params, config = parameters(), step_config(**drops)
+    member = new_member(config.optimizer, trainable(kind, params))
+    hyper = hyperparameters(backbone_dropout=0.2)
     step = compile_train_step(config)
     for number in range(STEPS):
         member, _ = step(params, member, hyper, np.int32(number), batch(number, accumulation))

@@ -61,10 +61,12 @@ def step_config(
     optimizer: OptimizerConfig = OPTIMIZER,
     loss: Any = Classification.loss,
     use_dropout: bool = False,
+    use_backbone_dropout: bool = False,
     **forward: Any,
 ) -> StepConfig:
     options = {"head": Cls()} | forward
-    return StepConfig(ForwardConfig(model, **options), optimizer, loss, use_dropout)
+    dropout = (use_dropout, use_backbone_dropout)
+    return StepConfig(ForwardConfig(model, **options), optimizer, loss, *dropout)
 
 
 def fit(

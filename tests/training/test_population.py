@@ -38,7 +38,7 @@ def member_runs(kind, params, config=CONFIG):
     for rate, dropout, seed, lengths in MEMBERS:
         rows = problem(40, seed=seed, lengths=lengths)
         member = new_member(config.optimizer, trainable(kind, params, seed=seed))
-        numbers = hyperparameters(slower * rate, dropout, seed)
+        numbers = hyperparameters(slower * rate, dropout, seed, backbone_dropout=dropout)
         runs.append(labelled_run(config, LOOP, params, member, numbers, rows, VALIDATION, seed))
     return runs
 
@@ -56,8 +56,8 @@ def lines(folder):
 
 @pytest.mark.parametrize("kind", first_by_default(["lora", "ia3", "head", "full"]))
 def test_members_equal_runs_of_their_own(kind, params, tmp_path):
-    config = replace(CONFIG, use_dropout=kind == "lora")
-    together = fit(params, member_runs(kind, params, config), tmp_path)
+    config = replace(CONFIG, use_dropout=kind == "lora", use_backbone_dropout=kind == "ia3")
+    together = fit(params, member_runs(kind, params, config), tmp_path, config=config)
     for number, run in enumerate(member_runs(kind, params, config)):
         [alone] = fit(params, [run], tmp_path / f"run{number}", config=config)
         assert (together[number].step, len(together[number].history)) == (alone.step, STEPS)

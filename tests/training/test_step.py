@@ -136,8 +136,12 @@ def single_device(rows, weights=None):
 @pytest.mark.compiled
 def test_rematerialisation_changes_no_gradient(params):
     batch = single_device(padded_batch(problem(lengths=(6, 10)), 5, 0, 8))
-    arguments = (params, trainable("ia3", params), hyperparameters(), np.int32(0), batch)
-    plain, again = (gradients_of(rematerialise=choice).trace(*arguments) for choice in (0, 1))
+    hyper = hyperparameters(backbone_dropout=0.3)
+    arguments = (params, trainable("ia3", params), hyper, np.int32(0), batch)
+    plain, again = (
+        gradients_of(rematerialise=choice, use_backbone_dropout=True).trace(*arguments)
+        for choice in (0, 1)
+    )
     # Cheap values are recomputed in both; here whole layers are too.
     assert str(again.jaxpr).count("remat") > str(plain.jaxpr).count("remat")
     loss, weight, gradient = plain.lower().compile()(*arguments)
@@ -149,14 +153,18 @@ def test_rematerialisation_changes_no_gradient(params):
         assert np.abs(leaf).max() > 1e-3, f"{name}: no gradient to compare"
 
 
-def test_dropout_draws_by_seed_step_and_slot(params):
-    start, gradients = trainable("lora", params), gradients_of(use_dropout=True)
+@pytest.mark.parametrize(
+    ("kind", "rate", "used"),
+    [("lora", "dropout", "use_dropout"), ("head", "backbone_dropout", "use_backbone_dropout")],
+)
+def test_dropout_draws_by_seed_step_and_slot(kind, rate, used, params):
+    start, gradients = trainable(kind, params), gradients_of(**{used: True})
     # One row in all slots: weighing one of them shows what that slot drew.
     rows = padded_batch(problem(), 1, 0, 8)
 
     def loss(dropout=0.3, seed=0, step=0, slot=0):
         batch = single_device(rows, np.eye(8, dtype=np.float32)[slot])
-        hyper = hyperparameters(dropout=dropout, seed=seed)
+        hyper = hyperparameters(**{rate: dropout}, seed=seed)
         return float(gradients(params, start, hyper, np.int32(step), batch)[0])
 
     assert loss() == loss()
