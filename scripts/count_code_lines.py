@@ -13,8 +13,10 @@ import ast
 import io
 import subprocess
 import tarfile
+import textwrap
 import tokenize
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from ntjax.reports.markdown import markdown_table
@@ -93,13 +95,56 @@ def table(now: Counter[str], before: Counter[str] | None = None) -> str:
     return "\n".join(markdown_table(heads, cells, align="lrrr"))
 
 
+def lines_by_function(modules: dict[str, str]) -> Counter[str]:
+    """Add up the lines of code of functions of one name, methods with that of their class.
+
+    A leading underscore is no part of a name, so that a function that became public is the same.
+    """
+    counts: Counter[str] = Counter()
+    for source in modules.values():
+        lines = source.splitlines(keepends=True)
+        for name, node in _functions(ast.parse(source).body):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            counts[name] += code_lines(textwrap.dedent("".join(lines[first - 1 : node.end_lineno])))
+    return counts
+
+
+def _functions(
+    body: list[ast.stmt], owner: str = ""
+) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, node.name.lstrip("_") + ".")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield owner + node.name.lstrip("_"), node
+
+
+def functions_since(now: Counter[str], before: Counter[str]) -> str:
+    """Say what became of the functions of before, whichever room they are in now."""
+    kept = now.keys() & before.keys()
+    sums = {
+        "before": before.total(),
+        "stayed": sum(before[name] for name in kept),
+        "now": sum(now[name] for name in kept),
+        "added": sum(now[name] for name in now.keys() - kept),
+    }
+    return (
+        f"functions: {len(kept):,} of {len(before):,} are there by the same name, with "
+        f"{sums['now']:,} lines of code; they had {sums['stayed']:,}, all together "
+        f"{sums['before']:,}. New ones have {sums['added']:,}."
+    )
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--against", metavar="REV", help="a git revision to compare with")
     options = parser.parse_args()
-    before = lines_by_room(revision(options.against)) if options.against else None
-    print(table(lines_by_room(working_tree()), before))
+    now = working_tree()
+    before = revision(options.against) if options.against else None
+    print(table(lines_by_room(now), lines_by_room(before) if before else None))
+    if before:
+        print(f"\n{functions_since(lines_by_function(now), lines_by_function(before))}")
 
 
 if __name__ == "__main__":

@@ -51,3 +51,17 @@ def test_the_count_of_a_known_revision():
     except subprocess.CalledProcessError:
         pytest.skip("this checkout has no history")
     assert sum(count_code_lines.lines_by_room(modules).values()) == 13_659
+
+
+def test_functions_by_name_wherever_they_are():
+    before = {"ntjax/a.py": 'def _f(x):\n    """Docs."""\n    return x\n\ndef g(): pass\n'}
+    now = {
+        "ntjax/io/b.py": "@cache\ndef f(x):\n    y = x\n    return y\n",
+        "ntjax/c.py": "class _A:\n    def h(self):\n        return 1\n",
+    }
+    counts = [count_code_lines.lines_by_function(modules) for modules in (now, before)]
+    assert counts == [{"f": 4, "A.h": 2}, {"f": 2, "g": 1}]
+    assert count_code_lines.functions_since(*counts) == (
+        "functions: 1 of 2 are there by the same name, with 4 lines of code; they had 2, all "
+        "together 3. New ones have 2."
+    )
