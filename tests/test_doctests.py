@@ -14,9 +14,17 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if ">>> " in path.read_text()
 )
+# Their examples train.
+TRAIN = {"ntjax.training.finetune", "ntjax.training.swept_runs"}
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.end_to_end) if name in TRAIN else name
+        for name in MODULES
+    ],
+)
 def test_examples(name, tmp_path, monkeypatch):
     monkeypatch.setenv("NTJAX_CACHE_DIR", str(tmp_path))
     result = doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS)

@@ -113,6 +113,7 @@ def test_seed_decides_everything(fitted):
     assert not np.array_equal(fit_small(seed=1).logits(sequences), fitted.logits(sequences))
 
 
+@pytest.mark.compiled
 def test_three_classes_with_unequal_lengths_and_n():
     sequences, labels = planted_rows(900, classes=3, length=31)
     sequences = [s if i % 3 else s[:20] for i, s in enumerate(sequences)]

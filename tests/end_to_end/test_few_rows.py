@@ -43,6 +43,7 @@ def test_no_row_is_left_to_calibrate(task, labels):
     assert sum("calibrat" in note or "interval" in note for note in run.record.config["notes"]) == 1
 
 
+@pytest.mark.end_to_end
 def test_no_label_is_called():
     labels = np.zeros((50, 2), int)
     labels[:5, 0] = labels[10:14, 1] = 1

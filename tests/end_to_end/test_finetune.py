@@ -344,6 +344,7 @@ def test_three_classes(here):
     assert method in ("temperature", "identity")
 
 
+@pytest.mark.end_to_end
 def test_given_files_are_used_whole(here):
     validation = write_csv(here / "validation.csv", planted_rows(20, seed=1))
     test = write_csv(here / "test.csv", planted_rows(20, seed=2))
@@ -429,6 +430,7 @@ def test_help_lists_every_option_with_its_default(command):
         assert choices in text
 
 
+@pytest.mark.end_to_end
 def test_what_was_chosen_is_printed_first(here, command):
     train, out = here / "train.csv", here / "chosen"
     given = ("--model", MODEL, "--train", train, "--steps", 2, "--out", out, "--no-baselines")
@@ -644,6 +646,7 @@ def test_a_bug_of_ours_keeps_its_traceback():
         command_line.run(lambda: 1 / 0)
 
 
+@pytest.mark.end_to_end
 def test_the_real_command_exits_with_2_and_one_line(tmp_path):
     process = start("--train", "missing.csv", "--out", "out", cwd=tmp_path)
     out, err = process.communicate(timeout=300)

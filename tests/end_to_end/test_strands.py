@@ -65,6 +65,7 @@ def test_reverse_complements_are_learned_from():
     assert both.metrics["accuracy"]["value"] > 0.7 > one.metrics["accuracy"]["value"]
 
 
+@pytest.mark.end_to_end
 def test_strands_that_cannot_be_averaged():
     run, (test, _) = fine_tuned("none")
     with pytest.raises(UserError, match="this run learned from one strand alone"):

@@ -75,6 +75,7 @@ def tensors(folder):
     return safetensors.read(folder / "adapter.safetensors")[0]
 
 
+@pytest.mark.end_to_end
 def test_members_equal_runs_of_their_own(here, settings, finished):
     for member in expand(settings, SWEEP):
         alone, together = here / f"alone-{member.name}", finished / "members" / member.name

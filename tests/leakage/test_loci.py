@@ -252,6 +252,7 @@ def test_neighbours_of_the_published_test_promoters(k12):
 
 
 @needs_data
+@pytest.mark.slow
 def test_the_split_of_ipro_mp_overlaps(k12):
     """Its convergent negatives: most test rows lie within 20 letters of a training row."""
     folder = Path(os.environ["NTJAX_DATA_DIR"]) / "promoters/ipro_mp"

@@ -89,6 +89,7 @@ def test_whole_windows(letters):
     "NTJAX_DATA_DIR" not in os.environ,
     reason="NTJAX_DATA_DIR is not set: the development data are needed",
 )
+@pytest.mark.slow
 def test_nearly_half_of_k12_stands_in_another_escherichia_coli():
     folder = Path(os.environ["NTJAX_DATA_DIR"]) / "genomes"
     k12, other = (open_genome(folder / f"ecoli_{name}.fna.gz") for name in ("k12_mg1655", "536"))

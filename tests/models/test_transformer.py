@@ -93,6 +93,7 @@ def test_random_parameters_are_the_tree_of_parameter_shapes(config):
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(drawn))
 
 
+@pytest.mark.compiled
 def test_the_gradient_equals_a_difference_of_the_numpy_reference():
     config = TransformerConfig(**TINY)
     params, direction = (

@@ -138,6 +138,7 @@ def test_rows_that_have_no_positions_of_their_own():
         job_of(([dna(400) for _ in labels], labels), head="tokens")
 
 
+@pytest.mark.compiled
 def test_a_bottleneck():
     job = job_of(rows_with_a_box(60), head="tokens", head_bottleneck=5)
     assert job.step.forward.head == Tokens(2, 17, 5, 81)

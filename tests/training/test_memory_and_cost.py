@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tiers import first_by_default
 from tiny import (
     MODEL,
     batch_of,
@@ -31,7 +32,7 @@ DECAYING = OptimizerConfig(200, weight_decay=0.1)
 
 
 class TestFrozen:
-    @pytest.mark.parametrize("kind", ["ia3", "lora"])
+    @pytest.mark.parametrize("kind", first_by_default(["ia3", "lora"]))
     def test_weights_keep_every_bit(self, kind):
         params, config = parameters(), step_config(optimizer=DECAYING)
         before, start = named(params), trainable(kind, params)
@@ -166,6 +167,7 @@ def test_nothing_is_copied_between_devices_at_a_step():
     assert "Disallowed device-to-device transfer" in finished.stdout
 
 
+@pytest.mark.compiled
 def test_a_shape_is_compiled_once(caplog):
     params, config, data = parameters(), step_config(), problem(lengths=(7, 10))
     step, member = (

@@ -54,7 +54,7 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("kind", first_by_default(["lora", "ia3", "head", "full"]))
+@pytest.mark.parametrize("kind", first_by_default(["head", "lora", "ia3", "full"]))
 def test_members_equal_runs_of_their_own(kind, params, tmp_path):
     config = replace(CONFIG, use_dropout=kind == "lora", use_backbone_dropout=kind == "ia3")
     together = fit(params, member_runs(kind, params, config), tmp_path, config=config)
