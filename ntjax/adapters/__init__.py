@@ -87,20 +87,9 @@ def init(
 
 
 def bind(
-    adapter: Adapter | None,
-    params: dict[str, Any],
-    dropout: Dropout | None = None,
-    *,
-    layers: int,
+    adapter: Adapter | None, params: dict[str, Any], dropout: Dropout | None = None
 ) -> Binding:
-    """Return what the transformer needs to run with an adapter, or without one.
-
-    Arguments:
-        adapter: None for the bare model.
-        params: the backbone's weights.
-        dropout: of a training step.
-        layers: of the backbone.
-    """
+    """Return what the transformer needs to run with an adapter, or without one."""
     binding = (
         Binding(params)
         if adapter is None
@@ -108,7 +97,7 @@ def bind(
     )
     if dropout is None or dropout.backbone is None:
         return binding
-    return with_backbone_dropout(binding, layers, dropout)
+    return with_backbone_dropout(binding, dropout)
 
 
 def merge(adapter: Adapter, params: dict[str, Any]) -> dict[str, Any]:

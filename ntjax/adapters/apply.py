@@ -34,7 +34,7 @@ def forward(
     `dtype` is the type activations are computed in, whatever the weights are kept in. `attention`
     is what `attention_on` chooses; "cudnn" takes no `attention_mask`.
     """
-    params, hook, per_layer = adapters.bind(adapter, params, dropout, layers=config.num_layers)
+    params, hook, per_layer = adapters.bind(adapter, params, dropout)
 
     def run(tokens: jax.Array) -> dict[str, jax.Array]:
         model = NucleotideTransformer(config, dtype, hook or no_hook, rematerialise, attention)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from ntjax.adapters.base import Binding
 from ntjax.adapters.dropout import Dropout, drop
+from ntjax.models.config import ROOT
 from ntjax.models.transformer import Linear, no_hook
 
 SITES = ("mha_output", "fc2")
@@ -22,14 +23,8 @@ SITES = ("mha_output", "fc2")
 _FIRST_PLACE = 2**20
 
 
-def with_backbone_dropout(binding: Binding, layers: int, dropout: Dropout) -> Binding:
-    """Drop what the backbone's blocks add, around whatever an adapter does there.
-
-    Arguments:
-        binding: of the adapter.
-        layers: of the backbone.
-        dropout: with the rate and the keys.
-    """
+def with_backbone_dropout(binding: Binding, dropout: Dropout) -> Binding:
+    """Drop what the backbone's blocks add, around whatever an adapter does there."""
     inner, rate = binding.hook or no_hook, dropout.backbone
     assert rate is not None
 
@@ -40,5 +35,6 @@ def with_backbone_dropout(binding: Binding, layers: int, dropout: Dropout) -> Bi
         place = _FIRST_PLACE + layer["number"] * len(SITES) + SITES.index(name)
         return drop(added, rate, dropout.keys, place)
 
+    layers = len(binding.params[f"{ROOT}/layers/{SITES[0]}"]["w"])
     inputs = {"adapter": binding.per_layer, "number": jnp.arange(layers)}
     return Binding(binding.params, hook, inputs)

@@ -180,13 +180,14 @@ def _set_aside(
         "calibration": settings.calibration_fraction,
         "test": settings.test_fraction,
     }
-    if wanted["calibration"] is None and "calibration" not in tables:
-        share, note = calibration_share(task, task.encode(whole), whole.source)
-        wanted["calibration"] = share
-        notes += [note] if note else []
-    if wanted["calibration"] == 0 and "calibration" not in tables:
-        notes += [] if notes else [NONE_TO_CALIBRATE]
-        tables = tables | {"calibration": whole.take(np.arange(0))}
+    if "calibration" not in tables:
+        share = wanted["calibration"]
+        note = NONE_TO_CALIBRATE if share == 0 else ""
+        if share is None:
+            wanted["calibration"], note = calibration_share(task, task.encode(whole), whole.source)
+        if note:  # of no rows, whoever chose that
+            notes.append(note)
+            tables = tables | {"calibration": whole.take(np.arange(0))}
     fractions = {part: share or 0.0 for part, share in wanted.items() if part not in tables}
     if not fractions:
         return {part: tables[part] for part in PARTS}, notes

@@ -113,9 +113,7 @@ def _explain(
     config: ForwardConfig, params: Any, explained: _Explained, tokens: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Gradient × input [rows, tokens] and the changes by substitution [rows, tokens, k, 4]."""
-    whole = adapters.bind(
-        explained.trainable.adapter, params, layers=config.model.num_layers
-    ).params
+    whole = adapters.bind(explained.trainable.adapter, params).params
     table = whole[f"{ROOT}/embed"]["embeddings"].astype(config.dtype).astype(jnp.float32)
 
     def score(shift: jax.Array) -> jax.Array:

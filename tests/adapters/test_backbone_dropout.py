@@ -13,6 +13,7 @@ from ntjax.adapters.backbone_dropout import SITES, with_backbone_dropout
 from ntjax.adapters.base import Binding
 from ntjax.adapters.lora import PROJECTIONS
 from ntjax.errors import UserError
+from ntjax.models.config import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -21,10 +22,10 @@ KEYS = jax.random.split(jax.random.key(3), 4)
 EVERY_SITE = LoRA(rank=8, alpha=8.0, targets=PROJECTIONS)
 
 
-def added(x, rate, keys=KEYS, layer=0, name="fc2", binding=None):
+def added(x, rate, keys=KEYS, layer=0, name="fc2"):
     """What a linear layer that changes nothing adds to the residual stream."""
-    binding = binding or Binding({})
-    bound = with_backbone_dropout(binding, 3, Dropout(None, keys, rate))
+    params = {f"{ROOT}/layers/{site}": {"w": np.zeros((3, 1, 1))} for site in SITES}
+    bound = with_backbone_dropout(Binding(params), Dropout(None, keys, rate))
     inputs = jax.tree.map(lambda leaf: leaf[layer], bound.per_layer)
     return np.asarray(bound.hook(inputs, name, lambda x: x, x))
 
