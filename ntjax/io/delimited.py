@@ -65,11 +65,65 @@ def layout_of(path: str | os.PathLike) -> Layout:
     delimiter = named[1] if named else _delimiter(path, below)
     if skipped > above and _are_names(lines[skipped - 1], below, delimiter):
         skipped -= 1
-    rows = csv.reader(filter(str.strip, lines[skipped:]), delimiter=delimiter)
+    filled = (f"{line}\n" for line in lines[skipped:] if line.strip())
+    rows = csv.reader(filled, delimiter=delimiter)
     header, first = next(rows, []), next(rows, [])
     count = skipped - above
     notes = (f"skipped {counted(count, 'line')} that begin with '#'",) if count else ()
     return Layout(delimiter, skipped, header, first, notes)
+
+
+class Header(NamedTuple):
+    """The names of the columns of a file of cells.
+
+    Attributes:
+        names: of the columns, as many as the rows have fields.
+        row_names: whether the first field of each row has no name in the file.
+        notes: what was guessed.
+    """
+
+    names: list[str]
+    row_names: bool
+    notes: tuple[str, ...]
+
+
+def header_of(path: str | os.PathLike, sequence_column: str, name_column: str) -> Header:
+    """Read the names of the columns; R leaves out that of the row names.
+
+    Raises:
+        UserError: the file can't be read, or begins with data.
+    """
+    layout = layout_of(path)
+    notes = list(layout.notes)
+    names = [name.strip() for name in layout.header]
+    row_names = _has_row_names(layout, names, sequence_column)
+    if row_names:
+        names.insert(0, "" if name_column in names else name_column)
+        notes.append("the first field of each row has no column name: it is taken for a row name")
+    elif names and (layout.skipped or names[0].startswith("#")):
+        names[0] = names[0].lstrip("# ")
+    if sequence_column not in names and any(map(LOOKS_LIKE_DATA.fullmatch, names)):
+        raise UserError(
+            f"{path}: line 1 looks like data, not column names: add a first line such as "
+            "'sequence,label'"
+        )
+    return Header(names, row_names, tuple(notes))
+
+
+def _has_row_names(layout: Layout, names: list[str], sequence_column: str) -> bool:
+    """Whether rows begin with a field that the line of column names lacks, as R writes them."""
+    if len(layout.first) != len(names) + 1 or sequence_column not in names:
+        return False
+    at = names.index(sequence_column)
+    here, right = (bool(LOOKS_LIKE_DATA.fullmatch(layout.first[i])) for i in (at, at + 1))
+    return right and not here
+
+
+def filled_rows(cells: "pd.DataFrame") -> tuple["pd.DataFrame", int]:
+    """Leave out blank lines and comments; returns the other rows and the number of comments."""
+    filled = cells != ""
+    comments = cells[0].str.startswith("#") & ~filled.iloc[:, 1:].any(axis=1)
+    return cells[filled.any(axis=1) & ~comments], int(comments.sum())
 
 
 def _delimiter(path: str | os.PathLike, line: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ntjax.errors import MissingLabelsError, UserError
-from ntjax.io.delimited import LOOKS_LIKE_DATA, Layout, layout_of, read_cells, suffix_of
+from ntjax.io.delimited import filled_rows, header_of, read_cells, suffix_of
 from ntjax.io.fasta import excerpt, header_fields, is_gzip, read_fasta, read_head, refuse_not_text
 from ntjax.io.labels import cell_text, group_text, label_set_texts, label_texts
 from ntjax.sequences.alphabet import Ambiguous, clean_sequences, counted
@@ -185,42 +185,16 @@ def _read_raw(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
 
 
 def _read_delimited(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
-    layout = layout_of(path)
-    notes = list(layout.notes)
-    has_row_names = _has_row_names(layout, wanted)
-    [cells] = read_cells(
-        path, "sequence,label", columns=len(layout.first) if has_row_names else None
-    )
-    found = [name.strip() for name in cells.iloc[0]]
-    if has_row_names:
-        found = ["" if wanted.name in found else wanted.name, *found[:-1]]
-        notes.append("the first field of each row has no column name: it is taken for a row name")
-    elif layout.skipped or found[0].startswith("#"):
-        found[0] = found[0].lstrip("# ")
-    if wanted.sequence not in found and any(map(LOOKS_LIKE_DATA.fullmatch, found)):
-        raise UserError(
-            f"{path}: line 1 looks like data, not column names: add a first line such as "
-            "'sequence,label'"
-        )
-    chosen = chosen_columns(found, path, wanted)
-    body = cells.iloc[1:]
-    filled = body != ""
-    comments = body[0].str.startswith("#") & ~filled.iloc[:, 1:].any(axis=1)
-    if comments.any():
-        notes.append(f"skipped {counted(int(comments.sum()), 'line')} below that begin with '#'")
-    body = body[filled.any(axis=1) & ~comments]
-    columns = {role: body[found.index(name)].tolist() for role, name in chosen.items()}
-    return raw_columns(columns, [index + 1 for index in body.index.tolist()], tuple(notes))
-
-
-def _has_row_names(layout: Layout, wanted: Wanted) -> bool:
-    """Whether rows begin with a field that the line of column names lacks, as R writes them."""
-    names = [name.strip() for name in layout.header]
-    if len(layout.first) != len(names) + 1 or wanted.sequence not in names:
-        return False
-    at = names.index(wanted.sequence)
-    here, right = (bool(LOOKS_LIKE_DATA.fullmatch(layout.first[i])) for i in (at, at + 1))
-    return right and not here
+    header = header_of(path, wanted.sequence, wanted.name)
+    columns = len(header.names) if header.row_names else None
+    [cells] = read_cells(path, "sequence,label", columns=columns)
+    chosen = chosen_columns(header.names, path, wanted)
+    body, comments = filled_rows(cells.iloc[1:])
+    notes = header.notes
+    if comments:
+        notes += (f"skipped {counted(comments, 'line')} below that begin with '#'",)
+    values = {role: body[header.names.index(name)].tolist() for role, name in chosen.items()}
+    return raw_columns(values, [index + 1 for index in body.index.tolist()], notes)
 
 
 def _read_parquet(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
