@@ -95,6 +95,24 @@ def choose_buckets(lengths: np.ndarray, most: int = MAXIMUM_BUCKETS) -> np.ndarr
     return np.unique(quantiles)
 
 
+def stream_buckets(lengths: np.ndarray, longest: int) -> np.ndarray:
+    """Lengths to pad to, chosen from the first rows of a stream.
+
+    Rows that are longer than all of these are padded to lengths a quarter apart.
+
+    >>> stream_buckets(np.array([17, 17, 17]), longest=40).tolist()
+    [17, 22, 28, 35, 40]
+
+    Arguments:
+        lengths: of the first rows, in tokens.
+        longest: that the model can read, in tokens.
+    """
+    buckets = choose_buckets(lengths).tolist()
+    while buckets[-1] < longest:
+        buckets.append(min(longest, -(-buckets[-1] * 5 // 4)))
+    return np.array(buckets)
+
+
 def make_batch(data: TokenisedSet, rows: np.ndarray, size: int, length: int) -> Batch:
     """Fill `size` slots with `rows`, padded to `length` tokens."""
     filler = size - len(rows)
@@ -103,6 +121,8 @@ def make_batch(data: TokenisedSet, rows: np.ndarray, size: int, length: int) -> 
     own = np.ones(len(rows)) if data.weights is None else data.weights[rows]
     weights = np.concatenate([own, np.zeros(filler)]).astype(np.float32)
     tokens = data.tokens[slots, :length].astype(np.int32)
+    missing = length - tokens.shape[1]
+    tokens = np.pad(tokens, ((0, 0), (0, missing)), constant_values=PAD_ID) if missing else tokens
     return Batch(slots, tokens, data.labels[slots], weights)
 
 
@@ -148,17 +168,39 @@ class TrainingBatches:
         return [batches[place] for place in random.permutation(len(batches))]
 
 
-def evaluation_batches(data: TokenisedSet, tokens_per_batch: int, multiple: int) -> Iterator[Batch]:
+_HALVINGS = 2
+
+
+def evaluation_batches(
+    data: TokenisedSet,
+    tokens_per_batch: int,
+    multiple: int,
+    buckets: np.ndarray | None = None,
+) -> Iterator[Batch]:
     """Every row once, in order of length, in batches of about `tokens_per_batch` tokens.
 
-    The number of slots is a multiple of `multiple` (the devices); it depends on the bucket
-    alone, so that each bucket is compiled once.
+    Arguments:
+        data: the rows.
+        tokens_per_batch: of all devices together.
+        multiple: of which the number of slots is one (the devices).
+        buckets: lengths to pad to, where these rows are part of a stream; None for those that suit
+            them. The slots depend on the bucket alone, so that each bucket is compiled once; of a
+            stream a last batch has a half or a quarter of them.
     """
-    buckets = choose_buckets(data.lengths)
-    bucket_of = np.searchsorted(buckets, data.lengths)
-    for bucket, length in enumerate(buckets):
-        rows = np.flatnonzero(bucket_of == bucket)
-        size = max(1, tokens_per_batch // int(length))
-        size = -(-min(size, len(rows)) // multiple) * multiple
-        for start in range(0, len(rows), size):
-            yield make_batch(data, rows[start : start + size], size, int(length))
+    lengths = choose_buckets(data.lengths) if buckets is None else buckets
+    bucket_of = np.searchsorted(lengths, data.lengths)
+    for bucket in np.unique(bucket_of):
+        rows, length = np.flatnonzero(bucket_of == bucket), int(lengths[bucket])
+        full = max(1, tokens_per_batch // length)
+        full = full if buckets is not None else min(full, len(rows))
+        full = -(-full // multiple) * multiple
+        for start in range(0, len(rows), full):
+            chosen = rows[start : start + full]
+            size = full if buckets is None else _fewest_slots(len(chosen), full, multiple)
+            yield make_batch(data, chosen, size, length)
+
+
+def _fewest_slots(rows: int, full: int, multiple: int) -> int:
+    """A full batch's slots, or half or a quarter of them if that is enough."""
+    sizes = [-(-(full >> halvings) // multiple) * multiple for halvings in range(_HALVINGS + 1)]
+    return min(size for size in sizes if size >= rows)

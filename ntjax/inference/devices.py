@@ -92,17 +92,20 @@ class RowBatch(NamedTuple):
     arrays: tuple[np.ndarray, ...]
 
 
-def token_batches(data: TokenisedSet, tokens_per_batch: int) -> list[RowBatch]:
+def token_batches(
+    data: TokenisedSet, tokens_per_batch: int, buckets: np.ndarray | None = None
+) -> list[RowBatch]:
     """Cut a set into batches of rows of about one length.
 
     Arguments:
         data: token ids of all rows.
         tokens_per_batch: a device's share.
+        buckets: as of `evaluation_batches`.
     """
     devices = len(jax.local_devices())
     return [
         RowBatch(batch.rows[: int((batch.weights > 0).sum())], (batch.tokens,))
-        for batch in evaluation_batches(data, tokens_per_batch * devices, devices)
+        for batch in evaluation_batches(data, tokens_per_batch * devices, devices, buckets)
     ]
 
 

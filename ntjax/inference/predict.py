@@ -22,11 +22,21 @@ def predict(
     trainable: Trainable,
     data: TokenisedSet,
     progress: str = "",
+    buckets: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the head's outputs for every row, float32 [rows, outputs]."""
+    """Return the head's outputs for every row, float32 [rows, outputs].
+
+    Arguments:
+        config: what is compiled.
+        params: of the backbone.
+        trainable: adapter and head.
+        data: the rows.
+        progress: name of the progress bar; "" for none.
+        buckets: as of `evaluation_batches`.
+    """
     assert config.head is not None
     result = np.empty((len(data), config.head.outputs), np.float32)
-    batches = token_batches(data, EVALUATION_TOKENS)
+    batches = token_batches(data, EVALUATION_TOKENS, buckets)
     compiled = compile_predict(config)
     for rows, values in in_batches(compiled, params, trainable, batches, progress):
         result[rows] = values

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ntjax.errors import MissingLabelsError, UserError
-from ntjax.io.delimited import filled_rows, header_of, read_cells, suffix_of
-from ntjax.io.fasta import excerpt, header_fields, is_gzip, read_fasta, read_head, refuse_not_text
+from ntjax.io.delimited import filled_rows, header_of, read_cells
+from ntjax.io.fasta import excerpt, header_fields, read_fasta
+from ntjax.io.formats import check_flat, format_of, opened_parquet
 from ntjax.io.labels import cell_text, group_text, label_set_texts, label_texts
 from ntjax.sequences.alphabet import Ambiguous, clean_sequences, counted
-
-_FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".fas"})
 
 
 @dataclass(frozen=True)
@@ -172,16 +171,12 @@ def checked_table(
 
 
 def _read_raw(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
-    head = read_head(path)
-    if head.startswith(b"PAR1"):
-        if is_gzip(path):
-            raise UserError(f"{path}: is gzip-compressed Parquet: decompress it with gunzip")
-        return _read_parquet(path, wanted)
-    refuse_not_text(path, head)
-    is_fasta = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b">")
-    if is_fasta or suffix_of(path) in _FASTA_SUFFIXES:
-        return _read_fasta_columns(path, wanted)
-    return _read_delimited(path, wanted)
+    readers = {
+        "parquet": _read_parquet,
+        "fasta": _read_fasta_columns,
+        "delimited": _read_delimited,
+    }
+    return readers[format_of(path)](path, wanted)
 
 
 def _read_delimited(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
@@ -198,26 +193,11 @@ def _read_delimited(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
 
 
 def _read_parquet(path: str | os.PathLike, wanted: Wanted) -> RawColumns:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UserError(
-            f'{path}: reading Parquet needs pyarrow: pip install "ntjax[parquet]"'
-        ) from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            chosen = chosen_columns(file.schema_arrow.names, path, wanted)
-            for name in chosen.values():
-                kind = file.schema_arrow.field(name).type
-                if pyarrow.types.is_nested(kind):
-                    raise UserError(f"{path}: column {name!r} holds {kind}, not text or numbers")
-            arrow = file.read(columns=list(dict.fromkeys(chosen.values())))
+    with opened_parquet(path) as file:
+        chosen = chosen_columns(file.schema_arrow.names, path, wanted)
+        check_flat(file, path, list(chosen.values()))
+        arrow = file.read(columns=list(dict.fromkeys(chosen.values())))
         columns = {role: arrow[name].to_pylist() for role, name in chosen.items()}
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: the Parquet data are damaged or incomplete: copy or write the file again"
-        ) from error
     return raw_columns(columns, list(range(1, arrow.num_rows + 1)))
 
 

@@ -3,8 +3,9 @@
 After full fine-tuning the whole model lies beside them in the official format (`jax_model/`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +23,12 @@ from ntjax.errors import UserError
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.forward import Trainable
 from ntjax.inference.pretrained import PretrainedModel
-from ntjax.io.json import read_json, write_json
+from ntjax.io.json import finite_number, read_json, write_json
 from ntjax.models.heads import HeadConfig, head_from_dict
 from ntjax.runs.calibration_file import calibration_from_dict
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.runs.strands import ONE_STRAND, Strands
+from ntjax.runs.training_rows import TrainingRows
 from ntjax.tasks import Task, task_from_dict
 
 _FORMAT = 1
@@ -42,6 +44,8 @@ _KEYS = {
     "calibration",
     "training",
     "strands",
+    "training_rows",
+    "calibration_shares",
 }
 
 
@@ -58,6 +62,9 @@ class Description(NamedTuple):
         training: the step and the validation metric of the state that was kept.
         tensors_sha256: of `adapter.safetensors`.
         strands: what is done with the two of a sequence.
+        training_rows: their ranges; None of a run of an earlier version.
+        calibration_shares: of the classes, or labels, among the calibration rows; None if there
+            were none, or the run is of an earlier version.
     """
 
     adapter: AdapterConfig
@@ -69,6 +76,8 @@ class Description(NamedTuple):
     training: Mapping[str, Any]
     tensors_sha256: str = ""
     strands: Strands = ONE_STRAND
+    training_rows: TrainingRows | None = None
+    calibration_shares: tuple[float, ...] | None = None
 
 
 def write_adapter(
@@ -95,6 +104,8 @@ def write_adapter(
         "calibration": description.calibration and description.calibration.to_dict(),
         "training": dict(description.training),
         "strands": asdict(description.strands),
+        "training_rows": description.training_rows and asdict(description.training_rows),
+        "calibration_shares": description.calibration_shares,
     }
     write_json(folder / DESCRIPTION_FILE, content)
 
@@ -133,13 +144,27 @@ def read_description(path: Path) -> Description:
             content["dtype"],
             content["training"] or {},
             content["tensors_sha256"],
-            Strands.from_dict(content.get("strands", {})),  # none in earlier versions
+            # Earlier versions did not write these.
+            Strands.from_dict(content.get("strands", {})),
+            _optional(content.get("training_rows"), TrainingRows.from_dict),
+            _optional(content.get("calibration_shares"), partial(_shares, len(task.outputs))),
         )
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing; restore the file") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} does not describe a run ({error}); restore the file") from None
     return described
+
+
+def _optional(saved: Any, rebuild: Callable[[Any], Any]) -> Any:
+    return None if saved is None else rebuild(saved)
+
+
+def _shares(outputs: int, saved: list[Any]) -> tuple[float, ...]:
+    shares = tuple(finite_number(value, "a share of the calibration rows") for value in saved)
+    if len(shares) != outputs or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"the shares of {outputs} classes are {saved!r:.100}")
+    return shares
 
 
 def _check_shape(content: Any) -> None:

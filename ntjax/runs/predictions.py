@@ -111,6 +111,14 @@ def reliability(
     return curves
 
 
+def class_shares(task: Task, labels: np.ndarray) -> tuple[float, ...] | None:
+    """Share of each class, or of each label where it is known; None of a regression."""
+    if not task.has_probabilities:
+        return None
+    found = (task.occurrences(labels, number) for number in range(len(task.outputs)))
+    return tuple(float(happened[known].mean()) if known.any() else 0.0 for known, happened in found)
+
+
 def prediction_columns(
     task: Task,
     table: "SequenceTable",

@@ -32,7 +32,9 @@ from ntjax.runs.folder import (
     make_folder,
     refuse_occupied,
 )
+from ntjax.runs.priors import Prior, new_shares, shifted
 from ntjax.runs.strands import ONE_STRAND, Strands
+from ntjax.runs.training_rows import TrainingRows
 from ntjax.sequences.alphabet import Ambiguous, reverse_complement
 from ntjax.tasks import Task
 
@@ -76,6 +78,9 @@ class Run:
         dtype: type of the computation; that of the model unless all weights were trained.
         record: how the run was made; None of a run that was loaded.
         strands: what is done with the two strands of a sequence.
+        training_rows: their ranges; None of a run of an earlier version.
+        calibration_shares: of the classes, or labels, among the calibration rows: the prior of
+            calibrated probabilities.
     """
 
     model: PretrainedModel
@@ -88,6 +93,8 @@ class Run:
     dtype: str = ""
     record: Record | None = field(default=None, repr=False)
     strands: Strands = ONE_STRAND
+    training_rows: TrainingRows | None = field(default=None, repr=False)
+    calibration_shares: tuple[float, ...] | None = field(default=None, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -113,10 +120,12 @@ class Run:
         average_strands: bool | None = None,
         progress: str = "",
         ambiguous: Ambiguous = "refuse",
+        buckets: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the head's outputs, float32 [n, classes], [n, labels], or [n, 1] of a regression.
 
-        The arguments are those of `predict`.
+        The arguments are those of `predict`. `buckets`: numbers of tokens that sequences are padded
+        to, where they are part of a stream; None for those that suit them.
 
         Raises:
             UserError: no sequences, other letters than ACGTN, more than the model can hold, or
@@ -130,21 +139,23 @@ class Run:
             )
         cleaned, ids = encoded(self.model, sequences, ambiguous)
         self.head.check_readable(cleaned, ids)
-        forward = self._outputs(ids, progress)
+        forward = self._outputs(ids, progress, buckets)
         if not (self.strands.average if average is None else average):
             return forward
         _, ids = encoded(self.model, reverse_complement(cleaned))
-        return combined(forward, self._outputs(ids, progress), how)
+        return combined(forward, self._outputs(ids, progress, buckets), how)
 
-    def _outputs(self, ids: np.ndarray, progress: str) -> np.ndarray:
+    def _outputs(self, ids: np.ndarray, progress: str, buckets: np.ndarray | None) -> np.ndarray:
         data = TokenisedSet.unlabelled(ids)
-        return predict(self.forward_config, self.model.params, self.trainable, data, progress)
+        config, params = self.forward_config, self.model.params
+        return predict(config, params, self.trainable, data, progress, buckets)
 
     def predict(
         self,
         sequences: Sequence[str],
         *,
         calibrated: bool = False,
+        prior: Prior | None = None,
         average_strands: bool | None = None,
         progress: str = "",
         ambiguous: Ambiguous = "refuse",
@@ -156,6 +167,9 @@ class Run:
         Arguments:
             sequences: of A, C, G, T and N.
             calibrated: give `calibrated_probability` of `predictions.csv`.
+            prior: share of the positive class, or shares by class (or label), where the sequences
+                come from; calibrated probabilities are then those at these shares. None for the
+                shares of the calibration rows.
             average_strands: average the outputs of both strands; None for what the run does.
             progress: name of the progress bar; "" for none.
             ambiguous: what becomes of IUPAC codes for several bases: "refuse", or "n" for N, with
@@ -166,6 +180,8 @@ class Run:
         """
         if calibrated and not self.task.has_probabilities:
             raise UserError("a regression has values, not probabilities: leave calibrated out")
+        if prior is not None and not calibrated:
+            raise UserError("prior: shifts calibrated probabilities: give calibrated=True too")
         if calibrated and average_strands not in (None, self.strands.average):
             raise UserError(
                 "this run was calibrated on outputs of "
@@ -176,12 +192,14 @@ class Run:
             raise UserError(
                 "this run was not calibrated: too few rows, or none, were set aside for it"
             )
+        shares = None if prior is None else new_shares(self, prior)
         logits = self.logits(
             sequences, average_strands=average_strands, progress=progress, ambiguous=ambiguous
         )
         if not calibrated:
             return self.task.values(logits)
-        return calibrated_probabilities(self.calibration, logits)
+        probabilities = calibrated_probabilities(self.calibration, logits)
+        return probabilities if shares is None else shifted(self, probabilities, shares)
 
     def embed(
         self, sequences: Sequence[str], layer: int | None = None, pooling: Any = "mean"
@@ -224,6 +242,8 @@ def write_run(folder: Path, run: Run) -> None:
         run.dtype or run.model.dtype,
         run.training,
         strands=run.strands,
+        training_rows=run.training_rows,
+        calibration_shares=run.calibration_shares,
     )
     write_adapter(folder, described, run.trainable, run.model)
     if run.record:

@@ -98,6 +98,8 @@ def _run(
         metrics or {},
         saved.training,
         strands=saved.strands,
+        training_rows=saved.training_rows,
+        calibration_shares=saved.calibration_shares,
     )
 
 

@@ -20,10 +20,17 @@ from ntjax.runs.folder import (
     open_folder,
     recorded_revision,
 )
-from ntjax.runs.predictions import calibrate, prediction_columns, reliability, score_outputs
+from ntjax.runs.predictions import (
+    calibrate,
+    class_shares,
+    prediction_columns,
+    reliability,
+    score_outputs,
+)
 from ntjax.runs.run import Record, Run, write_run
 from ntjax.runs.saved_run import load_run
 from ntjax.runs.strands import Strands
+from ntjax.runs.training_rows import TrainingRows
 from ntjax.training.callbacks import Callback, Checkpointing, Logs, ProgressBar
 from ntjax.training.initial_state import member_runs
 from ntjax.training.interruption import Interruption
@@ -269,6 +276,8 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
         settings.dtype,
         details,
         Strands(job.parts.reverse_complement, bool(settings.average_strands)),
+        TrainingRows.of(job.parts.tables["train"].sequences),
+        None if calibration is None else class_shares(task, labels["calibration"]),
     )
     if folder is not None:
         write_run(folder, run)

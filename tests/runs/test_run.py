@@ -130,6 +130,8 @@ def test_the_description(finished, adapter):
         "calibration",
         "training",
         "strands",
+        "training_rows",
+        "calibration_shares",
     ]
     kinds = {kind: {"kind": kind} for kind in ADAPTERS}
     lora = {"rank": 8, "alpha": 16.0, "dropout": 0.1, "targets": ["query", "value"]}
@@ -142,6 +144,13 @@ def test_the_description(finished, adapter):
     assert description["calibration"]["method"] in ("platt", "identity")
     assert description["training"]["best_step"] in (10, 20)
     assert description["strands"] == {"reverse_complement": "none", "average": False}
+    # Rows of 36 bp, as many of either class.
+    rows = description["training_rows"]
+    assert (rows["length"], rows["unknown"]) == ([36, 36], 0.0)
+    assert 0.1 < rows["gc"][0] < rows["gc"][1] < 0.9
+    no, yes = description["calibration_shares"]
+    assert 0.3 < yes < 0.7
+    assert no + yes == pytest.approx(1)
     assert description["model"]["name"] == str(MODEL)
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntjax.errors import UserError
 from ntjax.models.transformer import PAD_ID
 
 Parameters = dict[str, Any]
@@ -32,6 +33,16 @@ class HeadConfig(ABC):
     in_coordinates: ClassVar[bool] = False
     outputs: int = 2
 
+    def unreadable(self, bases: int, tokens: int) -> str:
+        """Say why the head has no weights for a sequence; "" where it has.
+
+        Arguments:
+            bases: its length in bp.
+            tokens: the number of its tokens, `<cls>` included.
+        """
+        del bases, tokens
+        return ""
+
     def check_readable(self, sequences: Sequence[str], ids: np.ndarray) -> None:
         """Refuse sequences that the head has no weights for.
 
@@ -42,7 +53,10 @@ class HeadConfig(ABC):
         Raises:
             UserError: names the first one.
         """
-        del sequences, ids
+        counts = (ids != PAD_ID).sum(axis=1)
+        for row, (sequence, count) in enumerate(zip(sequences, counts, strict=True), 1):
+            if problem := self.unreadable(len(sequence), int(count)):
+                raise UserError(f"sequence {row} {problem}")
 
     @abstractmethod
     def init(self, embed_dim: int, key: jax.Array) -> Parameters:

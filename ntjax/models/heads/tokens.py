@@ -3,15 +3,12 @@
 For sequences of one length that are aligned, such as windows around a start site.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ntjax.errors import UserError
 from ntjax.models.heads.base import (
     HeadConfig,
     Parameters,
@@ -20,7 +17,6 @@ from ntjax.models.heads.base import (
     is_token,
     linear,
 )
-from ntjax.models.transformer import PAD_ID
 
 MOST_TOKENS = 64
 LARGEST_BOTTLENECK = 64
@@ -50,23 +46,17 @@ class Tokens(HeadConfig):
                 f"have 1 to {MOST_TOKENS} tokens and a bottleneck of 0 to {LARGEST_BOTTLENECK}"
             )
 
-    def check_readable(self, sequences: Sequence[str], ids: np.ndarray) -> None:
-        """Refuse sequences of another length than the rows it was made for."""
-        lengths = (ids != PAD_ID).sum(axis=1)
-        for row, (sequence, tokens) in enumerate(zip(sequences, lengths, strict=True), 1):
-            if problem := self._unreadable(len(sequence), int(tokens)):
-                raise UserError(f"sequence {row} {problem}, or train with --head mean")
-
-    def _unreadable(self, bases: int, tokens: int) -> str:
+    def unreadable(self, bases: int, tokens: int) -> str:
+        """Say why a sequence is not like the rows it was made for; "" where it is."""
         if self.bases and bases != self.bases:
             return (
                 f"has {bases} bp, and this run's head reads each position of rows of {self.bases} "
-                "bp: cut sequences as the training rows were"
+                "bp: cut sequences as the training rows were, or train with --head mean"
             )
         if tokens > self.tokens:
             return (
                 f"has {tokens} tokens, and this run's head reads {self.tokens} at most, as its "
-                "training rows had (an N makes more tokens)"
+                "training rows had (an N makes more tokens): train with --head mean"
             )
         return ""
 

@@ -1,0 +1,157 @@
+"""Score the sequences of a file with a trained run.
+
+python -m ntjax.predict --run runs/mine --input new.csv --out scores.csv
+python -m ntjax.predict --run runs/mine --input new.fasta --out scores.parquet --prior 0.01
+zcat reads.fa.gz | python -m ntjax.predict --run runs/mine --input - --out scores.tsv
+
+In Python: `ntjax.load_run(folder).predict(sequences)`.
+"""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ntjax.checkpoints.cache import sha256
+from ntjax.errors import UserError
+from ntjax.io.parts import Parts, check_table_name
+from ntjax.io.row_stream import RowStream, fingerprint_of
+from ntjax.reports import command_line
+from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
+from ntjax.runs.predict_file import Predicted, predict_file
+from ntjax.runs.priors import read_prior
+from ntjax.runs.saved_run import load_run
+from ntjax.sequences.alphabet import Ambiguous, counted
+
+_STDIN = "-"
+_PLACES = ("run", "model", "input", "out", "resume", "progress")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `python -m ntjax.predict`."""
+
+    run: Path
+    """Folder of the run."""
+    input: str
+    """CSV, TSV, Parquet or FASTA file of sequences; all but Parquet may be gzip-compressed; - for
+    standard input."""
+    out: Path
+    """File of the predictions: .csv, .tsv or .parquet."""
+    prior: str = ""
+    """Share of the positive class where the sequences come from, such as 0.01, or of each class (or
+    of some labels) by name: a=0.1,b=0.9. Calibrated probabilities are then those at these shares.
+    Otherwise: the shares among the rows the run was calibrated on."""
+    average_strands: bool | None = None
+    """Average the outputs of both strands. Default: what the run does."""
+    sequence_column: str = "sequence"
+    """Column of the sequences (not of FASTA)."""
+    name_column: str = "name"
+    """Column of the names (not of FASTA, where the header is the name)."""
+    ambiguous: Ambiguous = "refuse"
+    """IUPAC codes for several bases, such as R for A or G: refuse them, or n for N."""
+    model: str = ""
+    """Where the backbone is now, if not where it was when the run was trained."""
+    resume: bool = False
+    """Go on with an interrupted command of the same input and options."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+def main() -> None:
+    """Run the command."""
+    command_line.run(lambda: predict(command_line.parse(Options, "ntjax.predict", __doc__ or "")))
+
+
+def predict(options: Options) -> Predicted | None:
+    """Run the command; returns what it wrote, None if all was there.
+
+    Raises:
+        UserError: bad input.
+    """
+    check_table_name(options.out)
+    if options.input != _STDIN:
+        return _predict(options, Path(options.input))
+    if options.resume:
+        raise UserError(
+            "--resume: standard input cannot be read again: save it to a file and give that"
+        )
+    with _standard_input(options.out) as path:
+        try:
+            return _predict(options, path)
+        except UserError as error:
+            raise UserError(_called(str(error), path)) from None
+
+
+def _called(message: str, path: Path) -> str:
+    """Name standard input, not the file that holds it meanwhile."""
+    return message.replace(str(path), "standard input")
+
+
+@contextlib.contextmanager
+def _standard_input(out: Path) -> Iterator[Path]:
+    """Keep standard input in a file beside the output while it is read."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Path(file.name)
+
+
+def _predict(options: Options, path: Path) -> Predicted | None:
+    stream = RowStream(
+        path, options.sequence_column, options.name_column, ambiguous=options.ambiguous
+    )
+    fingerprint, rows = fingerprint_of(path)
+    parts = Parts(options.out, _plan(options, fingerprint), options.resume)
+    if parts.is_whole:
+        print(f"predictions: {options.out} (all were there)")
+        return None
+    run = load_run(options.run, options.model or None)
+    prior = read_prior(options.prior, run.classes) if options.prior else None
+    with command_line.resumable(parts.folder):
+        try:
+            found = predict_file(
+                run,
+                stream,
+                parts,
+                prior=prior,
+                average_strands=options.average_strands,
+                progress=options.progress,
+                total=rows,
+            )
+        finally:
+            if options.input == _STDIN:  # cannot be read again
+                parts.discard()
+    for note in found.notes:
+        print(f"note: {_called(note, path)}" if options.input == _STDIN else f"note: {note}")
+    _print(options, found, run.task.has_probabilities and run.calibration is None)
+    return found
+
+
+def _plan(options: Options, fingerprint: str) -> dict[str, Any]:
+    """Everything that the table's content depends on."""
+    settings = {name: value for name, value in asdict(options).items() if name not in _PLACES}
+    files = {name: sha256(options.run / name) for name in (ADAPTER_FILE, DESCRIPTION_FILE)}
+    return {"input": fingerprint, "ntjax": version("ntjax"), **files, **settings}
+
+
+def _print(options: Options, found: Predicted, uncalibrated: bool) -> None:
+    if uncalibrated:
+        print("note: the run was not calibrated: calibrated_probability is empty")
+    if found.unlike:
+        print(
+            f"note: {counted(found.unlike, 'row')} of {found.rows:,} are unlike all training rows "
+            "(column note): how good predictions of such rows are has not been measured"
+        )
+    there = f"; {counted(found.resumed, 'part')} of it were there" if found.resumed else ""
+    print(f"predictions: {options.out} ({counted(found.rows, 'row')}{there})")
+
+
+if __name__ == "__main__":
+    main()

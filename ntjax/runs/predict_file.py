@@ -1,0 +1,169 @@
+"""Score the rows of a file with a run, in chunks: memory does not grow with the file."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ntjax.calibration import calibrated_probabilities
+from ntjax.datasets.batching import stream_buckets
+from ntjax.errors import UserError
+from ntjax.io.parts import Parts
+from ntjax.io.row_stream import RowChunk, RowStream
+from ntjax.runs.priors import Prior, new_shares, shifted
+from ntjax.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was written.
+
+    Attributes:
+        rows: how many.
+        resumed: how many parts of the table were there already.
+        unlike: how many are unlike the training rows; None where the run does not know these.
+        notes: what was guessed or changed to read the rows.
+    """
+
+    rows: int
+    resumed: int
+    unlike: int | None
+    notes: tuple[str, ...]
+
+
+def predict_file(
+    run: Run,
+    stream: RowStream,
+    parts: Parts,
+    *,
+    prior: Prior | None = None,
+    average_strands: bool | None = None,
+    progress: bool = False,
+    total: int | None = None,
+) -> Predicted:
+    """Score each row, in the order of the file, and write a table.
+
+    Its columns are `name`, the other columns of the file, those of `predictions.csv` (of a
+    regression `prediction`, and `low` and `high`, between which nine in ten values are expected),
+    and `note`: how a row is unlike all training rows.
+
+    Arguments:
+        run: the run.
+        stream: the rows.
+        parts: the table.
+        prior: as of `Run.predict`.
+        average_strands: average the outputs of both strands; None for what the run does.
+        progress: show a progress bar.
+        total: about how many rows there are.
+
+    Raises:
+        UserError: rows that the run cannot score, columns whose names are taken, a prior that does
+            not go with the run, or a full disk.
+    """
+    scorer = _Scorer(run, stream, prior, average_strands)
+    scorer.check_names()
+    rows = unlike = there = 0
+    bar = tqdm(total=total, unit="row", disable=not progress, desc="predict")
+    with bar:
+        for number, chunk in enumerate(stream.chunks()):
+            scorer.begin(chunk)
+            if parts.has(number):
+                there += 1
+            else:
+                parts.write(number, scorer.scored(chunk))
+            unlike += scorer.unlike(chunk)
+            rows += len(chunk)
+            bar.update(len(chunk))
+    parts.join()
+    known = run.training_rows is not None
+    return Predicted(rows, there, unlike if known else None, tuple(stream.notes()))
+
+
+class _Scorer:
+    """Scores chunks of a stream, all padded alike."""
+
+    def __init__(
+        self, run: Run, stream: RowStream, prior: Prior | None, average_strands: bool | None
+    ):
+        self.run, self.stream = run, stream
+        self.average_strands = average_strands
+        self.as_calibrated = average_strands in (None, run.strands.average)
+        if prior is not None and not self.as_calibrated:
+            raise UserError(
+                "--prior: this run was calibrated on outputs of "
+                + ("both strands, averaged" if run.strands.average else "the forward strand alone")
+                + ": leave --average-strands or --prior out"
+            )
+        self.shares = None if prior is None else new_shares(run, prior)
+        self.buckets: np.ndarray | None = None
+
+    def check_names(self) -> None:
+        """Refuse columns of the file that the table has of its own.
+
+        Raises:
+            UserError: names the first one.
+        """
+        own = {"name", "note", *self._columns(np.zeros((1, len(self.run.classes)), np.float32))}
+        if taken := own & set(self.stream.others):
+            raise UserError(
+                f"{self.stream.path}: has a column {min(taken)!r}, which the predictions have too: "
+                "rename it"
+            )
+
+    def begin(self, chunk: RowChunk) -> None:
+        """Choose the lengths to pad to, from the first chunk."""
+        if self.buckets is None:
+            lengths = self.run.model.tokenizer.count_tokens(chunk.sequences)
+            longest = self.run.model.config.max_positions
+            self.buckets = stream_buckets(np.minimum(lengths, longest), longest)
+
+    def scored(self, chunk: RowChunk) -> "pd.DataFrame":
+        """Return the columns of the table."""
+        import pandas as pd
+
+        self._check(chunk)
+        logits = self.run.logits(
+            chunk.sequences, average_strands=self.average_strands, buckets=self.buckets
+        )
+        found = self._columns(logits)
+        if self.run.training_rows is not None:
+            found["note"] = self.run.training_rows.notes(chunk.sequences)
+        others = {name: chunk.others[name] for name in chunk.others}
+        return pd.DataFrame({"name": chunk.names, **others, **found})
+
+    def unlike(self, chunk: RowChunk) -> int:
+        """Count the rows that are unlike the training rows."""
+        rows = self.run.training_rows
+        return sum(map(bool, rows.notes(chunk.sequences))) if rows else 0
+
+    def _check(self, chunk: RowChunk) -> None:
+        config = self.run.model.config
+        tokens = self.run.model.tokenizer.count_tokens(chunk.sequences)
+        for sequence, count, row in zip(chunk.sequences, tokens, chunk.rows, strict=True):
+            problem = self.run.head.unreadable(len(sequence), int(count))
+            if count > config.max_positions:
+                problem = (
+                    f"has {count:,} tokens, more than the model's {config.max_positions:,} "
+                    f"positions: cut it to {(config.max_positions - 1) * config.k_for_kmers:,} bp"
+                )
+            if problem:
+                raise UserError(f"{self.stream.path}: row {row} {problem}")
+
+    def _columns(self, logits: np.ndarray) -> dict[str, Any]:
+        run, values = self.run, self.run.task.values(logits)
+        # A calibration holds for outputs of the strands that it was fitted on.
+        calibration = run.calibration if self.as_calibrated else None
+        if not run.task.has_probabilities:
+            half = getattr(calibration, "half_width", np.nan)
+            columns = dict(run.task.value_columns(logits, values, None))
+            return columns | {"low": values - half, "high": values + half}
+        calibrated = None
+        if calibration is not None:
+            calibrated = calibrated_probabilities(calibration, logits)
+            if self.shares is not None:
+                calibrated = shifted(run, calibrated, self.shares)
+        return dict(run.task.value_columns(logits, values, calibrated))
