@@ -7,20 +7,16 @@ zcat reads.fa.gz | python -m ntjax.predict --run runs/mine --input - --out score
 In Python: `ntjax.load_run(folder).predict(sequences)`.
 """
 
-import contextlib
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ntjax.checkpoints.cache import sha256
-from ntjax.errors import UserError
-from ntjax.io.parts import Parts, check_table_name
+from ntjax.io.part_formats import TABLES, check_name
+from ntjax.io.parts import Parts
 from ntjax.io.row_stream import RowStream, fingerprint_of
+from ntjax.io.standard_input import STDIN, called, input_file
 from ntjax.reports import command_line
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.runs.predict_file import Predicted, predict_file
@@ -28,7 +24,6 @@ from ntjax.runs.priors import read_prior
 from ntjax.runs.saved_run import load_run
 from ntjax.sequences.alphabet import Ambiguous, counted
 
-_STDIN = "-"
 _PLACES = ("run", "model", "input", "out", "resume", "progress")
 
 
@@ -74,33 +69,9 @@ def predict(options: Options) -> Predicted | None:
     Raises:
         UserError: bad input.
     """
-    check_table_name(options.out)
-    if options.input != _STDIN:
-        return _predict(options, Path(options.input))
-    if options.resume:
-        raise UserError(
-            "--resume: standard input cannot be read again: save it to a file and give that"
-        )
-    with _standard_input(options.out) as path:
-        try:
-            return _predict(options, path)
-        except UserError as error:
-            raise UserError(_called(str(error), path)) from None
-
-
-def _called(message: str, path: Path) -> str:
-    """Name standard input, not the file that holds it meanwhile."""
-    return message.replace(str(path), "standard input")
-
-
-@contextlib.contextmanager
-def _standard_input(out: Path) -> Iterator[Path]:
-    """Keep standard input in a file beside the output while it is read."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Path(file.name)
+    check_name(options.out, TABLES)
+    with input_file(options.input, options.out, options.resume) as path:
+        return _predict(options, path)
 
 
 def _predict(options: Options, path: Path) -> Predicted | None:
@@ -114,22 +85,18 @@ def _predict(options: Options, path: Path) -> Predicted | None:
         return None
     run = load_run(options.run, options.model or None)
     prior = read_prior(options.prior, run.classes) if options.prior else None
-    with command_line.resumable(parts.folder):
-        try:
-            found = predict_file(
-                run,
-                stream,
-                parts,
-                prior=prior,
-                average_strands=options.average_strands,
-                progress=options.progress,
-                total=rows,
-            )
-        finally:
-            if options.input == _STDIN:  # cannot be read again
-                parts.discard()
+    with command_line.resumable(parts, can_resume=options.input != STDIN):
+        found = predict_file(
+            run,
+            stream,
+            parts,
+            prior=prior,
+            average_strands=options.average_strands,
+            progress=options.progress,
+            total=rows,
+        )
     for note in found.notes:
-        print(f"note: {_called(note, path)}" if options.input == _STDIN else f"note: {note}")
+        print(f"note: {called(note, options.input, path)}")
     _print(options, found, run.task.has_probabilities and run.calibration is None)
     return found
 

@@ -109,6 +109,12 @@ def predict(folder: Path) -> tuple[list[str], Path]:
     return ntjax_command("predict", "--run", run, "--input", rows, "--out", out), out
 
 
+def embed(folder: Path) -> tuple[list[str], Path]:
+    """Return a command that embeds, and what it writes."""
+    rows, out = random_rows(folder / "rows.csv", ROWS), folder / "rows.npz"
+    return ntjax_command("embed", "--model", "mini", "--input", rows, "--out", out), out
+
+
 def ntjax_command(name: str, *options: object) -> list[str]:
     """Return a command line without a progress bar."""
     return [sys.executable, "-m", f"ntjax.{name}", *map(str, options), "--no-progress"]
@@ -132,7 +138,10 @@ def trained(folder: Path) -> Path:
     return folder / "run"
 
 
-COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {"predict": predict}
+COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {
+    "predict": predict,
+    "embed": embed,
+}
 
 
 def main() -> None:

@@ -57,3 +57,27 @@ def encoded(
     ids = model.tokenizer.encode(cleaned)
     check_length(model.config, ids.shape[1])
     return cleaned, ids
+
+
+def check_rows(
+    model: PretrainedModel, tokens: np.ndarray, source: str, rows: Sequence[int]
+) -> None:
+    """Refuse rows of a file that are longer than a model can read.
+
+    Arguments:
+        model: the model.
+        tokens: how many each row has, [rows].
+        source: the file.
+        rows: their numbers in it.
+
+    Raises:
+        UserError: names the first one.
+    """
+    config = model.config
+    for count, row in zip(tokens, rows, strict=True):
+        if count > config.max_positions:
+            raise UserError(
+                f"{source}: row {row} has {count:,} tokens, more than the model's "
+                f"{config.max_positions:,} positions: cut it to "
+                f"{(config.max_positions - 1) * config.k_for_kmers:,} bp"
+            )

@@ -41,7 +41,7 @@ def embed(
     Arguments:
         model: a run (as its adapter made it), or a bare model.
         sequences: of A, C, G, T and N.
-        layers: counted from 1; None for the last.
+        layers: counted from 1; 0 for what enters the first; None for the last.
         pooling: "mean" over the tokens of bases (`<cls>` and padding are left out), "cls" for the
             embedding of `<cls>`, None for every token of bases.
         adapter: to run a bare model with.
@@ -53,31 +53,65 @@ def embed(
     Raises:
         UserError: sequences that the model cannot read, a layer or a pooling that does not exist.
     """
+    chosen = (backbone_of(model).model.config.num_layers,) if layers is None else layers
+    found = embed_poolings(model, sequences, chosen, (pooling,), adapter=adapter, progress=progress)
+    return {layer: values for (layer, _), values in found.items()}
+
+
+def embed_poolings(
+    model: Adapted | PretrainedModel,
+    sequences: Sequence[str],
+    layers: Sequence[int],
+    poolings: Sequence[Pooling],
+    *,
+    adapter: Adapter | None = None,
+    progress: str = "",
+    buckets: np.ndarray | None = None,
+) -> dict[tuple[int, Pooling], Any]:
+    """Embed sequences at several layers and in several ways, in one pass.
+
+    The arguments are those of `embed`. `buckets`: numbers of tokens that sequences are padded to,
+    where they are part of a stream; None for those that suit them.
+
+    Returns:
+        What `embed` gives, by layer and pooling.
+    """
     backbone = backbone_of(model, adapter)
-    config = backbone.model.config
-    chosen = (config.num_layers,) if layers is None else tuple(layers)
-    for layer in chosen:
-        if layer not in range(1, config.num_layers + 1):
-            raise UserError(
-                f"layer {layer} does not exist: layers of {backbone.model.name} count from 1 to "
-                f"{config.num_layers}"
-            )
-    if pooling not in ("mean", "cls", None):
-        raise UserError(f"pooling={pooling!r} is not known: give 'mean', 'cls' or None")
+    chosen, ways = tuple(layers), tuple(poolings)
+    check_layers(backbone.model, chosen)
+    for pooling in ways:
+        if pooling not in ("mean", "cls", None):
+            raise UserError(f"pooling={pooling!r} is not known: give 'mean', 'cls' or None")
     _, ids = encoded(backbone.model, sequences)
     data = TokenisedSet.unlabelled(ids)
-    points: list[list] = [[None] * len(ids) for _ in chosen]
-    compiled = _compiled(config, backbone.model.dtype, chosen, pooling)
-    batches = token_batches(data, max(ids.shape[1], EVALUATION_TOKENS // len(chosen)))
+    compiled = _compiled(backbone.model.config, backbone.model.dtype, chosen, ways)
+    # What no pooling makes smaller fills the memory.
+    share = EVALUATION_TOKENS // (len(chosen) if None in ways else 1)
+    longest = ids.shape[1] if buckets is None else int(max(buckets[0], ids.shape[1]))
+    batches = token_batches(data, max(longest, share), buckets)
+    keys = [(layer, pooling) for layer in chosen for pooling in ways]
+    points: dict[tuple[int, Pooling], list] = {key: [None] * len(ids) for key in keys}
     for rows, values in in_batches(
         compiled, backbone.model.params, backbone.adapter, batches, progress
     ):
-        for own, layer_values in zip(points, values, strict=True):
-            for row, value in zip(rows, layer_values, strict=True):
-                own[row] = value if pooling else value[1 : data.lengths[row]]
-    return {
-        layer: np.stack(own) if pooling else own for layer, own in zip(chosen, points, strict=True)
-    }
+        for key, own in zip(keys, values, strict=True):
+            for row, value in zip(rows, own, strict=True):
+                points[key][row] = value if key[1] else value[1 : data.lengths[row]]
+    return {key: np.stack(own) if key[1] else own for key, own in points.items()}
+
+
+def check_layers(model: PretrainedModel, layers: Sequence[int]) -> None:
+    """Refuse layers that a model does not have.
+
+    Raises:
+        UserError: names the first one.
+    """
+    for layer in layers:
+        if layer not in range(model.config.num_layers + 1):
+            raise UserError(
+                f"layer {layer} does not exist: layers of {model.name} count from 1 to "
+                f"{model.config.num_layers}; 0 is what enters the first"
+            )
 
 
 def second_moments(model: PretrainedModel, data: TokenisedSet) -> np.ndarray:
@@ -86,7 +120,7 @@ def second_moments(model: PretrainedModel, data: TokenisedSet) -> np.ndarray:
     `<cls>` counts, padding does not.
     """
     config = model.config
-    compiled = _compiled(config, model.dtype, (config.num_layers,), None)
+    compiled = _compiled(config, model.dtype, (config.num_layers,), (None,))
     total = np.zeros((config.embed_dim, config.embed_dim))
     batches = token_batches(data, max(data.tokens.shape[1], EVALUATION_TOKENS))
     for rows, [values] in in_batches(compiled, model.params, None, batches):
@@ -98,28 +132,35 @@ def second_moments(model: PretrainedModel, data: TokenisedSet) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _compiled(
-    config: TransformerConfig, dtype: str, layers: tuple[int, ...], pooling: Pooling
+    config: TransformerConfig,
+    dtype: str,
+    layers: tuple[int, ...],
+    poolings: tuple[Pooling, ...],
 ) -> Callable:
-    return over_devices(partial(_pooled, config, dtype, layers, pooling), dtype)
+    return over_devices(partial(_pooled, config, dtype, layers, poolings), dtype)
 
 
 def _pooled(
     config: TransformerConfig,
     dtype: str,
     layers: tuple[int, ...],
-    pooling: Pooling,
+    poolings: tuple[Pooling, ...],
     params: Any,
     adapter: Adapter | None,
     tokens: jax.Array,
 ) -> list[jax.Array]:
-    """Each layer's embeddings [rows, dim], or [rows, tokens, dim] without pooling."""
+    """Embeddings [rows, dim] of each layer and pooling; [rows, tokens, dim] without pooling."""
     outputs = forward(
         config, dtype, params, tokens, adapter, logits=False, embeddings_layers=layers
     )
-    whole = [outputs[f"embeddings_{layer}"] for layer in layers]
-    if pooling == "mean":
-        return [mean_over_nucleotides(embeddings, tokens) for embeddings in whole]
-    return [embeddings[:, 0] for embeddings in whole] if pooling == "cls" else whole
+    ways = {
+        "mean": lambda embeddings: mean_over_nucleotides(embeddings, tokens),
+        "cls": lambda embeddings: embeddings[:, 0],
+        None: lambda embeddings: embeddings,
+    }
+    return [
+        ways[pooling](outputs[f"embeddings_{layer}"]) for layer in layers for pooling in poolings
+    ]
 
 
 def one_hot_kmers(tokenizer: Tokenizer, sequences: Sequence[str]) -> "csr_array":

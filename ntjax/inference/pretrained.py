@@ -77,7 +77,8 @@ class PretrainedModel:
             attention_mask: bool [batch, 1, tokens, tokens] in place of the padding mask.
             logits: False saves the language-model head.
             embeddings_layers: layers, from 1, whose embeddings are wanted; the last layer's are
-                taken after the final layer norm, as the official code does.
+                taken after the final layer norm, as the official code does. 0: what enters the
+                first layer.
             attention_layers: layers, from 1, whose attention maps are wanted.
 
         Returns:
@@ -89,7 +90,9 @@ class PretrainedModel:
                 positions.
         """
         ids = ids if hasattr(ids, "dtype") else np.asarray(ids)
-        self._check(ids, attention_mask, (*embeddings_layers, *attention_layers))
+        # What enters the first layer has embeddings, and no attention.
+        layers = {*embeddings_layers, *attention_layers} - ({0} - {*attention_layers})
+        self._check(ids, attention_mask, tuple(layers))
         return _apply(
             self.config,
             self.dtype,
@@ -109,7 +112,8 @@ class PretrainedModel:
 
         Arguments:
             sequences: of A, C, G, T and N.
-            layer: counted from 1; None for the last, which is taken after the final layer norm.
+            layer: counted from 1; None for the last, which is taken after the final layer norm; 0
+                for what enters the first.
             pooling: "mean" over the tokens of bases (`<cls>` and padding are left out), "cls" for
                 the embedding of `<cls>`, None for every token of bases.
 

@@ -161,7 +161,8 @@ class NucleotideTransformer(hk.Module):
                 look at a key (fourth axis); stands in for the padding mask.
             per_layer: pytree for the hook, every leaf [layers, ...].
             logits: whether to run the language-model head.
-            embeddings_layers: layers, counted from 1, whose output is wanted.
+            embeddings_layers: layers, counted from 1, whose output is wanted; 0 for what enters
+                the first.
             attention_layers: layers, counted from 1, whose attention maps are wanted.
             positions: int32 [batch, chosen], places in a row at which logits are wanted; at others
                 none are computed, and `logits` are [batch, chosen, vocabulary].
@@ -173,13 +174,15 @@ class NucleotideTransformer(hk.Module):
         config = self.config
         if attention_mask is None:
             attention_mask = (tokens != PAD_ID)[:, None, None, :]
-        x = self._embed(tokens)
+        first = x = self._embed(tokens)
         x, saved = self._layers(
             x, attention_mask, per_layer, tuple(embeddings_layers), tuple(attention_layers)
         )
         # The last layer's embeddings are taken after the head's first norm, as ESM does.
         last = _LayerNorm(config.layer_norm_eps, "emb_layer_norm_after")(x)
         outputs = {name: value.astype(jnp.float32) for name, value in saved.items()}
+        if 0 in embeddings_layers:
+            outputs["embeddings_0"] = first.astype(jnp.float32)
         if config.num_layers in embeddings_layers:
             outputs[f"embeddings_{config.num_layers}"] = last.astype(jnp.float32)
         if logits and positions is not None:
@@ -221,7 +224,7 @@ class NucleotideTransformer(hk.Module):
         heads = self.config.attention_heads
         # Buffers with one slot per wanted layer travel through the scan: what is not asked for
         # is neither kept nor computed.
-        inner_layers = tuple(n for n in embeddings_layers if n != self.config.num_layers)
+        inner_layers = tuple(n for n in embeddings_layers if 0 < n < self.config.num_layers)
         kept = {
             "embeddings": jnp.zeros((len(inner_layers), *x.shape), x.dtype),
             "attention": jnp.zeros((len(attention_layers), batch, heads, tokens, tokens)),

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from ntjax.calibration import calibrated_probabilities
 from ntjax.datasets.batching import stream_buckets
 from ntjax.errors import UserError
+from ntjax.inference.backbones import check_rows
 from ntjax.io.parts import Parts
 from ntjax.io.row_stream import RowChunk, RowStream
 from ntjax.runs.priors import Prior, new_shares, shifted
@@ -141,16 +142,10 @@ class _Scorer:
         return sum(map(bool, rows.notes(chunk.sequences))) if rows else 0
 
     def _check(self, chunk: RowChunk) -> None:
-        config = self.run.model.config
         tokens = self.run.model.tokenizer.count_tokens(chunk.sequences)
+        check_rows(self.run.model, tokens, str(self.stream.path), chunk.rows)
         for sequence, count, row in zip(chunk.sequences, tokens, chunk.rows, strict=True):
-            problem = self.run.head.unreadable(len(sequence), int(count))
-            if count > config.max_positions:
-                problem = (
-                    f"has {count:,} tokens, more than the model's {config.max_positions:,} "
-                    f"positions: cut it to {(config.max_positions - 1) * config.k_for_kmers:,} bp"
-                )
-            if problem:
+            if problem := self.run.head.unreadable(len(sequence), int(count)):
                 raise UserError(f"{self.stream.path}: row {row} {problem}")
 
     def _columns(self, logits: np.ndarray) -> dict[str, Any]:

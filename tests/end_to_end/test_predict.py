@@ -15,6 +15,8 @@ import ntjax
 from ntjax.errors import UserError
 from ntjax.predict import Options, predict
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):

@@ -12,7 +12,9 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("pooling", ["mean", "cls", None])
 @pytest.mark.parametrize(
     ("name", "kind", "layers"),
-    first_by_default([("v2_3mer", None, [3]), ("v2_3mer", "lora", [2, 3]), ("v1", "full", [1, 3])]),
+    first_by_default(
+        [("v2_3mer", None, [3]), ("v2_3mer", "lora", [2, 3]), ("v1", "full", [0, 1, 3])]
+    ),
 )
 def test_every_pooling_against_a_plain_loop(golden_model, name, kind, layers, pooling):
     model = golden_model(name)
@@ -39,6 +41,25 @@ def test_every_pooling_against_a_plain_loop(golden_model, name, kind, layers, po
                 np.testing.assert_array_equal(one, other)
 
 
+def test_layer_0_is_what_enters_the_first(golden_model):
+    """Token embeddings and positions, added by hand."""
+    model = golden_model("v1")
+    ids = model.tokenizer.encode(SEQUENCES[:1])
+    found = model.apply(model.params, ids, logits=False, embeddings_layers=(0,))["embeddings_0"]
+    tables = {
+        name: np.asarray(leaves["embeddings"])
+        for name, leaves in ((path.split("/")[-1], leaves) for path, leaves in model.params.items())
+        if "embeddings" in leaves
+    }
+    positions = np.arange(ids.shape[1]) + model.tokenizer.pad_id + 1
+    scale = (1 - 0.15 * 0.8) if model.config.token_dropout else 1.0
+    tokens = tables["embed"][ids[0]] * scale * model.config.embed_scale
+    expected = tokens + tables["positional_embedding"][positions]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(UserError, match="layer 0 does not exist"):
+        model.apply(model.params, ids, attention_layers=(0,))
+
+
 def test_embed_of_models_and_runs(golden_model):
     model = golden_model("v2_3mer")
     run = small_run(model, "lora")
@@ -61,8 +82,8 @@ def test_bfloat16_is_near_float32(golden_model):
 
 
 def test_what_does_not_exist(golden_model):
-    for layer in (0, 4):
-        with pytest.raises(UserError, match=f"layer {layer} does not exist: .* from 1 to 3"):
+    for layer in (-1, 4):
+        with pytest.raises(UserError, match=f"layer {layer} does not exist: .* from 1 to 3; 0"):
             golden_model("v1").embed(SEQUENCES, layer)
     with pytest.raises(UserError, match=r"pooling='max' is not known: give 'mean', 'cls' or None"):
         golden_model("v1").embed(SEQUENCES, pooling="max")

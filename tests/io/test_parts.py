@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from ntjax.errors import UserError
+from ntjax.io.part_formats import ARRAYS, TABLES, check_name
 from ntjax.io.parts import Parts
 
 FRAMES = [
@@ -64,6 +65,33 @@ def test_killed_between_the_table_and_its_parts(tmp_path):
     assert out.read_text() == "all of it"
 
 
-def test_a_name_tells_the_format(tmp_path):
-    with pytest.raises(UserError, match=r"\.csv, \.tsv, \.parquet"):
-        Parts(tmp_path / "table.xlsx", PLAN)
+@pytest.mark.parametrize("suffixes", [TABLES, ARRAYS])
+def test_a_name_tells_the_format(tmp_path, suffixes):
+    check_name(tmp_path / f"some{suffixes[0].upper()}", suffixes)
+    with pytest.raises(UserError, match=r"should end in \.\w+ or \."):
+        check_name(tmp_path / "table.xlsx", suffixes)
+
+
+def test_arrays_are_joined(tmp_path):
+    parts, random = Parts(tmp_path / "some.npz", PLAN), np.random.default_rng(0)
+    pieces = []
+    for number, rows in enumerate((3, 1, 4)):
+        lengths = random.integers(0, 5, rows)
+        pieces.append(
+            {
+                "names": np.array(["x" * (number + n) for n in range(rows)]),
+                "values": random.normal(size=(rows, 6)).astype(np.float32),
+                "offsets": np.concatenate([[0], lengths.cumsum()]),
+                "tokens": random.normal(size=(lengths.sum(), 2)),
+            }
+        )
+        parts.write(number, pieces[-1])
+    parts.join()
+    with np.load(tmp_path / "some.npz") as found:
+        assert found.files == list(pieces[0])
+        for name in ("names", "values", "tokens"):
+            expected = np.concatenate([piece[name] for piece in pieces])
+            np.testing.assert_array_equal(found[name], expected)
+            assert found[name].dtype == expected.dtype
+        lengths = np.concatenate([np.diff(piece["offsets"]) for piece in pieces])
+        np.testing.assert_array_equal(found["offsets"], [0, *lengths.cumsum()])

@@ -32,6 +32,9 @@ CALIBRATIONS = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
 @pytest.fixture(scope="module")
 def model():
     return load_pretrained(MODEL)

@@ -1,0 +1,133 @@
+"""Embed the sequences of a file, in chunks: memory does not grow with the file."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from ntjax.datasets.batching import stream_buckets
+from ntjax.inference.backbones import Adapted, backbone_of, check_rows
+from ntjax.inference.embedding_cache import EmbeddingCache
+from ntjax.inference.embeddings import Pooling, embed_poolings
+from ntjax.inference.pretrained import PretrainedModel
+from ntjax.io.part_formats import OFFSETS
+from ntjax.io.parts import Parts
+from ntjax.io.row_stream import RowStream
+
+Embeddings = dict[tuple[int, Pooling], Any]
+
+
+class Embedded(NamedTuple):
+    """What was written.
+
+    Attributes:
+        rows: how many.
+        resumed: how many parts were there already.
+        notes: what was guessed or changed to read the rows.
+    """
+
+    rows: int
+    resumed: int
+    notes: tuple[str, ...]
+
+
+def embed_file(
+    model: Adapted | PretrainedModel,
+    stream: RowStream,
+    parts: Parts,
+    layers: Sequence[int],
+    poolings: Sequence[Pooling],
+    *,
+    cache: EmbeddingCache | None = None,
+    progress: bool = False,
+    total: int | None = None,
+) -> Embedded:
+    """Embed each row, in the order of the file.
+
+    A `.npz` file gets `names` [n]; for each layer L and pooling `embeddings_L_POOLING` float32
+    [n, dim]; without pooling `tokens_L` float32 [all tokens, dim] and `offsets` [n + 1], where the
+    tokens of each row begin and end. A Parquet file gets a column of lists of each in place of it,
+    and no offsets. Tokens are those of bases: `<cls>` and padding are left out.
+
+    Arguments:
+        model: a run (as its adapter made it), or a bare model.
+        stream: the rows.
+        parts: the file.
+        layers: as of `embed`.
+        poolings: "mean", "cls", or None for every token.
+        cache: where pooled embeddings are kept; None for nowhere.
+        progress: show a progress bar.
+        total: about how many rows there are.
+
+    Raises:
+        UserError: rows or layers that the model does not have, or a full disk.
+    """
+    backbone = backbone_of(model).model
+    buckets: np.ndarray | None = None
+    rows = there = 0
+    with tqdm(total=total, unit="row", disable=not progress, desc="embed") as bar:
+        for number, chunk in enumerate(stream.chunks()):
+            lengths = backbone.tokenizer.count_tokens(chunk.sequences)
+            if buckets is None:
+                longest = backbone.config.max_positions
+                buckets = stream_buckets(np.minimum(lengths, longest), longest)
+            if parts.has(number):
+                there += 1
+            else:
+                check_rows(backbone, lengths, str(stream.path), chunk.rows)
+                found = _embeddings(model, chunk.sequences, layers, poolings, buckets, cache)
+                as_table = parts.out.suffix.lower() == ".parquet"
+                parts.write(number, (_table if as_table else _arrays)(chunk.names, found))
+            rows += len(chunk)
+            bar.update(len(chunk))
+    parts.join()
+    return Embedded(rows, there, tuple(stream.notes()))
+
+
+def _embeddings(
+    model: Adapted | PretrainedModel,
+    sequences: list[str],
+    layers: Sequence[int],
+    poolings: Sequence[Pooling],
+    buckets: np.ndarray,
+    cache: EmbeddingCache | None,
+) -> Embeddings:
+    """Read what is in the cache, and compute the other layers in one pass."""
+    found: Embeddings = {}
+    for layer in layers if cache else ():
+        for pooling in poolings:
+            kept = cache.read(sequences, layer, pooling) if cache and pooling else None
+            if kept is not None:
+                found[layer, pooling] = kept
+    missing = [n for n in layers if any((n, pooling) not in found for pooling in poolings)]
+    if missing:
+        new = embed_poolings(model, sequences, missing, poolings, buckets=buckets)
+        found |= new
+        for (layer, pooling), values in new.items():
+            if cache and pooling:
+                cache.keep(sequences, layer, pooling, values)
+    return {(layer, pooling): found[layer, pooling] for layer in layers for pooling in poolings}
+
+
+def _arrays(names: list[str], embeddings: Embeddings) -> dict[str, np.ndarray]:
+    arrays = {"names": np.array(names)}
+    for (layer, pooling), values in embeddings.items():
+        if pooling:
+            arrays[f"embeddings_{layer}_{pooling}"] = values
+        else:
+            arrays[f"tokens_{layer}"] = np.concatenate(values)
+            arrays[OFFSETS] = np.concatenate([[0], np.cumsum([len(own) for own in values])])
+    return arrays
+
+
+def _table(names: list[str], embeddings: Embeddings) -> Any:
+    import pandas as pd
+
+    columns: dict[str, Any] = {"name": names}
+    for (layer, pooling), values in embeddings.items():
+        if pooling:
+            columns[f"embeddings_{layer}_{pooling}"] = list(values)
+        else:
+            columns[f"tokens_{layer}"] = [list(own) for own in values]
+    return pd.DataFrame(columns)

@@ -1,0 +1,72 @@
+"""Embeddings that have been computed before, by what they are of.
+
+A file is named by a hash of the weights, the adapter, the type of the computation and the platform,
+and by one of the sequences, the layer and the pooling. What was computed in other batches differs
+in the last digits (about 1e-6).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from ntjax.errors import UserError
+from ntjax.inference.backbones import Adapted, backbone_of
+from ntjax.inference.pretrained import PretrainedModel
+from ntjax.io.files import cache_folder, written_atomically
+
+_IDENTITIES = ("sha256", "weights")
+
+
+class EmbeddingCache:
+    """Embeddings of one model, under `embeddings` in the cache folder.
+
+    Raises:
+        UserError: a model whose weights come from no file.
+    """
+
+    def __init__(self, model: Adapted | PretrainedModel):
+        self.folder = cache_folder() / "embeddings" / _identity(model)[:32]
+
+    def read(self, sequences: Sequence[str], layer: int, pooling: str) -> np.ndarray | None:
+        """Return what was kept, [sequences, dim], memory-mapped; None if nothing was."""
+        path = self._path(sequences, layer, pooling)
+        return np.load(path, mmap_mode="r") if path.exists() else None
+
+    def keep(
+        self, sequences: Sequence[str], layer: int, pooling: str, embeddings: np.ndarray
+    ) -> None:
+        """Keep embeddings [sequences, dim].
+
+        Raises:
+            UserError: the disk is full.
+        """
+        with written_atomically(
+            self._path(sequences, layer, pooling), embeddings.nbytes + 128
+        ) as file:
+            np.save(file, embeddings)
+
+    def _path(self, sequences: Sequence[str], layer: int, pooling: str) -> Path:
+        digest = hashlib.sha256("\n".join(sequences).encode()).hexdigest()
+        return self.folder / f"{digest[:32]}-{layer}-{pooling}.npy"
+
+
+def _identity(model: Adapted | PretrainedModel) -> str:
+    backbone = backbone_of(model)
+    source = backbone.model.source
+    known = [source[name] for name in _IDENTITIES if name in source]
+    if not known:
+        raise UserError(
+            "embeddings are kept by the file that a model's weights come from, and this model has "
+            "none: leave the cache out"
+        )
+    digest = hashlib.sha256(
+        " ".join([*known, backbone.model.dtype, jax.default_backend()]).encode()
+    )
+    if backbone.adapter is not None:
+        digest.update(repr(backbone.adapter.config).encode())
+        for leaf in jax.tree.leaves(backbone.adapter.parameters):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

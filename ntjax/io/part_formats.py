@@ -1,0 +1,159 @@
+"""How a file of each format is written in parts, and joined from them."""
+
+import io
+import shutil
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import numpy as np
+
+from ntjax.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = (".csv", ".tsv", ".parquet")
+ARRAYS = (".npz", ".parquet")
+
+OFFSETS = "offsets"
+"""Of arrays: where the items of each row begin and end, [rows + 1], counted within a part."""
+
+
+class PartFormat(Protocol):
+    """Writes parts, and joins them."""
+
+    def encode(self, content: Any, first: bool) -> bytes:
+        """Return the bytes of a part."""
+
+    def join(self, paths: Sequence[Path], file: BinaryIO) -> None:
+        """Write what all parts hold, in their order."""
+
+
+class Delimited:
+    """CSV or TSV; the first part has the names of the columns."""
+
+    def __init__(self, separator: str):
+        self.separator = separator
+
+    def encode(self, content: "pd.DataFrame", first: bool) -> bytes:
+        """Return the lines of a table."""
+        text = content.to_csv(index=False, header=first, sep=self.separator, lineterminator="\n")
+        return text.encode()
+
+    def join(self, paths: Sequence[Path], file: BinaryIO) -> None:
+        """Put the lines behind each other."""
+        for path in paths:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, file)
+
+
+class Parquet:
+    """Parquet; each part is a row group."""
+
+    def encode(self, content: "pd.DataFrame", first: bool) -> bytes:
+        """Return the file of a table."""
+        del first
+        buffer = io.BytesIO()
+        content.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+
+    def join(self, paths: Sequence[Path], file: BinaryIO) -> None:
+        """Write a row group for each part."""
+        from pyarrow import parquet
+
+        schema = parquet.read_schema(paths[0])
+        with parquet.ParquetWriter(file, schema) as writer:
+            for path in paths:
+                writer.write_table(parquet.read_table(path).cast(schema))
+
+
+class Arrays:
+    """NumPy's `.npz`: arrays by name, joined along the first axis."""
+
+    def encode(self, content: Mapping[str, np.ndarray], first: bool) -> bytes:
+        """Return the file of arrays."""
+        del first
+        buffer = io.BytesIO()
+        np.savez(buffer, **content)  # type: ignore[arg-type]
+        return buffer.getvalue()
+
+    def join(self, paths: Sequence[Path], file: BinaryIO) -> None:
+        """Write one array after the other; of the parts one is in memory at a time."""
+        with np.load(paths[0]) as part:
+            names = part.files
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name in names:
+                # A date of its own would make other bytes of the same arrays.
+                entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+                with archive.open(entry, "w", force_zip64=True) as target:
+                    _join_arrays(paths, name, target)
+
+
+def _join_arrays(paths: Sequence[Path], name: str, target: Any) -> None:
+    shapes, types = zip(*(_shape_and_type(path, name) for path in paths), strict=True)
+    rows = sum(shape[0] for shape in shapes)
+    rows -= (len(paths) - 1) * (name == OFFSETS)
+    joined = np.result_type(*types)  # of texts: as long as the longest
+    header = {
+        "descr": np.lib.format.dtype_to_descr(joined),
+        "fortran_order": False,
+        "shape": (rows, *shapes[0][1:]),
+    }
+    np.lib.format.write_array_header_2_0(target, header)
+    for values in _arrays(paths, name):
+        target.write(np.ascontiguousarray(values.astype(joined)).tobytes())
+
+
+def _arrays(paths: Iterable[Path], name: str) -> Iterable[np.ndarray]:
+    before = None
+    for path in paths:
+        with np.load(path) as part:
+            values = part[name]
+        if name == OFFSETS:
+            values = values if before is None else values[1:] + before
+            before = values[-1] if len(values) else before
+        yield values
+
+
+def _shape_and_type(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Read the header of an array alone."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as entry:
+        version = np.lib.format.read_magic(entry)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read(entry)
+        return shape, dtype
+
+
+_FORMATS: dict[str, PartFormat] = {
+    ".csv": Delimited(","),
+    ".tsv": Delimited("\t"),
+    ".parquet": Parquet(),
+    ".npz": Arrays(),
+}
+
+
+def check_name(out: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file whose format its name does not tell.
+
+    Raises:
+        UserError: lists the extensions, or says what has to be installed.
+    """
+    if out.suffix.lower() not in suffixes:
+        raise UserError(f"--out {out}: should end in {' or '.join(suffixes)}")
+    if out.suffix.lower() == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                f'--out {out}: writing Parquet needs pyarrow: pip install "ntjax[parquet]"'
+            ) from error
+
+
+def format_by_name(out: Path) -> PartFormat:
+    """Return the format that a file's extension tells; `check_name` has accepted it."""
+    return _FORMATS[out.suffix.lower()]
