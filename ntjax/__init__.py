@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ntjax.adapters import IA3, Adapter, BitFit, Full, HeadOnly, LoRA
     from ntjax.errors import UserError
     from ntjax.inference.pretrained import PretrainedModel, load_pretrained
+    from ntjax.runs.peft_run import load_peft
     from ntjax.runs.run import Run
     from ntjax.runs.saved_run import load_run
     from ntjax.training.finetune import fine_tune
@@ -29,6 +30,7 @@ __all__ = [
     "Run",
     "UserError",
     "fine_tune",
+    "load_peft",
     "load_pretrained",
     "load_run",
     "sweep",
@@ -46,6 +48,7 @@ _HOMES = {
     "Run": "runs.run",
     "UserError": "errors",
     "fine_tune": "training.finetune",
+    "load_peft": "runs.peft_run",
     "load_pretrained": "inference.pretrained",
     "load_run": "runs.saved_run",
     "sweep": "training.swept_runs",
