@@ -149,7 +149,10 @@ def _plan(options: Options, fingerprint: str, model: Adapted | PretrainedModel) 
     names = (ADAPTER_FILE, DESCRIPTION_FILE) if options.run else ()
     files = {name: sha256((options.run or Path()) / name) for name in names}
     source = backbone_of(model).model.source
-    weights = {"weights": source.get("sha256", source.get("weights", ""))}
+    weights = {
+        "weights": source.get("sha256", source.get("weights", "")),
+        "architecture": repr(backbone_of(model).model.config),
+    }
     return {"input": fingerprint, "ntjax": version("ntjax"), **weights, **files, **settings}
 
 

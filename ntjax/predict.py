@@ -21,6 +21,7 @@ from ntjax.reports import command_line
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.runs.predict_file import Predicted, predict_file
 from ntjax.runs.priors import read_prior
+from ntjax.runs.run import Run
 from ntjax.runs.saved_run import load_run
 from ntjax.sequences.alphabet import Ambiguous, counted
 
@@ -97,7 +98,7 @@ def _predict(options: Options, path: Path) -> Predicted | None:
         )
     for note in found.notes:
         print(f"note: {called(note, options.input, path)}")
-    _print(options, found, run.task.has_probabilities and run.calibration is None)
+    _print(options, found, _why_empty(options, run))
     return found
 
 
@@ -108,9 +109,19 @@ def _plan(options: Options, fingerprint: str) -> dict[str, Any]:
     return {"input": fingerprint, "ntjax": version("ntjax"), **files, **settings}
 
 
-def _print(options: Options, found: Predicted, uncalibrated: bool) -> None:
-    if uncalibrated:
-        print("note: the run was not calibrated: calibrated_probability is empty")
+def _why_empty(options: Options, run: Run) -> str:
+    columns = "calibrated_probability is" if run.task.has_probabilities else "low and high are"
+    if run.calibration is None:
+        return f"the run was not calibrated: {columns} empty"
+    if options.average_strands not in (None, run.strands.average):
+        how = "both strands, averaged" if run.strands.average else "the forward strand alone"
+        return f"the run was calibrated on outputs of {how}: {columns} empty"
+    return ""
+
+
+def _print(options: Options, found: Predicted, why_empty: str) -> None:
+    if why_empty:
+        print(f"note: {why_empty}")
     if found.unlike:
         print(
             f"note: {counted(found.unlike, 'row')} of {found.rows:,} are unlike all training rows "

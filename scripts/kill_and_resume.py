@@ -24,7 +24,16 @@ import tyro
 import ntjax
 
 HERE = Path(__file__).parent
-ROWS = 60_000
+ROWS = 40_000
+_HEAD = (
+    "# Commands killed at random, and completed",
+    "",
+    "Made by `python scripts/kill_and_resume.py`. A command writes its output in parts. Repeated: "
+    "parts that were whole when it was killed and were made again all the same.",
+    "",
+    "| command | killed after, s | parts left | parts repeated | same bytes |",
+    "|---|---:|---:|---:|---|",
+)
 _THERE = re.compile(r"([\d,]+) parts? of it were there")
 
 
@@ -145,16 +154,9 @@ COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {
 
 
 def main() -> None:
-    """Run all and write the log."""
+    """Run all, and write the log as it grows."""
     options = tyro.cli(Options, description=__doc__)
-    lines = [
-        "# Commands killed at random, and completed",
-        "",
-        "Made by `python scripts/kill_and_resume.py`.",
-        "",
-        "| command | killed after, s | parts left | parts repeated | same bytes |",
-        "|---|---:|---:|---:|---|",
-    ]
+    lines = list(_HEAD)
     for name in options.commands or COMMANDS:
         with tempfile.TemporaryDirectory() as folder:
             for one in kill_and_resume(*COMMANDS[name](Path(folder)), options.kills, options.seed):
@@ -163,7 +165,7 @@ def main() -> None:
                     f"| {name} | {one.seconds:.1f} | {one.parts} | {one.repeated} | {same} |"
                 )
                 print(lines[-1], flush=True)
-    options.out.write_text("\n".join(lines) + "\n")
+        options.out.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from ntjax.checkpoints.esm_config import CLASSIFIER, PARAMETERS, their_name
 from ntjax.checkpoints.unpickler import printable
 from ntjax.errors import UserError
 from ntjax.io.files import written_atomically
+from ntjax.io.json import finite_number
 from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
@@ -190,7 +191,7 @@ def read_peft(folder: Path, model: TransformerConfig) -> PeftAdapter:
     content = read_hyperparameters(folder / CONFIG_FILE)
     readers = {"LORA": _read_lora, "IA3": _read_ia3}
     kind = content.get("peft_type")
-    if kind not in readers:
+    if not isinstance(kind, str) or kind not in readers:
         raise UserError(
             f"{folder / CONFIG_FILE}: peft_type is {printable(repr(kind))}; LORA and IA3 can be "
             "read"
@@ -229,7 +230,14 @@ def _read_lora(
     model: TransformerConfig,
     folder: Path,
 ) -> tuple[AdapterConfig, Tree]:
-    rank, alpha = content.get("r", 8), float(content.get("lora_alpha", 8))
+    try:
+        rank = content.get("r", 8)
+        alpha = finite_number(content.get("lora_alpha", 8), "lora_alpha")
+        dropout = finite_number(content.get("lora_dropout") or 0.0, "lora_dropout")
+        if type(rank) is not int or rank < 1:
+            raise ValueError(f"r is {rank!r}")
+    except ValueError as error:
+        raise UserError(f"{folder / CONFIG_FILE}: {error}; save the adapter again") from None
     if content.get("use_rslora"):
         alpha *= rank**0.5  # scales by alpha / √rank
     shapes = parameter_shapes(model)
@@ -238,11 +246,15 @@ def _read_lora(
         inputs, outputs = shapes[f"{ROOT}/layers/{name}"]["w"][1:]
         a = _stacked(tensors, name, _LORA_NAMES["a"], (rank, inputs), model.num_layers, folder)
         b = _stacked(tensors, name, _LORA_NAMES["b"], (outputs, rank), model.num_layers, folder)
+        if (a is None) != (b is None):
+            raise UserError(
+                f"{folder / WEIGHTS_FILE}: {name} has one of lora_A and lora_B alone; save the "
+                "adapter again"
+            )
         if a is not None and b is not None:
             found[name] = {"a": a.swapaxes(1, 2), "b": b.swapaxes(1, 2)}
     if not found:
         raise UserError(f"{folder / WEIGHTS_FILE}: holds no LoRA on ESM's linear layers")
-    dropout = float(content.get("lora_dropout") or 0.0)
     return LoRA(rank=rank, alpha=alpha, dropout=dropout, targets=tuple(found)), found
 
 
@@ -253,6 +265,8 @@ def _read_ia3(
     folder: Path,
 ) -> tuple[AdapterConfig, Tree]:
     del content
+    if not any(name.endswith(".ia3_l") for name in tensors):
+        raise UserError(f"{folder / WEIGHTS_FILE}: holds no IA³ vectors (ia3_l)")
     inner = model.attention_heads * model.key_dim
     found: Tree = {}
     for ours, name in _VECTORS.items():
@@ -278,6 +292,7 @@ def _stacked(
 ) -> np.ndarray | None:
     """Take a parameter of all layers, [layers, *shape]; None if no layer has it."""
     names = [f"{_module(projection, layer)}.{parameter}" for layer in range(layers)]
+    _refuse_halves(tensors, projection, layers, folder)
     if not any(name in tensors for name in names):
         return None
     parts = []
@@ -298,6 +313,16 @@ def _stacked(
     return np.stack(parts)
 
 
+def _refuse_halves(
+    tensors: Mapping[str, np.ndarray], projection: str, layers: int, folder: Path
+) -> None:
+    """Refuse layers that have one of LoRA's two matrices alone."""
+    for layer in range(layers):
+        a, b = (f"{_module(projection, layer)}.{name}" for name in _LORA_NAMES.values())
+        if (a in tensors) and (b not in tensors):
+            raise UserError(f"{folder / WEIGHTS_FILE}: {b} is missing; save the adapter again")
+
+
 def _head(tensors: dict[str, np.ndarray], model: TransformerConfig, folder: Path) -> Tree | None:
     """Take the classifier; None if there is none."""
     names = {
@@ -310,7 +335,7 @@ def _head(tensors: dict[str, np.ndarray], model: TransformerConfig, folder: Path
         return None
     if missing := names.keys() - present.keys():
         raise UserError(f"{folder / WEIGHTS_FILE}: {names[min(missing)]} is missing")
-    outputs, dim = len(present["output", "b"]), model.embed_dim
+    outputs, dim = present["output", "b"].size, model.embed_dim
     shapes = {
         ("dense", "w"): (dim, dim),
         ("dense", "b"): (dim,),
@@ -318,6 +343,8 @@ def _head(tensors: dict[str, np.ndarray], model: TransformerConfig, folder: Path
         ("output", "b"): (outputs,),
     }
     head: Tree = {}
+    if not all(np.isfinite(array).all() for array in present.values()):
+        raise UserError(f"{folder / WEIGHTS_FILE}: the head holds numbers that are not finite")
     for (module, name), array in present.items():
         if array.shape != shapes[module, name]:
             raise UserError(

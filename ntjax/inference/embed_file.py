@@ -7,13 +7,16 @@ import numpy as np
 from tqdm import tqdm
 
 from ntjax.datasets.batching import stream_buckets
+from ntjax.errors import UserError
 from ntjax.inference.backbones import Adapted, backbone_of, check_rows
 from ntjax.inference.embedding_cache import EmbeddingCache
 from ntjax.inference.embeddings import Pooling, embed_poolings
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.part_formats import OFFSETS
-from ntjax.io.parts import Parts
-from ntjax.io.row_stream import RowStream
+from ntjax.io.parts import Parts, of_this_input
+from ntjax.io.row_stream import RowChunk, RowStream
+
+_LONGEST_NAME = 500
 
 Embeddings = dict[tuple[int, Pooling], Any]
 
@@ -65,8 +68,11 @@ def embed_file(
     """
     backbone = backbone_of(model).model
     buckets: np.ndarray | None = None
-    rows = there = 0
-    with tqdm(total=total, unit="row", disable=not progress, desc="embed") as bar:
+    rows = there = number = 0
+    with (
+        of_this_input(parts),
+        tqdm(total=total, unit="row", disable=not progress, desc="embed") as bar,
+    ):
         for number, chunk in enumerate(stream.chunks()):
             lengths = backbone.tokenizer.count_tokens(chunk.sequences)
             if buckets is None:
@@ -77,12 +83,27 @@ def embed_file(
             else:
                 check_rows(backbone, lengths, str(stream.path), chunk.rows)
                 found = _embeddings(model, chunk.sequences, layers, poolings, buckets, cache)
+                check_names(stream, chunk)
                 as_table = parts.out.suffix.lower() == ".parquet"
                 parts.write(number, (_table if as_table else _arrays)(chunk.names, found))
             rows += len(chunk)
             bar.update(len(chunk))
-    parts.join()
+    parts.join(number + 1)
     return Embedded(rows, there, tuple(stream.notes()))
+
+
+def check_names(stream: RowStream, chunk: RowChunk) -> None:
+    """Refuse names so long that an array of texts, all of one length, would fill the disk.
+
+    Raises:
+        UserError: names the first row.
+    """
+    for name, row in zip(chunk.names, chunk.rows, strict=True):
+        if len(name) > _LONGEST_NAME:
+            raise UserError(
+                f"{stream.path}: row {row} has a name of {len(name):,} characters: shorten it to "
+                f"{_LONGEST_NAME} at most"
+            )
 
 
 def _embeddings(

@@ -7,6 +7,7 @@ in the last digits (about 1e-6).
 
 import hashlib
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -33,7 +34,11 @@ class EmbeddingCache:
     def read(self, sequences: Sequence[str], layer: int, pooling: str) -> np.ndarray | None:
         """Return what was kept, [sequences, dim], memory-mapped; None if nothing was."""
         path = self._path(sequences, layer, pooling)
-        return np.load(path, mmap_mode="r") if path.exists() else None
+        try:
+            kept = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError):  # none, or a damaged one
+            return None
+        return kept if len(kept) == len(sequences) else None
 
     def keep(
         self, sequences: Sequence[str], layer: int, pooling: str, embeddings: np.ndarray
@@ -53,6 +58,10 @@ class EmbeddingCache:
         return self.folder / f"{digest[:32]}-{layer}-{pooling}.npy"
 
 
+def _version() -> str:
+    return version("ntjax")
+
+
 def _identity(model: Adapted | PretrainedModel) -> str:
     backbone = backbone_of(model)
     source = backbone.model.source
@@ -63,7 +72,9 @@ def _identity(model: Adapted | PretrainedModel) -> str:
             "none: leave the cache out"
         )
     digest = hashlib.sha256(
-        " ".join([*known, backbone.model.dtype, jax.default_backend()]).encode()
+        repr(
+            [*known, backbone.model.config, backbone.model.dtype, jax.default_backend(), _version()]
+        ).encode()
     )
     if backbone.adapter is not None:
         digest.update(repr(backbone.adapter.config).encode())

@@ -1,5 +1,6 @@
 """How a file of each format is written in parts, and joined from them."""
 
+import csv
 import io
 import shutil
 import zipfile
@@ -39,7 +40,10 @@ class Delimited:
 
     def encode(self, content: "pd.DataFrame", first: bool) -> bytes:
         """Return the lines of a table."""
-        text = content.to_csv(index=False, header=first, sep=self.separator, lineterminator="\n")
+        written: dict[str, Any] = {"index": False, "header": first, "sep": self.separator}
+        text = content.to_csv(**written, lineterminator="\n")
+        if "\r" in text:  # ends a line for most readers, and pandas does not quote it
+            text = content.to_csv(**written, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         return text.encode()
 
     def join(self, paths: Sequence[Path], file: BinaryIO) -> None:
@@ -54,9 +58,18 @@ class Parquet:
 
     def encode(self, content: "pd.DataFrame", first: bool) -> bytes:
         """Return the file of a table."""
+        import pyarrow
+        from pyarrow import parquet
+
         del first
+        table = pyarrow.Table.from_pandas(content, preserve_index=False)
+        for number, field in enumerate(table.schema):
+            if pyarrow.types.is_dictionary(field.type):  # each part has another
+                decoded = table.column(number).cast(field.type.value_type)
+                table = table.set_column(number, field.name, decoded)
         buffer = io.BytesIO()
-        content.to_parquet(buffer, index=False)
+        # Without pandas' own names of types, some of which it cannot read again.
+        parquet.write_table(table.replace_schema_metadata(None), buffer)
         return buffer.getvalue()
 
     def join(self, paths: Sequence[Path], file: BinaryIO) -> None:

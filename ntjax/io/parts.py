@@ -5,8 +5,11 @@ plan that says what they were made from. When all are there they are joined, the
 its name, and the folder goes. A command that is killed repeats the part that it was writing.
 """
 
+import contextlib
+import io
 import shutil
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,11 @@ from ntjax.io.files import written_atomically
 from ntjax.io.json import as_json, read_json, write_json
 from ntjax.io.part_formats import format_by_name
 
-_PLAN = "plan.json"
+_PLAN, _JOINED = "plan.json", "joined.json"
+
+
+class PartsError(UserError):
+    """A part, or the file, could not be written; the parts stay."""
 
 
 class Parts:
@@ -33,7 +40,7 @@ class Parts:
 
     Raises:
         UserError: the file is there already, or parts that are not to be gone on with, or parts
-            of another plan.
+            of another plan, or a folder of their name that is not ours.
     """
 
     def __init__(self, out: Path, plan: Mapping[str, Any], resume: bool = False):
@@ -41,9 +48,8 @@ class Parts:
         self._plan, self.is_whole = as_json(dict(plan)), False
         self._suffix = out.suffix.lower()
         self._format = format_by_name(out)
-        if not (self.folder / _PLAN).exists():  # it holds no part then
-            if out.exists():
-                raise UserError(f"{out} is there already: give another --out, or remove it")
+        if not (self.folder / _PLAN).exists():
+            self._refuse_others()
             return
         if not resume:
             raise UserError(
@@ -51,18 +57,37 @@ class Parts:
                 "or remove that folder"
             )
         self._check()
-        if out.exists():  # killed after the file was in place
-            self.is_whole = True
-            shutil.rmtree(self.folder)
+        if out.exists():  # killed after the file was in place, or it is another
+            self.is_whole = self._is_joined()
+            if not self.is_whole:
+                raise UserError(f"{out} is there, and not of the run that is to go on: remove it")
+            self.discard()
+
+    def _refuse_others(self) -> None:
+        if self.out.exists():
+            raise UserError(f"{self.out} is there already: give another --out, or remove it")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"{self.folder} is in the way: rename it, or give another --out")
+        # What `written_atomically` leaves behind when it is killed may lie there.
+        if self.folder.exists() and any(path.suffix != ".tmp" for path in self.folder.iterdir()):
+            raise UserError(
+                f"{self.folder} is in the way, and holds files of something else: rename it, or "
+                "give another --out"
+            )
 
     def _check(self) -> None:
         before, plan = read_json(self.folder / _PLAN), self._plan
+        before = before if isinstance(before, dict) else {}
         keys = [key for key in {**before, **plan} if before.get(key) != plan.get(key)]
         if keys:
             raise UserError(
                 f"{self.folder}: cannot resume: {', '.join(keys)} changed since it was begun; "
                 "remove that folder, or give another --out"
             )
+
+    def _is_joined(self) -> bool:
+        marker = self.folder / _JOINED
+        return marker.exists() and read_json(marker) == {"bytes": self.out.stat().st_size}
 
     def has(self, number: int) -> bool:
         """Tell whether a part is there."""
@@ -72,28 +97,55 @@ class Parts:
         """Write a part: a table (of the same columns as the others), or arrays by name.
 
         Raises:
-            UserError: the disk is full.
+            PartsError: the disk is full, or the folder cannot be written.
         """
-        if not (self.folder / _PLAN).exists():
-            write_json(self.folder / _PLAN, self._plan)
-        data = self._format.encode(content, number == 0)
-        with written_atomically(self._path(number), len(data)) as file:
-            file.write(data)
+        try:
+            if not (self.folder / _PLAN).exists():
+                write_json(self.folder / _PLAN, self._plan)
+            data = self._format.encode(content, number == 0)
+            with written_atomically(self._path(number), len(data)) as file:
+                file.write(data)
+        except UserError as error:
+            raise PartsError(str(error)) from None
 
-    def join(self) -> None:
-        """Put the file in its place and remove the parts.
+    def join(self, count: int) -> None:
+        """Put the file in its place and remove the parts, of which there are `count`.
 
         Raises:
-            UserError: the disk is full; the parts stay.
+            PartsError: the disk is full; the parts stay.
         """
-        paths = sorted(self.folder.glob(f"[0-9]*{self._suffix}"))
-        with written_atomically(self.out, sum(path.stat().st_size for path in paths)) as file:
-            self._format.join(paths, file)
-        shutil.rmtree(self.folder)
+        paths = [self._path(number) for number in range(count)]
+        try:
+            with written_atomically(self.out, sum(path.stat().st_size for path in paths)) as file:
+                self._format.join(paths, file)
+                file.seek(0, io.SEEK_END)
+                write_json(self.folder / _JOINED, {"bytes": file.tell()})
+        except UserError as error:
+            raise PartsError(str(error)) from None
+        self.discard()
 
     def discard(self) -> None:
-        """Remove the parts: what they were made from cannot be read again."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the parts at once: none is left without its plan."""
+        if not (self.folder / _PLAN).exists():
+            return
+        aside = self.folder.with_name(f".{self.folder.name}-{uuid.uuid4().hex[:8]}.tmp")
+        self.folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:08d}{self._suffix}"
+
+
+@contextlib.contextmanager
+def of_this_input(parts: Parts) -> Iterator[None]:
+    """Remove the parts where the input turns out to be unusable: it has to be changed.
+
+    They could not be gone on with, since they are of the input as it was.
+    """
+    try:
+        yield
+    except PartsError:
+        raise
+    except UserError:
+        parts.discard()
+        raise

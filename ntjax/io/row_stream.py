@@ -5,6 +5,7 @@ Chunks depend on the file alone: where they begin is the same however often it i
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ MOST_ROWS, MOST_BASES = 8_192, 1 << 19
 """Where a chunk ends, in rows and in bp."""
 
 _ROWS_AT_ONCE = 2_048
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,13 @@ class RowStream:
         self._kind: Format = format_of(path)
         self._header, self._notes = self._read_header()
         self._chosen = chosen_columns(self._header, path, self._wanted)
-        self.others = [name for name in self._header if name not in self._chosen.values()]
+        self.others = [
+            name
+            for name in self._header
+            if name not in self._chosen.values() and not _PANDAS_INDEX.fullmatch(name)
+        ]
         self._changed = self._comments = 0
-        if twice := {name for name in self.others if self.others.count(name) > 1}:
-            raise UserError(f"{path}: columns called {min(twice)!r}: rename all but one of them")
+        _refuse_twice(self.others, path)
 
     def notes(self) -> list[str]:
         """Say what was guessed, and what was changed in the rows that have been read."""
@@ -110,12 +115,12 @@ class RowStream:
     def _chunk(self, frame: "pd.DataFrame") -> RowChunk:
         frame.columns = self._header
         rows = frame.index.tolist()
-        texts = [cell_text(cell) for cell in frame[self._chosen["sequence"]]]
+        texts = _texts(frame[self._chosen["sequence"]])
         sequences, _ = clean_sequences(texts, rows, str(self.path), self._ambiguous)
         self._changed += sum(a != b.upper() for a, b in zip(sequences, texts, strict=True))
         names = [""] * len(rows)
         if "name" in self._chosen:
-            names = [cell_text(cell) for cell in frame[self._chosen["name"]]]
+            names = _texts(frame[self._chosen["name"]])
         names = [name or f"row_{row}" for name, row in zip(names, rows, strict=True)]
         return RowChunk(names, sequences, rows, frame[self.others].reset_index(drop=True))
 
@@ -125,6 +130,7 @@ class RowStream:
         if self._kind == "parquet":
             with opened_parquet(self.path) as file:
                 names = list(file.schema_arrow.names)
+                _refuse_twice(names, self.path)
                 check_flat(file, self.path, names)
             return names, ()
         header = header_of(self.path, self._wanted.sequence, self._wanted.name)
@@ -148,6 +154,17 @@ class RowStream:
             yield body
 
 
+def _refuse_twice(names: list[str], path: str | os.PathLike) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"{path}: columns called {min(twice)!r}: rename all but one of them")
+
+
+def _texts(column: "pd.Series") -> list[str]:
+    """Cells as text, missing ones as ""."""
+    missing = column.isna()
+    return ["" if absent else cell_text(cell) for cell, absent in zip(column, missing, strict=True)]
+
+
 def _fasta_frames(path: str | os.PathLike) -> Iterator["pd.DataFrame"]:
     import pandas as pd
 
@@ -169,7 +186,8 @@ def _parquet_frames(path: str | os.PathLike) -> Iterator["pd.DataFrame"]:
     row = 1
     with opened_parquet(path) as file:
         for batch in file.iter_batches(_ROWS_AT_ONCE):
-            frame = batch.to_pandas(types_mapper=pd.ArrowDtype)
+            # Without what pandas wrote about its index, which it would take out of the columns.
+            frame = batch.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
             frame.columns = range(frame.shape[1])
             frame.index = pd.RangeIndex(row, row + len(frame))
             row += len(frame)

@@ -34,6 +34,8 @@ def input_file(given: str, beside: Path, resume: bool = False) -> Iterator[Path]
         raise UserError(
             f"--resume: {_CALLED} cannot be read again: save it to a file and give that"
         )
+    if sys.stdin is None:
+        raise UserError(f"--input -: {_CALLED} is closed")
     beside.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         dir=beside.parent, prefix=f".{beside.name}.", suffix=".tmp"

@@ -203,18 +203,23 @@ model = PeftModel.from_pretrained(base, "FOLDER")        # the head comes with t
 """
 _LOAD_PEFT_WITH_HEAD = f"""
 from peft import PeftModel
-from transformers import EsmForMaskedLM
+from transformers import AutoTokenizer, EsmForMaskedLM
 from head import Head        # {MODULE_FILE}, beside {HEAD_FILE}
 
 model = PeftModel.from_pretrained(EsmForMaskedLM.from_pretrained("FOLDER/base"), "FOLDER")
+inputs = AutoTokenizer.from_pretrained("FOLDER/base")(["ACGTACGTACGT"], return_tensors="pt")
+hidden = model.base_model.model.esm(**inputs).last_hidden_state
+Head()(hidden, inputs["attention_mask"])
 """
 _LOAD_OFFICIAL = """
 import ntjax
 
 model = ntjax.load_pretrained("FOLDER")        # or InstaDeep's own code
+# head.safetensors holds the head, head.py says in PyTorch what is computed with it
 """
 _LOAD_SAFETENSORS = """
 from safetensors.numpy import load_file
 
 tensors = load_file("FOLDER/model.safetensors")        # layers stacked along the first axis
+# head.safetensors holds the head, head.py says in PyTorch what is computed with it
 """

@@ -12,6 +12,12 @@ _LICENCES = {"mini": ("apache-2.0", "Apache-2.0")} | dict.fromkeys(
 )
 
 
+_ONE_STRAND = (
+    "The run averages the outputs of both strands, and what follows was measured on these. What is "
+    "exported reads the forward strand alone: average over both yourself."
+)
+
+
 def write_card(folder: Path, run: Run, how_to_load: str, notes: tuple[str, ...] = ()) -> None:
     """Write `README.md`, with the metadata that model hubs read.
 
@@ -32,6 +38,8 @@ def write_card(folder: Path, run: Run, how_to_load: str, notes: tuple[str, ...] 
 def card(run: Run, how_to_load: str, notes: tuple[str, ...] = ()) -> str:
     """Return the text of the card."""
     name = run.model.name
+    if run.strands.average:
+        notes = (*notes, _ONE_STRAND)
     code, licence = _LICENCES.get(name, ("other", "that of the model, which this file cannot know"))
     base = f"base_model: {PUBLISHED[name]}\n" if name in PUBLISHED else ""
     lines = [
@@ -58,7 +66,12 @@ def _sentence(text: str) -> str:
 def _metrics(run: Run) -> str:
     if not run.metrics:
         return "No metrics are at hand."
-    rows = [f"{run.metrics['n']:,} rows.", "", "| metric | value | 95% interval |", "|---|---|---|"]
+    rows = [
+        f"{run.metrics.get('n')} rows.",
+        "",
+        "| metric | value | 95% interval |",
+        "|---|---|---|",
+    ]
     for name in run.task.shown:
         found = run.metrics.get(name)
         if isinstance(found, dict) and found.get("value") is not None:

@@ -42,7 +42,7 @@ def load_peft(
             "head that was trained with it is lost"
         )
     outputs = len(found.head["output"]["b"])
-    task = _task(model, outputs, tuple(classes))
+    task = _task(model, outputs, tuple(map(str, classes)))
     trained = jax.tree.map(jnp.asarray, (found.parameters, found.head))
     trainable = Trainable(Adapter(found.config, trained[0]), trained[1])
     return Run(model, Cls(outputs), trainable, task, None)
@@ -55,7 +55,7 @@ def _task(model: PretrainedModel, outputs: int, classes: tuple[str, ...]) -> Tas
     saved = content.get("id2label")
     labels = saved if isinstance(saved, dict) and len(saved) == outputs else {}
     names = classes or tuple(str(labels.get(str(n), f"LABEL_{n}")) for n in range(outputs))
-    if len(set(names)) != outputs:
+    if len(set(names)) != outputs or len(names) != outputs:
         raise UserError(f"classes: give {outputs} different names, one for each output")
     kind = content.get("problem_type")
     if outputs == 1 or kind == "regression":

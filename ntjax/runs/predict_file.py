@@ -10,7 +10,7 @@ from ntjax.calibration import calibrated_probabilities
 from ntjax.datasets.batching import stream_buckets
 from ntjax.errors import UserError
 from ntjax.inference.backbones import check_rows
-from ntjax.io.parts import Parts
+from ntjax.io.parts import Parts, of_this_input
 from ntjax.io.row_stream import RowChunk, RowStream
 from ntjax.runs.priors import Prior, new_shares, shifted
 from ntjax.runs.run import Run
@@ -67,9 +67,9 @@ def predict_file(
     """
     scorer = _Scorer(run, stream, prior, average_strands)
     scorer.check_names()
-    rows = unlike = there = 0
+    rows = unlike = there = number = 0
     bar = tqdm(total=total, unit="row", disable=not progress, desc="predict")
-    with bar:
+    with of_this_input(parts), bar:
         for number, chunk in enumerate(stream.chunks()):
             scorer.begin(chunk)
             if parts.has(number):
@@ -79,7 +79,7 @@ def predict_file(
             unlike += scorer.unlike(chunk)
             rows += len(chunk)
             bar.update(len(chunk))
-    parts.join()
+    parts.join(number + 1)
     known = run.training_rows is not None
     return Predicted(rows, there, unlike if known else None, tuple(stream.notes()))
 

@@ -35,6 +35,8 @@ def read_prior(text: str, names: Sequence[str]) -> Prior:
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     shares, rest = {}, text
     while found := re.match(rf"\s*({known}){_NUMBER}(?:,|$)", rest):
+        if found[1] in shares:
+            raise UserError(f"--prior {text}: {found[1]} stands twice")
         try:
             shares[found[1]] = float(found[2])
         except ValueError:
@@ -67,6 +69,12 @@ def new_shares(run: "Run", prior: Prior) -> np.ndarray:
             "--prior needs the shares of the calibration rows, which this run of an earlier "
             "version did not keep: train it again"
         )
+    for name, share in zip(run.classes, run.calibration_shares, strict=True):
+        if not 0 < share < 1:
+            raise UserError(
+                f"--prior: of the rows that this run was calibrated on {share:.0%} were {name}: "
+                "probabilities at other shares cannot be told from them"
+            )
     if isinstance(run.calibration, LabelwiseCalibration):
         return _of_labels(run.classes, run.calibration, prior)
     return _of_classes(run.classes, prior)
@@ -103,8 +111,10 @@ def _of_labels(names: Sequence[str], calibration: LabelwiseCalibration, prior: P
 
 
 def _share(prior: Mapping[str, float], name: str) -> float:
-    share = prior.get(name, np.nan)
-    if not np.isnan(share) and not 0 < share < 1:
+    if name not in prior:
+        return np.nan
+    share = prior[name]
+    if not 0 < share < 1:
         raise UserError(f"--prior {name}={share:g}: a share lies between 0 and 1")
     return share
 

@@ -9,8 +9,6 @@ import numpy as np
 from ntjax.io.json import finite_number
 from ntjax.sequences.alphabet import gc_content
 
-_OUTSIDE = 0.005
-
 
 @dataclass(frozen=True)
 class TrainingRows:
@@ -18,7 +16,7 @@ class TrainingRows:
 
     Attributes:
         length: shortest and longest, in bp.
-        gc: share of G and C among known bases, at the 0.5th and the 99.5th percentile.
+        gc: lowest and highest share of G and C among known bases.
         unknown: highest share of N.
     """
 
@@ -31,10 +29,12 @@ class TrainingRows:
         """Take the ranges of sequences of A, C, G, T and N.
 
         >>> TrainingRows.of(["ACGT", "ACGTAN"])
-        TrainingRows(length=(4, 6), gc=(0.4005, 0.4995), unknown=0.16666666666666666)
+        TrainingRows(length=(4, 6), gc=(0.4, 0.5), unknown=0.16666666666666666)
         """
         lengths = np.array([len(sequence) for sequence in sequences])
-        low, high = np.nanquantile(gc_content(sequences), [_OUTSIDE, 1 - _OUTSIDE])
+        shares = gc_content(sequences)
+        shares = shares[~np.isnan(shares)]  # of nothing but N
+        low, high = (shares.min(), shares.max()) if len(shares) else (0.0, 1.0)
         unknown = max(map(_unknown_share, sequences))
         return cls((int(lengths.min()), int(lengths.max())), (float(low), float(high)), unknown)
 
@@ -72,9 +72,9 @@ class TrainingRows:
             usual = f"{low:,}" if low == high else f"{low:,} to {high:,}"
             problems.append(f"{len(sequence):,} bp (training rows: {usual})")
         if gc < self.gc[0] or gc > self.gc[1]:
-            problems.append(f"GC {gc:.2g} ({self.gc[0]:.2g} to {self.gc[1]:.2g})")
+            problems.append(f"GC {gc:.3g} ({self.gc[0]:.3g} to {self.gc[1]:.3g})")
         if (share := _unknown_share(sequence)) > self.unknown:
-            problems.append(f"N {share:.2g} ({self.unknown:.2g})")
+            problems.append(f"N {share:.3g} ({self.unknown:.3g})")
         return "; ".join(problems)
 
 

@@ -79,6 +79,19 @@ def test_columns_of_parquet_keep_their_types(tmp_path):
     assert str(chunk.others.dtypes["count"]).startswith("int64")
 
 
+def test_missing_cells_and_the_index_of_pandas(tmp_path):
+    table = pd.DataFrame({"name": ["a", None], "sequence": ["ACGT", "GGGT"], "x": [1, 2]})
+    table.index = ["first", "second"]
+    table.to_parquet(tmp_path / "rows.parquet")
+    stream = RowStream(tmp_path / "rows.parquet")
+    [chunk] = stream.chunks()
+    assert chunk.names == ["a", "row_2"]
+    assert stream.others == ["x"]
+    table.assign(sequence=["ACGT", None]).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(UserError, match=r"row 2.*empty"):
+        list(RowStream(tmp_path / "rows.parquet").chunks())
+
+
 def test_changes_are_counted(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("sequence\nacgt\nACRT\nACG CGT\n")

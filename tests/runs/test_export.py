@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from esm_models import classifier, torch, transformers
 from peft_models import ADAPTERS, ARCHITECTURES, adapted, peft, peft_config
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from small_runs import SEQUENCES, small_run
 from tiers import first_by_default
 
@@ -167,6 +167,27 @@ def test_an_adapter_of_another_model_is_refused(mini, tmp_path):
     (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "VERA"}))
     with pytest.raises(UserError, match="'VERA'; LORA and IA3"):
         ntjax.load_peft(adapter, mini)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("query.lora_B.weight", "lora_B.weight is missing"),
+        ("out_proj.bias", "out_proj.bias is mis"),
+    ],
+)
+def test_a_folder_that_lacks_a_tensor_is_refused(tmp_path, name, problem):
+    _, adapter, base = saved(tmp_path, lora_config())
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    gone = next(key for key in tensors if key.endswith(name))
+    save_file(
+        {k: v for k, v in tensors.items() if k != gone}, adapter / "adapter_model.safetensors"
+    )
+    with pytest.raises(UserError, match=problem):
+        ntjax.load_peft(adapter, base)
+    save_file(tensors | {gone: tensors[gone] * np.nan}, adapter / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="not finite"):
+        ntjax.load_peft(adapter, base)
 
 
 def test_official_and_safetensors_hold_the_merged_model(mini, tmp_path):

@@ -56,6 +56,8 @@ def test_shares(run, prior, expected):
         (THREE, {"none": 0.9, "weak": 0.9}, "sum to 1"),
         (LABELS, 0.1, "name=share"),
         (LABELS, {"GC": 0.1}, "not calibrated"),
+        (TWO, {"1": float("nan")}, "between 0 and 1"),
+        (replace(TWO, calibration_shares=(1.0, 0.0)), 0.1, "100% were 0"),
         (replace(TWO, calibration=None), 0.1, "was not calibrated"),
         (replace(TWO, calibration_shares=None), 0.1, "earlier version"),
         (run_of("value", PredictionInterval(0.9, 1.0), None), 0.1, "regression"),
@@ -70,6 +72,11 @@ def test_what_is_refused(run, prior, problem):
 def test_priors_that_cannot_be_read(text):
     with pytest.raises(UserError, match="name=share"):
         read_prior(text, ["a", "a=b", "c"])
+
+
+def test_a_name_that_stands_twice():
+    with pytest.raises(UserError, match="a stands twice"):
+        read_prior("a=0.1,a=0.3", ["a", "c"])
 
 
 def test_names_may_hold_anything():
