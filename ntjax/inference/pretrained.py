@@ -77,8 +77,7 @@ class PretrainedModel:
             attention_mask: bool [batch, 1, tokens, tokens] in place of the padding mask.
             logits: False saves the language-model head.
             embeddings_layers: layers, from 1, whose embeddings are wanted; the last layer's are
-                taken after the final layer norm, as the official code does. 0: what enters the
-                first layer.
+                taken after the final layer norm, as the official code does.
             attention_layers: layers, from 1, whose attention maps are wanted.
 
         Returns:
@@ -90,9 +89,7 @@ class PretrainedModel:
                 positions.
         """
         ids = ids if hasattr(ids, "dtype") else np.asarray(ids)
-        # What enters the first layer has embeddings, and no attention.
-        layers = {*embeddings_layers, *attention_layers} - ({0} - {*attention_layers})
-        self._check(ids, attention_mask, tuple(layers))
+        self._check(ids, attention_mask, (*embeddings_layers, *attention_layers))
         return _apply(
             self.config,
             self.dtype,

@@ -159,6 +159,7 @@ def _apply(config, params):
     return outputs(PretrainedModel("", config, params, None))
 
 
+@pytest.mark.compiled
 def test_the_epsilon_counts_in_these_comparisons():
     config, params = our_model()
     params[f"{ROOT}/embed"]["embeddings"] *= 0.01
@@ -213,6 +214,7 @@ def test_the_official_format_comes_first(golden, tmp_path):
 CLASSES = ("coding", "promoter", "terminator")
 
 
+@pytest.mark.compiled
 def test_a_classifier_of_transformers(tmp_path):
     names = dict(enumerate(CLASSES))
     theirs = classifier(classes=3, id2label=names, position_embedding_type="rotary")
@@ -325,7 +327,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
 
 
 def test_a_path_in_place_of_a_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"takes a run, not 'mine': .* ntjax\.load_run") as error:
+    with pytest.raises(UserError, match=r"no run to export in 'mine': .* ntjax\.load_run") as error:
         export_esm("mine", tmp_path / "out")
     assert "\n" not in str(error.value)
 

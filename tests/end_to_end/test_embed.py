@@ -38,6 +38,7 @@ def options(here, out, **others):
     return Options(out=here / out, **given | others)
 
 
+@pytest.mark.compiled
 def test_every_layer_and_pooling(here, chunks):
     embed(options(here, "all.npz", layers="all", pooling="mean,cls,none"))
     rows = pd.read_csv(here / "rows.csv")

@@ -69,7 +69,7 @@ def test_peft_loads_adapter_and_head(mini, tmp_path, kind, task):
 
 
 @pytest.mark.parametrize("pooling", first_by_default(["tokens", "mean", "attention", "cls"]))
-@pytest.mark.parametrize("to", ["huggingface", "peft"])
+@pytest.mark.parametrize("to", first_by_default(["huggingface", "peft"]))
 def test_a_head_beside_the_model(mini, tmp_path, pooling, to):
     run = small_run(mini, "lora", "three", pooling)
     if to == "peft":
@@ -87,7 +87,8 @@ def test_a_head_beside_the_model(mini, tmp_path, pooling, to):
     assert len((tmp_path / "head.py").read_text().splitlines()) < 35
 
 
-@pytest.mark.parametrize("name", first_by_default(list(ADAPTERS)))
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", list(ADAPTERS))
 def test_an_adapter_of_peft_is_read(tmp_path, name):
     theirs = adapted(name).eval()
     theirs.save_pretrained(tmp_path / "adapter")
@@ -121,9 +122,8 @@ def lora_config(**options):
     return config
 
 
-@pytest.mark.parametrize(
-    "options", first_by_default([{"use_rslora": True}, {"layers_to_transform": [1]}])
-)
+@pytest.mark.compiled
+@pytest.mark.parametrize("options", [{"use_rslora": True}, {"layers_to_transform": [1]}])
 def test_what_peft_calls_otherwise_is_applied(tmp_path, options):
     config = lora_config(**options)
     if "layers_to_transform" in options:
@@ -190,6 +190,7 @@ def test_a_folder_that_lacks_a_tensor_is_refused(tmp_path, name, problem):
         ntjax.load_peft(adapter, base)
 
 
+@pytest.mark.compiled
 def test_official_and_safetensors_hold_the_merged_model(mini, tmp_path):
     run = small_run(mini, "lora", "two", "tokens")
     export_official(run, tmp_path / "official")

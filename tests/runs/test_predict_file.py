@@ -72,17 +72,18 @@ def test_the_same_as_run_predict(model, table, tmp_path, task):
     assert found["name"].tolist() == rows["id"].tolist()
     assert found["more"].tolist() == rows["more"].tolist()
     assert list(found)[:2] == ["name", "more"]
-    one_by_one = np.concatenate([run.predict([sequence]) for sequence in sequences])
-    np.testing.assert_allclose(one_by_one, run.predict(sequences), atol=1e-5)
+    values = run.predict(sequences)
+    one_by_one = np.concatenate([run.predict([sequence]) for sequence in sequences[:4]])
+    np.testing.assert_allclose(one_by_one, values[:4], atol=1e-5)
     if task == "value":
-        np.testing.assert_allclose(found["prediction"], one_by_one, rtol=1e-5)
+        np.testing.assert_allclose(found["prediction"], values, rtol=1e-5)
         np.testing.assert_allclose(found["high"] - found["prediction"], 1.5, rtol=1e-6)
         np.testing.assert_allclose(found["prediction"] - found["low"], 1.5, rtol=1e-6)
     else:
         shifted = run.predict(sequences, calibrated=True, prior=prior)
-        for name, values in {"probability": one_by_one, "calibrated_probability": shifted}.items():
+        for name, wanted in {"probability": values, "calibrated_probability": shifted}.items():
             columns = [name] if task == "two" else [f"{name}[{c}]" for c in run.classes]
-            expected = values[:, 1:] if task == "two" else values
+            expected = wanted[:, 1:] if task == "two" else wanted
             np.testing.assert_allclose(found[columns], expected, atol=1e-5)
     if task in ("two", "three"):
         called = np.array(run.classes)[shifted.argmax(axis=1)]
