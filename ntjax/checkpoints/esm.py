@@ -36,7 +36,7 @@ from ntjax.checkpoints.esm_folder import EsmFolder
 from ntjax.checkpoints.safetensors import LazyTensor
 from ntjax.checkpoints.unpickler import printable
 from ntjax.errors import UserError
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes, written_atomically
 from ntjax.models.config import TransformerConfig, parameter_shapes
 from ntjax.sequences.tokenizer import Tokenizer
 
@@ -151,8 +151,7 @@ def write_esm(
     with written_atomically(folder / CONFIG_FILE, len(text)) as file:
         file.write(text)
         for name, data in beside.items():
-            with written_atomically(folder / name, len(data)) as other:
-                other.write(data)
+            write_bytes(folder / name, data)
         safetensors.write(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
 
 

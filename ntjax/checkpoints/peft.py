@@ -10,7 +10,6 @@ PEFT's IA³ rescales the outputs of key and value, [outputs, 1], and the inputs 
 feed-forward layer, [1, inputs]: l_k, l_v and l_ff of ours.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,8 +24,7 @@ from ntjax.checkpoints.cache import read_hyperparameters
 from ntjax.checkpoints.esm_config import CLASSIFIER, PARAMETERS, their_name
 from ntjax.checkpoints.unpickler import printable
 from ntjax.errors import UserError
-from ntjax.io.files import written_atomically
-from ntjax.io.json import finite_number
+from ntjax.io.json import finite_number, write_json
 from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
@@ -106,10 +104,8 @@ def write_peft(
         "modules_to_save": ["classifier"] if head else None,
         "inference_mode": True,
     }
-    text = (json.dumps(content, indent=2) + "\n").encode()
     safetensors.write(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
-    with written_atomically(folder / CONFIG_FILE, len(text)) as file:
-        file.write(text)
+    write_json(folder / CONFIG_FILE, content)
 
 
 def _module(projection: str, layer: int) -> str:

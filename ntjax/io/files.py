@@ -64,6 +64,16 @@ def written_atomically(
             temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        UserError: as `written_atomically`.
+    """
+    with written_atomically(path, len(data)) as file:
+        file.write(data)
+
+
 def _explained(error: OSError, path: Path, size: int, remedy: str) -> str:
     if error.errno not in _NO_SPACE:
         return f"{path}: cannot be written ({error.strerror or error}); {remedy}"

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ntjax.errors import UserError
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON beside the file and rename it into place."""
     data = (json.dumps(content, indent=1) + "\n").encode()
-    with written_atomically(path, len(data)) as file:
-        file.write(data)
+    write_bytes(path, data)
 
 
 def read_json(path: Path) -> Any:

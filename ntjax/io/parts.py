@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ntjax.errors import UserError
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes, written_atomically
 from ntjax.io.json import as_json, read_json, write_json
 from ntjax.io.part_formats import format_by_name
 
@@ -102,9 +102,7 @@ class Parts:
         try:
             if not (self.folder / _PLAN).exists():
                 write_json(self.folder / _PLAN, self._plan)
-            data = self._format.encode(content, number == 0)
-            with written_atomically(self._path(number), len(data)) as file:
-                file.write(data)
+            write_bytes(self._path(number), self._format.encode(content, number == 0))
         except UserError as error:
             raise PartsError(str(error)) from None
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 from ntjax.io.tables import SequenceTable
 
 
@@ -26,5 +26,4 @@ def write_columns(path: Path, columns: Mapping[str, Sequence]) -> None:
     import pandas as pd  # slow to load: only when a table is written
 
     data = pd.DataFrame(dict(columns)).to_csv(index=False, lineterminator="\n").encode()
-    with written_atomically(path, len(data)) as file:
-        file.write(data)
+    write_bytes(path, data)

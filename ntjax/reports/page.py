@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 from ntjax.reports.markdown import markdown_table
 
 
@@ -91,9 +91,7 @@ def write_page(folder: Path, title: str, introduction: str, chapters: Sequence[C
         [f"# {title}", introduction, *(_markdown_chapter(chapter) for chapter in chapters)]
     )
     for name, content in (("report.html", page), ("report.md", text + "\n")):
-        data = content.encode()
-        with written_atomically(folder / name, len(data)) as file:
-            file.write(data)
+        write_bytes(folder / name, content.encode())
 
 
 def _html_chapter(chapter: Chapter, folder: Path) -> str:

@@ -4,14 +4,12 @@ from pathlib import Path
 
 from ntjax.calibration import PredictionInterval
 from ntjax.checkpoints.published import PUBLISHED
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 from ntjax.runs.run import Run
 
 _LICENCES = {"mini": ("apache-2.0", "Apache-2.0")} | dict.fromkeys(
     PUBLISHED, ("cc-by-nc-sa-4.0", "CC BY-NC-SA 4.0 (not for commercial use)")
 )
-
-
 _ONE_STRAND = (
     "The run averages the outputs of both strands, and what follows was measured on these. What is "
     "exported reads the forward strand alone: average over both yourself."
@@ -30,9 +28,7 @@ def write_card(folder: Path, run: Run, how_to_load: str, notes: tuple[str, ...] 
     Raises:
         UserError: the disk is full.
     """
-    text = card(run, how_to_load, notes).encode()
-    with written_atomically(folder / "README.md", len(text)) as file:
-        file.write(text)
+    write_bytes(folder / "README.md", card(run, how_to_load, notes).encode())
 
 
 def card(run: Run, how_to_load: str, notes: tuple[str, ...] = ()) -> str:

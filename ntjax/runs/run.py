@@ -17,7 +17,7 @@ from ntjax.inference.backbones import encoded
 from ntjax.inference.forward import ForwardConfig, Trainable, local_attention
 from ntjax.inference.predict import predict
 from ntjax.inference.pretrained import PretrainedModel
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 from ntjax.io.json import write_json
 from ntjax.models.heads import HeadConfig
 from ntjax.runs.adapter_file import Description, write_adapter
@@ -222,8 +222,7 @@ class Run:
         if self.record:
             write_json(folder / CONFIG_FILE, self.record.config)
             lines = "".join(json.dumps(line) + "\n" for line in self.record.history).encode()
-            with written_atomically(folder / LOG_FILE, len(lines)) as file:
-                file.write(lines)
+            write_bytes(folder / LOG_FILE, lines)
         write_run(folder, self)
 
 

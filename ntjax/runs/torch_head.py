@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ntjax.checkpoints import safetensors
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 from ntjax.models.heads import Attention, HeadConfig, Tokens
+from ntjax.runs.adapter_file import named_leaves
 
 HEAD_FILE, MODULE_FILE = "head.safetensors", "head.py"
 
@@ -45,17 +46,11 @@ def write_torch_head(folder: Path, config: HeadConfig, head: Mapping[str, Any]) 
     Raises:
         UserError: the disk is full.
     """
-    tensors = {
-        f"{layer}.{name}": np.asarray(leaf, np.float32)
-        for layer, leaves in head.items()
-        for name, leaf in (leaves.items() if isinstance(leaves, Mapping) else [("", leaves)])
-    }
-    tensors = {name.removesuffix("."): array for name, array in tensors.items()}
+    tensors = {name: np.asarray(leaf, np.float32) for name, leaf in named_leaves(head).items()}
     safetensors.write(folder / HEAD_FILE, tensors, {"format": "pt"})
     body = "\n".join(f"        {line}" for line in _lines(config))
     text = _MODULE.format(kind=config.kind, outputs=config.outputs, file=HEAD_FILE, body=body)
-    with written_atomically(folder / MODULE_FILE, len(text)) as file:
-        file.write(text.encode())
+    write_bytes(folder / MODULE_FILE, text.encode())
 
 
 def _lines(config: HeadConfig) -> list[str]:
@@ -68,8 +63,8 @@ def _lines(config: HeadConfig) -> list[str]:
         ]
     if isinstance(config, Attention):
         return [
-            "scores = hidden @ self.query.T * hidden.shape[-1] ** -0.5 "
-            "# [batch, tokens, queries]".replace(" #", "  #"),
+            "# [batch, tokens, queries]",
+            "scores = hidden @ self.query.T * hidden.shape[-1] ** -0.5",
             f"places = torch.arange(hidden.shape[1]).clamp(max={config.positions - 1})",
             "scores = scores + self.position[:, places].T",
             'scores = scores.masked_fill(mask == 0, float("-inf"))',

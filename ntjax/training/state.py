@@ -9,7 +9,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from ntjax.errors import UserError
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 from ntjax.runs.adapter_file import named_leaves
 
 
@@ -108,8 +108,7 @@ class MetricsLog:
         kept = {path: _lines_until(path, step) for path in (self._metrics, self._timing)}
         for path, lines in kept.items():
             data = "".join(json.dumps(line) + "\n" for line in lines).encode()
-            with written_atomically(path, len(data)) as file:
-                file.write(data)
+            write_bytes(path, data)
         return kept[self._metrics]
 
     def write(self, metrics: Mapping[str, Any], timing: Mapping[str, Any]) -> None:

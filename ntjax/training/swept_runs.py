@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ntjax.adapters import AdapterConfig
 from ntjax.errors import UserError
 from ntjax.inference.pretrained import PretrainedModel
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 from ntjax.io.json import as_json, read_json, write_json
 from ntjax.runs.folder import (
     CONFIG_FILE,
@@ -354,5 +354,4 @@ def _scores(run: Run) -> dict[str, Any]:
 def _write_table(sweep: Sweep, done: Mapping[str, Run | FailedRun]) -> None:
     if sweep.folder:
         data = table(sweep.members, done).to_csv(index=False).encode()
-        with written_atomically(sweep.folder / TABLE_FILE, len(data)) as file:
-            file.write(data)
+        write_bytes(sweep.folder / TABLE_FILE, data)

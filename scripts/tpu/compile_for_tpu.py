@@ -46,7 +46,7 @@ from write_random_checkpoint import SIZES
 
 from ntjax.adapters import IA3, LoRA
 from ntjax.inference.forward import ForwardConfig
-from ntjax.io.files import written_atomically
+from ntjax.io.files import write_bytes
 from ntjax.models.heads import Cls
 from ntjax.reports.markdown import markdown_table
 from ntjax.tasks import Classification
@@ -98,9 +98,7 @@ def main() -> None:
 
 def write(path: Path, text: str) -> None:
     """A text file, whole or not at all."""
-    content = f"{text}\n".encode()
-    with written_atomically(path, len(content)) as file:
-        file.write(content)
+    write_bytes(path, f"{text}\n".encode())
 
 
 def cases(models: Iterable[str], topologies: Iterable[str]) -> list[Case]:
