@@ -206,26 +206,64 @@ def read_peft(folder: Path, model: TransformerConfig) -> PeftAdapter:
             "model's own weights too: convert the adapter in PyTorch "
             "(path_initial_model_for_weight_conversion of save_pretrained)"
         )
-    tensors = {
-        name.removeprefix(_PREFIX): np.array(tensor, np.float32)
-        for name, tensor in safetensors.read(folder / WEIGHTS_FILE)[0].items()
-    }
-    head = _head(tensors, model, folder)
-    config, parameters = readers[kind](content, tensors, model, folder)
-    if tensors:
+    tensors = _Tensors(folder, model)
+    head = _head(tensors)
+    config, parameters = readers[kind](content, tensors)
+    if tensors.left:
         raise UserError(
-            f"{folder / WEIGHTS_FILE}: {printable(min(tensors))} belongs to no linear layer of the "
+            f"{tensors.path}: {printable(min(tensors.left))} belongs to no linear layer of the "
             f"model that {kind} adapts here"
         )
     return PeftAdapter(config, parameters, head)
 
 
-def _read_lora(
-    content: Mapping[str, Any],
-    tensors: dict[str, np.ndarray],
-    model: TransformerConfig,
-    folder: Path,
-) -> tuple[AdapterConfig, Tree]:
+class _Tensors:
+    """The tensors of a folder; what is taken is gone, so that in the end nothing is overlooked.
+
+    Attributes:
+        path: the file.
+        model: that the adapter was trained on.
+        left: those that have not been taken, by their names without the prefix.
+    """
+
+    def __init__(self, folder: Path, model: TransformerConfig):
+        self.path, self.model = folder / WEIGHTS_FILE, model
+        self.left = {
+            name.removeprefix(_PREFIX): np.array(tensor, np.float32)
+            for name, tensor in safetensors.read(self.path)[0].items()
+        }
+
+    def names(self, projection: str, parameter: str) -> list[str]:
+        """Return the name of a linear layer's parameter in each block."""
+        blocks = range(self.model.num_layers)
+        return [f"{_module(projection, block)}.{parameter}" for block in blocks]
+
+    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Take a tensor.
+
+        Raises:
+            UserError: it is of another shape, or not finite.
+        """
+        tensor = self.left.pop(name)
+        if tensor.shape != shape:
+            raise UserError(
+                f"{self.path}: {name} is {tensor.shape}, expected {shape}: was the adapter trained "
+                "on another model?"
+            )
+        if not np.isfinite(tensor).all():
+            raise UserError(f"{self.path}: {name} holds numbers that are not finite")
+        return tensor
+
+    def stacked(
+        self, projection: str, parameter: str, shape: tuple[int, ...], fill: float
+    ) -> np.ndarray:
+        """Take a parameter of all blocks, [layers, *shape]; `fill` where a block has none."""
+        none = np.full(shape, fill, np.float32)
+        names = self.names(projection, parameter)
+        return np.stack([self.take(name, shape) if name in self.left else none for name in names])
+
+
+def _read_lora(content: Mapping[str, Any], tensors: _Tensors) -> tuple[AdapterConfig, Tree]:
     try:
         rank = content.get("r", 8)
         alpha = finite_number(content.get("lora_alpha", 8), "lora_alpha")
@@ -233,105 +271,69 @@ def _read_lora(
         if type(rank) is not int or rank < 1:
             raise ValueError(f"r is {rank!r}")
     except ValueError as error:
-        raise UserError(f"{folder / CONFIG_FILE}: {error}; save the adapter again") from None
+        config = tensors.path.with_name(CONFIG_FILE)
+        raise UserError(f"{config}: {error}; save the adapter again") from None
     if content.get("use_rslora"):
         alpha *= rank**0.5  # scales by alpha / √rank
-    shapes = parameter_shapes(model)
+    shapes = parameter_shapes(tensors.model)
     found: Tree = {}
-    for name in PROJECTIONS:
-        inputs, outputs = shapes[f"{ROOT}/layers/{name}"]["w"][1:]
-        a = _stacked(tensors, name, _LORA_NAMES["a"], (rank, inputs), model.num_layers, folder)
-        b = _stacked(tensors, name, _LORA_NAMES["b"], (outputs, rank), model.num_layers, folder)
-        if (a is None) != (b is None):
-            raise UserError(
-                f"{folder / WEIGHTS_FILE}: {name} has one of lora_A and lora_B alone; save the "
-                "adapter again"
-            )
-        if a is not None and b is not None:
-            found[name] = {"a": a.swapaxes(1, 2), "b": b.swapaxes(1, 2)}
+    for projection in PROJECTIONS:
+        if not _has_lora(tensors, projection):
+            continue
+        inputs, outputs = shapes[f"{ROOT}/layers/{projection}"]["w"][1:]
+        a = tensors.stacked(projection, _LORA_NAMES["a"], (rank, inputs), fill=0.0)
+        b = tensors.stacked(projection, _LORA_NAMES["b"], (outputs, rank), fill=0.0)
+        found[projection] = {"a": a.swapaxes(1, 2), "b": b.swapaxes(1, 2)}
     if not found:
-        raise UserError(f"{folder / WEIGHTS_FILE}: holds no LoRA on ESM's linear layers")
+        raise UserError(f"{tensors.path}: holds no LoRA on ESM's linear layers")
     return LoRA(rank=rank, alpha=alpha, dropout=dropout, targets=tuple(found)), found
 
 
-def _read_ia3(
-    content: Mapping[str, Any],
-    tensors: dict[str, np.ndarray],
-    model: TransformerConfig,
-    folder: Path,
-) -> tuple[AdapterConfig, Tree]:
+def _has_lora(tensors: _Tensors, projection: str) -> bool:
+    """Tell whether a linear layer has LoRA in any block.
+
+    Raises:
+        UserError: a block has one of the two matrices alone.
+    """
+    pairs = zip(*(tensors.names(projection, name) for name in _LORA_NAMES.values()), strict=True)
+    present = [[name in tensors.left for name in pair] for pair in pairs]
+    for block, (has_a, has_b) in enumerate(present):
+        if has_a != has_b:
+            missing = _LORA_NAMES["b" if has_a else "a"]
+            raise UserError(
+                f"{tensors.path}: {_module(projection, block)}.{missing} is missing; save the "
+                "adapter again"
+            )
+    return any(has_a for has_a, _ in present)
+
+
+def _read_ia3(content: Mapping[str, Any], tensors: _Tensors) -> tuple[AdapterConfig, Tree]:
     del content
-    if not any(name.endswith(".ia3_l") for name in tensors):
-        raise UserError(f"{folder / WEIGHTS_FILE}: holds no IA³ vectors (ia3_l)")
+    if not any(name.endswith(".ia3_l") for name in tensors.left):
+        raise UserError(f"{tensors.path}: holds no IA³ vectors (ia3_l)")
+    model = tensors.model
     inner = model.attention_heads * model.key_dim
     found: Tree = {}
-    for ours, name in _VECTORS.items():
+    for ours, projection in _VECTORS.items():
         shape = (1, model.ffn_embed_dim) if ours == "l_ff" else (inner, 1)
-        vectors = _stacked(tensors, name, "ia3_l", shape, model.num_layers, folder, fill=1.0)
-        size = max(shape)
-        found[ours] = (
-            np.ones((model.num_layers, size), np.float32)
-            if vectors is None
-            else vectors.reshape(model.num_layers, size)
-        )
+        vectors = tensors.stacked(projection, "ia3_l", shape, fill=1.0)
+        found[ours] = vectors.reshape(model.num_layers, -1)
     return IA3(), found
 
 
-def _stacked(
-    tensors: dict[str, np.ndarray],
-    projection: str,
-    parameter: str,
-    shape: tuple[int, ...],
-    layers: int,
-    folder: Path,
-    fill: float = 0.0,
-) -> np.ndarray | None:
-    """Take a parameter of all layers, [layers, *shape]; None if no layer has it."""
-    names = [f"{_module(projection, layer)}.{parameter}" for layer in range(layers)]
-    _refuse_halves(tensors, projection, layers, folder)
-    if not any(name in tensors for name in names):
-        return None
-    parts = []
-    for name in names:
-        part = tensors.pop(name, None)
-        if part is None:
-            part = np.full(shape, fill, np.float32)
-        if part.shape != shape or not np.isfinite(part).all():
-            raise UserError(
-                f"{folder / WEIGHTS_FILE}: {name} is {part.shape}"
-                + (
-                    f", expected {shape}: was the adapter trained on another model?"
-                    if part.shape != shape
-                    else " and holds numbers that are not finite"
-                )
-            )
-        parts.append(part)
-    return np.stack(parts)
-
-
-def _refuse_halves(
-    tensors: Mapping[str, np.ndarray], projection: str, layers: int, folder: Path
-) -> None:
-    """Refuse layers that have one of LoRA's two matrices alone."""
-    for layer in range(layers):
-        a, b = (f"{_module(projection, layer)}.{name}" for name in _LORA_NAMES.values())
-        if (a in tensors) and (b not in tensors):
-            raise UserError(f"{folder / WEIGHTS_FILE}: {b} is missing; save the adapter again")
-
-
-def _head(tensors: dict[str, np.ndarray], model: TransformerConfig, folder: Path) -> Tree | None:
+def _head(tensors: _Tensors) -> Tree | None:
     """Take the classifier; None if there is none."""
     names = {
-        (module, ours): f"{theirs}.{parameter}"
+        (module, ours): f"{theirs}.{PARAMETERS[ours]}"
         for module, theirs in CLASSIFIER.items()
-        for ours, parameter in (("w", "weight"), ("b", "bias"))
+        for ours in ("w", "b")
     }
-    present = {key: tensors.pop(name) for key, name in names.items() if name in tensors}
-    if not present:
+    missing = [name for name in names.values() if name not in tensors.left]
+    if len(missing) == len(names):
         return None
-    if missing := names.keys() - present.keys():
-        raise UserError(f"{folder / WEIGHTS_FILE}: {names[min(missing)]} is missing")
-    outputs, dim = present["output", "b"].size, model.embed_dim
+    if missing:
+        raise UserError(f"{tensors.path}: {missing[0]} is missing")
+    outputs, dim = tensors.left[names["output", "b"]].size, tensors.model.embed_dim
     shapes = {
         ("dense", "w"): (dim, dim),
         ("dense", "b"): (dim,),
@@ -339,13 +341,6 @@ def _head(tensors: dict[str, np.ndarray], model: TransformerConfig, folder: Path
         ("output", "b"): (outputs,),
     }
     head: Tree = {}
-    if not all(np.isfinite(array).all() for array in present.values()):
-        raise UserError(f"{folder / WEIGHTS_FILE}: the head holds numbers that are not finite")
-    for (module, name), array in present.items():
-        if array.shape != shapes[module, name]:
-            raise UserError(
-                f"{folder / WEIGHTS_FILE}: {names[module, name]} is {array.shape}, expected "
-                f"{shapes[module, name]}: was the adapter trained on another model?"
-            )
-        head.setdefault(module, {})[name] = _turned(array, name)
+    for (module, ours), name in names.items():
+        head.setdefault(module, {})[ours] = _turned(tensors.take(name, shapes[module, ours]), ours)
     return head
