@@ -8,7 +8,7 @@ In Python: `model.embed(sequences)`, `run.embed(sequences)`.
 """
 
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +22,12 @@ from ntjax.inference.embeddings import Pooling, check_layers
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.io.part_formats import ARRAYS, check_name
 from ntjax.io.parts import Parts
-from ntjax.io.row_stream import RowStream, fingerprint_of
-from ntjax.io.standard_input import STDIN, called, input_file
+from ntjax.io.row_stream import RowStream
 from ntjax.reports import command_line
+from ntjax.reports.in_parts import write_in_parts
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.runs.saved_run import load_run
-from ntjax.sequences.alphabet import Ambiguous, counted
+from ntjax.sequences.alphabet import Ambiguous
 
 _PLACES = ("run", "input", "out", "cache", "resume", "progress")
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "none": None}
@@ -85,37 +85,22 @@ def embed(options: Options) -> Embedded | None:
     poolings = _poolings(options.pooling)
     if not options.model and not options.run:
         raise UserError("give --model (a published name, mini or a folder), or --run FOLDER")
-    with input_file(options.input, options.out, options.resume) as path:
-        return _embed(options, path, poolings)
+    loaded = cache(lambda: _model(options))
 
-
-def _embed(options: Options, path: Path, poolings: list[Pooling]) -> Embedded | None:
-    stream = RowStream(
-        path, options.sequence_column, options.name_column, ambiguous=options.ambiguous
-    )
-    fingerprint, rows = fingerprint_of(path)
-    model = _model(options)
-    layers = _layers(options.layers, backbone_of(model).model)
-    parts = Parts(options.out, _plan(options, fingerprint, model), options.resume)
-    if parts.is_whole:
-        print(f"embeddings: {options.out} (all were there)")
-        return None
-    with command_line.resumable(parts, can_resume=options.input != STDIN):
-        found = embed_file(
+    def write(stream: RowStream, parts: Parts, rows: int) -> Embedded:
+        model = loaded()
+        return embed_file(
             model,
             stream,
             parts,
-            layers,
+            _layers(options.layers, backbone_of(model).model),
             poolings,
             cache=EmbeddingCache(model) if options.cache else None,
             progress=options.progress,
             total=rows,
         )
-    for note in found.notes:
-        print(f"note: {called(note, options.input, path)}")
-    there = f"; {counted(found.resumed, 'part')} of it were there" if found.resumed else ""
-    print(f"embeddings: {options.out} ({counted(found.rows, 'row')}{there})")
-    return found
+
+    return write_in_parts("embeddings", options, lambda: _plan(options, loaded()), write)
 
 
 def _model(options: Options) -> Adapted | PretrainedModel:
@@ -143,8 +128,8 @@ def _layers(text: str, model: PretrainedModel) -> list[int]:
     return list(dict.fromkeys(layers))
 
 
-def _plan(options: Options, fingerprint: str, model: Adapted | PretrainedModel) -> dict[str, Any]:
-    """Everything that the file's content depends on."""
+def _plan(options: Options, model: Adapted | PretrainedModel) -> dict[str, Any]:
+    """Everything that the file's content depends on, beside the input."""
     settings = {name: value for name, value in asdict(options).items() if name not in _PLACES}
     names = (ADAPTER_FILE, DESCRIPTION_FILE) if options.run else ()
     files = {name: sha256((options.run or Path()) / name) for name in names}
@@ -153,7 +138,7 @@ def _plan(options: Options, fingerprint: str, model: Adapted | PretrainedModel) 
         "weights": source.get("sha256", source.get("weights", "")),
         "architecture": repr(backbone_of(model).model.config),
     }
-    return {"input": fingerprint, "ntjax": version("ntjax"), **weights, **files, **settings}
+    return {**weights, **files, **settings}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ python -m ntjax.export --run runs/mine --to official --out merged
 In Python: `ntjax.runs.export`.
 """
 
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Literal
 from ntjax.errors import UserError
 from ntjax.reports import command_line
 from ntjax.runs.export import export_esm, export_official, export_peft, export_safetensors
+from ntjax.runs.folder import refuse_occupied
 from ntjax.runs.saved_run import load_run
 
 
@@ -51,8 +51,7 @@ def export(options: Options) -> None:
     Raises:
         UserError: bad input, or what the format does not have.
     """
-    if options.out.exists() and (not options.out.is_dir() or os.listdir(options.out)):
-        raise UserError(f"{options.out} is in use: give another --out")
+    refuse_occupied(options.out, can_resume=False)
     if not options.base and options.to != "peft":
         raise UserError("--no-base is for --to peft: leave it out")
     if not options.head and options.to not in ("peft", "huggingface"):

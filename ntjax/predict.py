@@ -8,16 +8,15 @@ In Python: `ntjax.load_run(folder).predict(sequences)`.
 """
 
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ntjax.checkpoints.cache import sha256
 from ntjax.io.part_formats import TABLES, check_name
 from ntjax.io.parts import Parts
-from ntjax.io.row_stream import RowStream, fingerprint_of
-from ntjax.io.standard_input import STDIN, called, input_file
+from ntjax.io.row_stream import RowStream
 from ntjax.reports import command_line
+from ntjax.reports.in_parts import write_in_parts
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.runs.predict_file import Predicted, predict_file
 from ntjax.runs.priors import read_prior
@@ -71,22 +70,10 @@ def predict(options: Options) -> Predicted | None:
         UserError: bad input.
     """
     check_name(options.out, TABLES)
-    with input_file(options.input, options.out, options.resume) as path:
-        return _predict(options, path)
 
-
-def _predict(options: Options, path: Path) -> Predicted | None:
-    stream = RowStream(
-        path, options.sequence_column, options.name_column, ambiguous=options.ambiguous
-    )
-    fingerprint, rows = fingerprint_of(path)
-    parts = Parts(options.out, _plan(options, fingerprint), options.resume)
-    if parts.is_whole:
-        print(f"predictions: {options.out} (all were there)")
-        return None
-    run = load_run(options.run, options.model or None)
-    prior = read_prior(options.prior, run.classes) if options.prior else None
-    with command_line.resumable(parts, can_resume=options.input != STDIN):
+    def write(stream: RowStream, parts: Parts, rows: int) -> Predicted:
+        run = load_run(options.run, options.model or None)
+        prior = read_prior(options.prior, run.classes) if options.prior else None
         found = predict_file(
             run,
             stream,
@@ -96,39 +83,32 @@ def _predict(options: Options, path: Path) -> Predicted | None:
             progress=options.progress,
             total=rows,
         )
-    for note in found.notes:
-        print(f"note: {called(note, options.input, path)}")
-    _print(options, found, _why_empty(options, run))
-    return found
+        return found._replace(notes=(*found.notes, *_notes(options, run, found)))
+
+    return write_in_parts("predictions", options, lambda: _plan(options), write)
 
 
-def _plan(options: Options, fingerprint: str) -> dict[str, Any]:
-    """Everything that the table's content depends on."""
+def _plan(options: Options) -> dict[str, Any]:
+    """Everything that the table's content depends on, beside the input."""
     settings = {name: value for name, value in asdict(options).items() if name not in _PLACES}
     files = {name: sha256(options.run / name) for name in (ADAPTER_FILE, DESCRIPTION_FILE)}
-    return {"input": fingerprint, "ntjax": version("ntjax"), **files, **settings}
+    return {**files, **settings}
 
 
-def _why_empty(options: Options, run: Run) -> str:
+def _notes(options: Options, run: Run, found: Predicted) -> list[str]:
+    """Say which columns are empty and why, and which rows the run may not be good for."""
     columns = "calibrated_probability is" if run.task.has_probabilities else "low and high are"
+    notes = []
     if run.calibration is None:
-        return f"the run was not calibrated: {columns} empty"
-    if options.average_strands not in (None, run.strands.average):
-        how = "both strands, averaged" if run.strands.average else "the forward strand alone"
-        return f"the run was calibrated on outputs of {how}: {columns} empty"
-    return ""
-
-
-def _print(options: Options, found: Predicted, why_empty: str) -> None:
-    if why_empty:
-        print(f"note: {why_empty}")
+        notes.append(f"the run was not calibrated: {columns} empty")
+    elif options.average_strands not in (None, run.strands.average):
+        notes.append(f"the run was calibrated on outputs of {run.strands.read}: {columns} empty")
     if found.unlike:
-        print(
-            f"note: {counted(found.unlike, 'row')} of {found.rows:,} are unlike all training rows "
+        notes.append(
+            f"{counted(found.unlike, 'row')} of {found.rows:,} are unlike all training rows "
             "(column note): how good predictions of such rows are has not been measured"
         )
-    there = f"; {counted(found.resumed, 'part')} of it were there" if found.resumed else ""
-    print(f"predictions: {options.out} ({counted(found.rows, 'row')}{there})")
+    return notes
 
 
 if __name__ == "__main__":

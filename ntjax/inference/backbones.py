@@ -6,9 +6,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ntjax.adapters import Adapter
+from ntjax.datasets.batching import stream_buckets
 from ntjax.errors import UserError
 from ntjax.inference.forward import Trainable
 from ntjax.inference.pretrained import PretrainedModel
+from ntjax.io.row_stream import RowChunk
 from ntjax.models.config import check_length
 from ntjax.sequences.alphabet import Ambiguous, given_sequences
 
@@ -59,25 +61,27 @@ def encoded(
     return cleaned, ids
 
 
-def check_rows(
-    model: PretrainedModel, tokens: np.ndarray, source: str, rows: Sequence[int]
-) -> None:
+def buckets_of(model: PretrainedModel, first: RowChunk) -> np.ndarray:
+    """Choose the numbers of tokens that the rows of a stream are padded to, from its first ones."""
+    lengths, longest = model.tokenizer.count_tokens(first.sequences), model.config.max_positions
+    return stream_buckets(np.minimum(lengths, longest), longest)
+
+
+def check_rows(model: PretrainedModel, source: str, chunk: RowChunk) -> np.ndarray:
     """Refuse rows of a file that are longer than a model can read.
 
-    Arguments:
-        model: the model.
-        tokens: how many each row has, [rows].
-        source: the file.
-        rows: their numbers in it.
+    Returns:
+        How many tokens each row has, [rows].
 
     Raises:
         UserError: names the first one.
     """
-    config = model.config
-    for count, row in zip(tokens, rows, strict=True):
+    config, tokens = model.config, model.tokenizer.count_tokens(chunk.sequences)
+    for count, row in zip(tokens, chunk.rows, strict=True):
         if count > config.max_positions:
             raise UserError(
                 f"{source}: row {row} has {count:,} tokens, more than the model's "
                 f"{config.max_positions:,} positions: cut it to "
                 f"{(config.max_positions - 1) * config.k_for_kmers:,} bp"
             )
+    return tokens

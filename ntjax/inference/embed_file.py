@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ntjax.datasets.batching import stream_buckets
 from ntjax.errors import UserError
-from ntjax.inference.backbones import Adapted, backbone_of, check_rows
+from ntjax.inference.backbones import Adapted, backbone_of, buckets_of, check_rows
 from ntjax.inference.embedding_cache import EmbeddingCache
 from ntjax.inference.embeddings import Pooling, embed_poolings
 from ntjax.inference.pretrained import PretrainedModel
@@ -74,16 +73,14 @@ def embed_file(
         tqdm(total=total, unit="row", disable=not progress, desc="embed") as bar,
     ):
         for number, chunk in enumerate(stream.chunks()):
-            lengths = backbone.tokenizer.count_tokens(chunk.sequences)
             if buckets is None:
-                longest = backbone.config.max_positions
-                buckets = stream_buckets(np.minimum(lengths, longest), longest)
+                buckets = buckets_of(backbone, chunk)
             if parts.has(number):
                 there += 1
             else:
-                check_rows(backbone, lengths, str(stream.path), chunk.rows)
+                check_rows(backbone, str(stream.path), chunk)
+                _check_names(stream, chunk)
                 found = _embeddings(model, chunk.sequences, layers, poolings, buckets, cache)
-                check_names(stream, chunk)
                 as_table = parts.out.suffix.lower() == ".parquet"
                 parts.write(number, (_table if as_table else _arrays)(chunk.names, found))
             rows += len(chunk)
@@ -92,7 +89,7 @@ def embed_file(
     return Embedded(rows, there, tuple(stream.notes()))
 
 
-def check_names(stream: RowStream, chunk: RowChunk) -> None:
+def _check_names(stream: RowStream, chunk: RowChunk) -> None:
     """Refuse names so long that an array of texts, all of one length, would fill the disk.
 
     Raises:
@@ -115,20 +112,17 @@ def _embeddings(
     cache: EmbeddingCache | None,
 ) -> Embeddings:
     """Read what is in the cache, and compute the other layers in one pass."""
-    found: Embeddings = {}
-    for layer in layers if cache else ():
-        for pooling in poolings:
-            kept = cache.read(sequences, layer, pooling) if cache and pooling else None
-            if kept is not None:
-                found[layer, pooling] = kept
-    missing = [n for n in layers if any((n, pooling) not in found for pooling in poolings)]
+    if cache is None:
+        return embed_poolings(model, sequences, layers, poolings, buckets=buckets)
+    keys = [(layer, pooling) for layer in layers for pooling in poolings]
+    kept = {key: cache.read(sequences, *key) for key in keys}
+    missing = [n for n in layers if any(kept[n, pooling] is None for pooling in poolings)]
     if missing:
         new = embed_poolings(model, sequences, missing, poolings, buckets=buckets)
-        found |= new
-        for (layer, pooling), values in new.items():
-            if cache and pooling:
-                cache.keep(sequences, layer, pooling, values)
-    return {(layer, pooling): found[layer, pooling] for layer in layers for pooling in poolings}
+        for key, values in new.items():
+            cache.keep(sequences, *key, values)
+        kept |= new
+    return kept
 
 
 def _arrays(names: list[str], embeddings: Embeddings) -> dict[str, np.ndarray]:

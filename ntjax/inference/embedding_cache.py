@@ -15,6 +15,7 @@ import numpy as np
 
 from ntjax.errors import UserError
 from ntjax.inference.backbones import Adapted, backbone_of
+from ntjax.inference.embeddings import Pooling
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.files import cache_folder, written_atomically
 
@@ -31,35 +32,31 @@ class EmbeddingCache:
     def __init__(self, model: Adapted | PretrainedModel):
         self.folder = cache_folder() / "embeddings" / _identity(model)[:32]
 
-    def read(self, sequences: Sequence[str], layer: int, pooling: str) -> np.ndarray | None:
+    def read(self, sequences: Sequence[str], layer: int, pooling: Pooling) -> np.ndarray | None:
         """Return what was kept, [sequences, dim], memory-mapped; None if nothing was."""
-        path = self._path(sequences, layer, pooling)
         try:
-            kept = np.load(path, mmap_mode="r")
+            kept = np.load(self._path(sequences, layer, pooling), mmap_mode="r")
         except (OSError, ValueError, EOFError):  # none, or a damaged one
             return None
         return kept if len(kept) == len(sequences) else None
 
     def keep(
-        self, sequences: Sequence[str], layer: int, pooling: str, embeddings: np.ndarray
+        self, sequences: Sequence[str], layer: int, pooling: Pooling, embeddings: np.ndarray
     ) -> None:
-        """Keep embeddings [sequences, dim].
+        """Keep embeddings [sequences, dim]; those of every token are too large to be kept.
 
         Raises:
             UserError: the disk is full.
         """
-        with written_atomically(
-            self._path(sequences, layer, pooling), embeddings.nbytes + 128
-        ) as file:
+        if pooling is None:
+            return
+        path = self._path(sequences, layer, pooling)
+        with written_atomically(path, embeddings.nbytes + 128) as file:
             np.save(file, embeddings)
 
-    def _path(self, sequences: Sequence[str], layer: int, pooling: str) -> Path:
+    def _path(self, sequences: Sequence[str], layer: int, pooling: Pooling) -> Path:
         digest = hashlib.sha256("\n".join(sequences).encode()).hexdigest()
         return self.folder / f"{digest[:32]}-{layer}-{pooling}.npy"
-
-
-def _version() -> str:
-    return version("ntjax")
 
 
 def _identity(model: Adapted | PretrainedModel) -> str:
@@ -71,11 +68,8 @@ def _identity(model: Adapted | PretrainedModel) -> str:
             "embeddings are kept by the file that a model's weights come from, and this model has "
             "none: leave the cache out"
         )
-    digest = hashlib.sha256(
-        repr(
-            [*known, backbone.model.config, backbone.model.dtype, jax.default_backend(), _version()]
-        ).encode()
-    )
+    kind = (backbone.model.config, backbone.model.dtype, jax.default_backend(), version("ntjax"))
+    digest = hashlib.sha256(repr([*known, *kind]).encode())
     if backbone.adapter is not None:
         digest.update(repr(backbone.adapter.config).encode())
         for leaf in jax.tree.leaves(backbone.adapter.parameters):

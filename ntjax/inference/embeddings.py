@@ -85,10 +85,9 @@ def embed_poolings(
     _, ids = encoded(backbone.model, sequences)
     data = TokenisedSet.unlabelled(ids)
     compiled = _compiled(backbone.model.config, backbone.model.dtype, chosen, ways)
-    # What no pooling makes smaller fills the memory.
+    # What no pooling makes smaller fills the memory. A batch has one row at least.
     share = EVALUATION_TOKENS // (len(chosen) if None in ways else 1)
-    longest = ids.shape[1] if buckets is None else int(max(buckets[0], ids.shape[1]))
-    batches = token_batches(data, max(longest, share), buckets)
+    batches = token_batches(data, share, buckets)
     keys = [(layer, pooling) for layer in chosen for pooling in ways]
     points: dict[tuple[int, Pooling], list] = {key: [None] * len(ids) for key in keys}
     for rows, values in in_batches(

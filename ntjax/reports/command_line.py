@@ -8,14 +8,13 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import jax
 import tyro
 
 from ntjax.errors import UserError
-from ntjax.io.parts import Parts
 from ntjax.training.interruption import Interrupted
 
 _VALUES = {"INT": "a whole number", "FLOAT": "a number with a decimal point"}
@@ -134,31 +133,6 @@ def run(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
-
-
-@contextlib.contextmanager
-def resumable(parts: Parts, can_resume: bool = True) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a command that writes a file in parts, and say what is kept.
-
-    Arguments:
-        parts: of the file.
-        can_resume: whether the input can be read again. If not, no part is kept.
-    """
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = f"; {parts.folder} keeps what is done: go on with --resume" if can_resume else ""
-        print(f"stopped{kept}", file=sys.stderr)
-        sys.exit(130)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if not can_resume:
-            parts.discard()
 
 
 def typed_options() -> tuple[str, ...]:

@@ -99,8 +99,12 @@ def _changed(before: Any, now: dict[str, Any]) -> list[str]:
     return [name for name in {**now, **before} if now.get(name) != before.get(name)]
 
 
-def refuse_occupied(folder: Path) -> None:
+def refuse_occupied(folder: Path, can_resume: bool = True) -> None:
     """Refuse a folder that holds anything, before any time is spent.
+
+    Arguments:
+        folder: for the results.
+        can_resume: whether the command could go on with a run that it holds.
 
     Raises:
         UserError: it is not empty, or not a folder.
@@ -108,11 +112,9 @@ def refuse_occupied(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is in use: it is a file; give a folder for --out")
     if folder.exists() and any(map(_is_a_result, folder.iterdir())):
-        hint = ", or add --resume to go on with the run in it"
-        raise UserError(
-            f"{folder} is in use: give another --out"
-            + (hint if any((folder / name).exists() for name in (CONFIG_FILE, SWEEP_FILE)) else "")
-        )
+        holds_run = any((folder / name).exists() for name in (CONFIG_FILE, SWEEP_FILE))
+        hint = ", or add --resume to go on with the run in it" if can_resume and holds_run else ""
+        raise UserError(f"{folder} is in use: give another --out{hint}")
 
 
 def _is_a_result(path: Path) -> bool:

@@ -1,15 +1,13 @@
 """Score the rows of a file with a run, in chunks: memory does not grow with the file."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from ntjax.calibration import calibrated_probabilities
-from ntjax.datasets.batching import stream_buckets
 from ntjax.errors import UserError
-from ntjax.inference.backbones import check_rows
+from ntjax.inference.backbones import buckets_of, check_rows
 from ntjax.io.parts import Parts, of_this_input
 from ntjax.io.row_stream import RowChunk, RowStream
 from ntjax.runs.priors import Prior, new_shares, shifted
@@ -19,8 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Predicted:
+class Predicted(NamedTuple):
     """What was written.
 
     Attributes:
@@ -67,20 +64,22 @@ def predict_file(
     """
     scorer = _Scorer(run, stream, prior, average_strands)
     scorer.check_names()
+    known = run.training_rows
     rows = unlike = there = number = 0
     bar = tqdm(total=total, unit="row", disable=not progress, desc="predict")
     with of_this_input(parts), bar:
         for number, chunk in enumerate(stream.chunks()):
-            scorer.begin(chunk)
+            if number == 0:
+                scorer.buckets = buckets_of(run.model, chunk)
+            notes = known.notes(chunk.sequences) if known else None
+            unlike += sum(map(bool, notes or []))
             if parts.has(number):
                 there += 1
             else:
-                parts.write(number, scorer.scored(chunk))
-            unlike += scorer.unlike(chunk)
+                parts.write(number, scorer.scored(chunk, notes))
             rows += len(chunk)
             bar.update(len(chunk))
     parts.join(number + 1)
-    known = run.training_rows is not None
     return Predicted(rows, there, unlike if known else None, tuple(stream.notes()))
 
 
@@ -95,9 +94,8 @@ class _Scorer:
         self.as_calibrated = average_strands in (None, run.strands.average)
         if prior is not None and not self.as_calibrated:
             raise UserError(
-                "--prior: this run was calibrated on outputs of "
-                + ("both strands, averaged" if run.strands.average else "the forward strand alone")
-                + ": leave --average-strands or --prior out"
+                f"--prior: this run was calibrated on outputs of {run.strands.read}: leave "
+                "--average-strands or --prior out"
             )
         self.shares = None if prior is None else new_shares(run, prior)
         self.buckets: np.ndarray | None = None
@@ -115,35 +113,20 @@ class _Scorer:
                 "rename it"
             )
 
-    def begin(self, chunk: RowChunk) -> None:
-        """Choose the lengths to pad to, from the first chunk."""
-        if self.buckets is None:
-            lengths = self.run.model.tokenizer.count_tokens(chunk.sequences)
-            longest = self.run.model.config.max_positions
-            self.buckets = stream_buckets(np.minimum(lengths, longest), longest)
-
-    def scored(self, chunk: RowChunk) -> "pd.DataFrame":
-        """Return the columns of the table."""
+    def scored(self, chunk: RowChunk, notes: list[str] | None) -> "pd.DataFrame":
+        """Return the columns of the table, with notes on the rows if there can be any."""
         import pandas as pd
 
         self._check(chunk)
         logits = self.run.logits(
             chunk.sequences, average_strands=self.average_strands, buckets=self.buckets
         )
-        found = self._columns(logits)
-        if self.run.training_rows is not None:
-            found["note"] = self.run.training_rows.notes(chunk.sequences)
         others = {name: chunk.others[name] for name in chunk.others}
-        return pd.DataFrame({"name": chunk.names, **others, **found})
-
-    def unlike(self, chunk: RowChunk) -> int:
-        """Count the rows that are unlike the training rows."""
-        rows = self.run.training_rows
-        return sum(map(bool, rows.notes(chunk.sequences))) if rows else 0
+        noted = {} if notes is None else {"note": notes}
+        return pd.DataFrame({"name": chunk.names, **others, **self._columns(logits), **noted})
 
     def _check(self, chunk: RowChunk) -> None:
-        tokens = self.run.model.tokenizer.count_tokens(chunk.sequences)
-        check_rows(self.run.model, tokens, str(self.stream.path), chunk.rows)
+        tokens = check_rows(self.run.model, str(self.stream.path), chunk)
         for sequence, count, row in zip(chunk.sequences, tokens, chunk.rows, strict=True):
             if problem := self.run.head.unreadable(len(sequence), int(count)):
                 raise UserError(f"{self.stream.path}: row {row} {problem}")

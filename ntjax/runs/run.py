@@ -184,9 +184,8 @@ class Run:
             raise UserError("prior: shifts calibrated probabilities: give calibrated=True too")
         if calibrated and average_strands not in (None, self.strands.average):
             raise UserError(
-                "this run was calibrated on outputs of "
-                + ("both strands, averaged" if self.strands.average else "the forward strand alone")
-                + ": leave average_strands or calibrated out"
+                f"this run was calibrated on outputs of {self.strands.read}: leave average_strands "
+                "or calibrated out"
             )
         if calibrated and self.calibration is None:
             raise UserError(

@@ -19,6 +19,11 @@ class Strands:
     reverse_complement: ReverseComplement = "none"
     average: bool = False
 
+    @property
+    def read(self) -> str:
+        """What outputs are of, for messages."""
+        return "both strands, averaged" if self.average else "the forward strand alone"
+
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """Rebuild what `dataclasses.asdict` gave.

@@ -12,6 +12,7 @@ import numpy as np
 from ntjax import load_pretrained
 from ntjax.io.parts import Parts
 from ntjax.io.row_stream import RowStream
+from ntjax.models.heads import head_from_dict
 from ntjax.runs.predict_file import predict_file
 from ntjax.runs.run import Run
 from ntjax.runs.training_rows import TrainingRows
@@ -26,8 +27,6 @@ class Stub(Run):
 
 
 def main():
-    from ntjax.models.heads import head_from_dict
-
     head = head_from_dict({"pooling": "mean", "outputs": 2})
     model = load_pretrained("mini")
     rows = TrainingRows((36, 36), (0.0, 1.0), 0.0)

@@ -21,9 +21,9 @@ from ntjax.io import row_stream
 from ntjax.io.parts import Parts
 from ntjax.io.row_stream import RowStream
 from ntjax.runs.predict_file import predict_file
+from ntjax.runs.strands import Strands
 from ntjax.runs.training_rows import TrainingRows
 
-RANDOM = np.random.default_rng(8)
 CALIBRATIONS = {
     "two": (PlattScaling(0.7, -0.2), (0.5, 0.5), 0.03),
     "three": (TemperatureScaling(2.0), (0.2, 0.3, 0.5), {"none": 0.9, "weak": 0.05}),
@@ -49,10 +49,11 @@ def run_of(model, task):
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    """23 rows in chunks of 7."""
+    """23 rows in chunks of 7, the same in whichever order the tests run."""
+    random = np.random.default_rng(8)
     monkeypatch.setattr(row_stream, "MOST_ROWS", 7)
-    lengths = [41, 41, 59, 30, 41, 59, *RANDOM.choice([41, 59, 80], 17)]
-    rows = [("".join(RANDOM.choice(list("ACGT"), n)), f'x,"{i}"') for i, n in enumerate(lengths)]
+    lengths = [41, 41, 59, 30, 41, 59, *random.choice([41, 59, 80], 17)]
+    rows = [("".join(random.choice(list("ACGT"), n)), f'x,"{i}"') for i, n in enumerate(lengths)]
     table = pd.DataFrame(rows, columns=["sequence", "more"])
     table["id"] = ["same"] * len(table)
     path = tmp_path / "rows.csv"
@@ -135,8 +136,6 @@ def test_a_row_that_is_too_long(model, table, tmp_path):
 
 
 def test_a_calibration_of_other_strands(model, table, tmp_path):
-    from ntjax.runs.strands import Strands
-
     path, _ = table
     run = replace(run_of(model, "two"), strands=Strands("same", average=True))
     with pytest.raises(UserError, match="calibrated on outputs of both strands"):
