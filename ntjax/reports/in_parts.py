@@ -67,7 +67,7 @@ def write_in_parts(
         if parts.is_whole:
             print(f"{what}: {options.out} (all were there)")
             return None
-        with _resumable(parts, can_resume=options.input != STDIN):
+        with resumable(parts, can_resume=options.input != STDIN):
             found = write(stream, parts, rows)
         for note in found.notes:
             print(f"note: {called(note, options.input, path)}")
@@ -77,7 +77,7 @@ def write_in_parts(
 
 
 @contextlib.contextmanager
-def _resumable(parts: Parts, can_resume: bool) -> Iterator[None]:
+def resumable(parts: Parts, can_resume: bool) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end a command, and say what is kept.
 
     Arguments:
