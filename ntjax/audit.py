@@ -18,7 +18,7 @@ import tyro
 from ntjax.datasets.registry import DATASETS, load_dataset
 from ntjax.errors import MissingLabelsError, UserError
 from ntjax.genomes.indexing import open_genome
-from ntjax.genomes.windows import PROMOTER_WINDOW, WindowGeometry, recorded_geometry
+from ntjax.genomes.windows import WindowGeometry, recorded_windows
 from ntjax.io.json import write_json
 from ntjax.io.labels import classes_of
 from ntjax.io.table_output import write_columns, write_table
@@ -166,8 +166,9 @@ def _find_loci(options: Options, train: SequenceTable, test: SequenceTable) -> _
 
 
 def _geometry(table: SequenceTable, name: str | None) -> WindowGeometry | None:
-    """Where the site lies in the rows: of 81 bp in a data set; as recorded beside a file."""
-    return PROMOTER_WINDOW if name in DATASETS else recorded_geometry(table.source)
+    """Where the site lies in the rows, as is known of a data set, or recorded beside a file."""
+    known = DATASETS[name].windows if name in DATASETS else recorded_windows(table.source)
+    return known and known.geometry
 
 
 class _Compared(NamedTuple):

@@ -24,7 +24,7 @@ import tyro
 import ntjax
 
 HERE = Path(__file__).parent
-ROWS = 40_000
+ROWS, GENOME_BASES = 40_000, 100_000
 _HEAD = (
     "# Commands killed at random, and completed",
     "",
@@ -34,7 +34,7 @@ _HEAD = (
     "| command | killed after, s | parts left | parts repeated | same bytes |",
     "|---|---:|---:|---:|---|",
 )
-_THERE = re.compile(r"([\d,]+) parts? of it were there")
+_THERE = re.compile(r"([\d,]+) parts? of (?:it|them) were there")
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,34 @@ def kill_and_resume(
 ) -> list[Killed]:
     """Kill a command that writes `out`, several times, and complete it each time.
 
+    Arguments:
+        command: without `--resume`.
+        out: the file that it writes, or what the files' names begin with.
+        kills: how often.
+        seed: of the moments.
+        shortest: earliest moment, as a share of the time that the command takes.
+
     Raises:
         AssertionError: a kill left an output, or something half-written that was not removed.
     """
     moments, result = random.Random(seed), []
     started = time.monotonic()
     _finished(command)
-    whole, wanted = time.monotonic() - started, out.read_bytes()
+    whole, wanted = time.monotonic() - started, _outputs(out)
     while len(result) < kills:
-        out.unlink()
+        for name in _outputs(out):
+            (out.parent / name).unlink()
         result.append(_killed(command, out, wanted, moments.uniform(shortest * whole, whole)))
     return result
 
 
-def _killed(command: list[str], out: Path, wanted: bytes, seconds: float) -> Killed:
+def _outputs(out: Path) -> dict[str, bytes]:
+    """Return the content of what a command has written, by name."""
+    found = [out, *out.parent.glob(f"{out.name}.*")]
+    return {path.name: path.read_bytes() for path in found if path.is_file()}
+
+
+def _killed(command: list[str], out: Path, wanted: dict[str, bytes], seconds: float) -> Killed:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
@@ -93,16 +107,17 @@ def _killed(command: list[str], out: Path, wanted: bytes, seconds: float) -> Kil
     folder = out.parent / f"{out.name}.parts"
     parts = {path.name for path in folder.glob("[0-9]*")} if folder.exists() else set()
     # It may have been done: then its output is whole.
-    assert not out.exists() or out.read_bytes() == wanted, "a half-written output"
-    if out.exists() and not folder.exists():
-        return Killed(seconds, len(parts), 0, True)
+    left = _outputs(out)
+    assert all(wanted[name] == content for name, content in left.items()), "a half-written output"
+    if left and not folder.exists():
+        return Killed(seconds, len(parts), 0, left == wanted)
     said = _finished([*command, "--resume"])
     assert not folder.exists(), "parts were left behind"
     there = _THERE.search(said)
     kept = int(there[1].replace(",", "")) if there else 0
     complete = "all were there" in said
     return Killed(
-        seconds, len(parts), 0 if complete else len(parts) - kept, out.read_bytes() == wanted
+        seconds, len(parts), 0 if complete else len(parts) - kept, _outputs(out) == wanted
     )
 
 
@@ -124,6 +139,12 @@ def embed(folder: Path) -> tuple[list[str], Path]:
     return ntjax_command("embed", "--model", "mini", "--input", rows, "--out", out), out
 
 
+def scan(folder: Path) -> tuple[list[str], Path]:
+    """Return a command that scans, and what the names of its files begin with."""
+    genome, out = random_genome(folder / "genome.fa", GENOME_BASES), folder / "found"
+    return ntjax_command("scan", "--run", trained(folder), "--genome", genome, "--out", out), out
+
+
 def ntjax_command(name: str, *options: object) -> list[str]:
     """Return a command line without a progress bar."""
     return [sys.executable, "-m", f"ntjax.{name}", *map(str, options), "--no-progress"]
@@ -134,6 +155,12 @@ def random_rows(path: Path, rows: int) -> Path:
     drawn = random.Random(1)
     lines = ("".join(drawn.choices("ACGT", k=36)) for _ in range(rows))
     path.write_text("sequence\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def random_genome(path: Path, bases: int) -> Path:
+    """Write a contig."""
+    path.write_text(f">made\n{''.join(random.Random(2).choices('ACGT', k=bases))}\n")
     return path
 
 
@@ -150,6 +177,7 @@ def trained(folder: Path) -> Path:
 COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {
     "predict": predict,
     "embed": embed,
+    "scan": scan,
 }
 
 

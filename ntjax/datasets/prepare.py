@@ -23,6 +23,7 @@ from ntjax.datasets.reverse_complements import ReverseComplement
 from ntjax.datasets.row_groups import groups_of
 from ntjax.datasets.splits import grouped_split
 from ntjax.errors import UserError
+from ntjax.genomes.windows import RecordedWindows, recorded_windows
 from ntjax.io.given_rows import given_table
 from ntjax.io.labels import look_like_measurements, require_similar_values
 from ntjax.io.tables import SequenceTable, read_table
@@ -49,6 +50,8 @@ class LabelledParts:
         calibration_groups: int [calibration rows], likewise.
         notes: what a reader of the result has to know about the data.
         reverse_complement: what the reverse complement of a row is, where it is learned from.
+        windows: where the site lies in a row, and what the negative test rows are; None if the rows
+            are not known to have a site.
     """
 
     tables: dict[str, SequenceTable]
@@ -58,6 +61,7 @@ class LabelledParts:
     calibration_groups: np.ndarray
     notes: tuple[str, ...] = ()
     reverse_complement: ReverseComplement = "none"
+    windows: RecordedWindows | None = None
 
     def targets(self, part: str) -> np.ndarray:
         """What the loss compares the outputs of a part with, [rows] or [rows, labels]."""
@@ -109,7 +113,21 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
     notes += notes_on_few_rows(tables, task, settings) + notes_on_overlap(tables, k)
     groups, note = groups_of_test_rows(tables["test"], k)
     strands = settings.augment_reverse_complement or "none"
-    return LabelledParts(tables, labels, task, groups, related, (*notes, *note), strands)
+    windows = _windows(settings, given or {})
+    return LabelledParts(tables, labels, task, groups, related, (*notes, *note), strands, windows)
+
+
+def _windows(settings: DataSettings, given: Mapping[str, Any]) -> RecordedWindows | None:
+    """Read what windows the training rows are, and what the negatives of the test rows are."""
+    if "train" in given:
+        return None
+    known = DATASETS[settings.train].windows if settings.train in DATASETS else None
+    known = known or recorded_windows(settings.train)
+    if known is None or not ("test" in given or settings.test):
+        return known
+    test = None if "test" in given else recorded_windows(settings.test)
+    same = test is not None and test.geometry == known.geometry
+    return known._replace(negatives=test.negatives if test and same else "")
 
 
 def _refuse_measurements(classes: Sequence[str], table: SequenceTable, column: str) -> None:
@@ -241,17 +259,22 @@ def fingerprint(table: SequenceTable) -> str:
 
 
 def split_columns(parts: LabelledParts) -> dict[str, list[Any]]:
-    """Return the columns of `splits.csv`: the part, file, row and name of every row."""
+    """Return the columns of `splits.csv`: the part, file, row and name of every row.
+
+    `group` tells of calibration and test rows which are related: those of one number count as one
+    in intervals.
+    """
+    known = {"test": parts.test_groups, "calibration": parts.calibration_groups}
     rows = [
-        (part, table.source, row, name)
+        (part, table.source, row, name, group)
         for part, table in parts.tables.items()
-        for row, name in zip(table.rows, table.names, strict=True)
+        for row, name, group in zip(
+            table.rows, table.names, known.get(part, [""] * len(table)), strict=True
+        )
     ]
     columns = zip(*rows, strict=True)
-    return {
-        name: list(column)
-        for name, column in zip(("part", "source", "row", "name"), columns, strict=True)
-    }
+    names = ("part", "source", "row", "name", "group")
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}
 
 
 def describe_rows(table: SequenceTable, indices: np.ndarray, most: int = 20) -> str:

@@ -24,6 +24,7 @@ from ntjax.datasets import coding_strand
 from ntjax.datasets.reverse_complements import ReverseComplement
 from ntjax.datasets.simulated import simulated_task
 from ntjax.errors import UserError
+from ntjax.genomes.windows import PROMOTER_WINDOW, RecordedWindows
 from ntjax.io.files import cache_folder
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import KMER_LENGTH, rows_sharing_kmers
@@ -82,6 +83,8 @@ class Dataset:
     load: Callable[["Dataset", Protocol], DatasetSplits]
     reverse_complement: ReverseComplement = "none"
     """Whether the reverse complement of a row is a row of the same label, or of the other one."""
+    windows: RecordedWindows | None = None
+    """Where the site lies in a row, and what the negatives are; None of rows without a site."""
 
 
 def load_dataset(name: str, protocol: Protocol = "clean") -> DatasetSplits:
@@ -300,6 +303,7 @@ _ALL = (
             ),
         ),
         load=_load_ecoli_promoters,
+        windows=RecordedWindows(PROMOTER_WINDOW, "iid"),
     ),
     Dataset(
         name="simulated_sigma70",
@@ -311,6 +315,7 @@ _ALL = (
         citation="ntjax.datasets.simulated",
         files=(),
         load=_load_simulated_sigma70,
+        windows=RecordedWindows(PROMOTER_WINDOW, "shuffled"),
     ),
     Dataset(
         name=coding_strand.NAME,

@@ -17,7 +17,7 @@ from ntjax.genomes.intervals import (
 )
 from ntjax.genomes.store import Contig, Genome
 from ntjax.io.bed import Feature
-from ntjax.io.gff import described_kinds, read_gff
+from ntjax.io.gff import Gff, described_kinds, read_gff
 
 _CODING = "CDS"
 
@@ -61,14 +61,7 @@ def read_annotation(genome: Genome, path: str | os.PathLike) -> Annotation:
     Raises:
         UserError: the file can't be read, has no genes, or does not fit the genome.
     """
-    gff = read_gff(path, lambda kind: _is_gene(kind) or _is_product(kind))
-    genes = [feature for feature in gff.features if _is_gene(feature.kind)]
-    genes = genes or gff.features
-    if not genes:
-        raise UserError(
-            f"{path}: holds no feature of type 'gene' or '{_CODING}': its types are "
-            f"{described_kinds(gff.kinds)}"
-        )
+    gff, genes = gene_features(path)
     coding = [feature for feature in gff.features if feature.kind == _CODING]
 
     names = ContigNames(genome, path)
@@ -80,6 +73,23 @@ def read_annotation(genome: Genome, path: str | os.PathLike) -> Annotation:
 
     placed = sorted_intervals(genes), sorted_intervals(coding)
     return Annotation(genome, *placed, (*notes, *names.notes))
+
+
+def gene_features(path: str | os.PathLike) -> tuple[Gff, list[Feature]]:
+    """Read a GFF3 or GTF file, and which of its features are the genes, as `read_annotation` says.
+
+    Raises:
+        UserError: the file can't be read, or has no genes.
+    """
+    gff = read_gff(path, lambda kind: _is_gene(kind) or _is_product(kind))
+    genes = [feature for feature in gff.features if _is_gene(feature.kind)]
+    genes = genes or gff.features
+    if not genes:
+        raise UserError(
+            f"{path}: holds no feature of type 'gene' or '{_CODING}': its types are "
+            f"{described_kinds(gff.kinds)}"
+        )
+    return gff, genes
 
 
 def _is_gene(kind: str) -> bool:

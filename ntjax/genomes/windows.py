@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -62,8 +62,21 @@ PROMOTER_WINDOW = WindowGeometry(60, 20)
 """The 81 bp of the published *E. coli* promoter sets, −60 to +20."""
 
 
-def recorded_geometry(path: str | os.PathLike) -> WindowGeometry | None:
-    """Read the geometry of a file of windows that `ntjax.windows` wrote, from the record beside it.
+class RecordedWindows(NamedTuple):
+    """What is known of labelled windows of a genome.
+
+    Attributes:
+        geometry: where their site lies.
+        negatives: what the rows without a site are, as of `ntjax.datasets.negatives.Kind`; "" if
+            that is not known.
+    """
+
+    geometry: WindowGeometry
+    negatives: str = ""
+
+
+def recorded_windows(path: str | os.PathLike) -> RecordedWindows | None:
+    """Read what the windows of a file are from the record that `ntjax.windows` wrote beside it.
 
     Arguments:
         path: such as `FOLDER/train.csv`.
@@ -80,11 +93,12 @@ def recorded_geometry(path: str | os.PathLike) -> WindowGeometry | None:
         content = json.loads(record.read_text(encoding="utf-8"))
         if path.stem not in content["counts"]:
             return None
-        geometry = content["geometry"]
-        return WindowGeometry(int(geometry["before"]), int(geometry["after"]))
+        geometry, settings = content["geometry"], content.get("settings", {})
+        lengths = WindowGeometry(int(geometry["before"]), int(geometry["after"]))
+        return RecordedWindows(lengths, str(settings.get("negatives", "")))
     except OSError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
             f"{record}: does not say the geometry of the windows beside it: restore it, or write "
             "the windows again with this version of python -m ntjax.windows"

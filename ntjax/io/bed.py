@@ -15,7 +15,10 @@ _STRANDS = {"+": 1, "-": -1, ".": 0, "?": 0}
 
 
 class Feature(NamedTuple):
-    """An interval of a contig: from 0, the end left out; `strand` 1, -1, or 0 for none."""
+    """An interval of a contig: from 0, the end left out; `strand` 1, -1, or 0 for none.
+
+    `name` is that of a gene, where the file tells it.
+    """
 
     contig: str
     start: int
@@ -23,29 +26,37 @@ class Feature(NamedTuple):
     strand: int
     kind: str
     line: int
+    name: str = ""
 
 
-def read_bed(path: str | os.PathLike) -> list[Feature]:
-    """Read the intervals of a BED file with strands, plain or gzip-compressed; their type is "".
+def read_bed(path: str | os.PathLike, strands: bool = True) -> list[Feature]:
+    """Read the intervals of a BED file, plain or gzip-compressed; their type is "".
 
     Columns after the sixth are left out, so that narrowPeak files can be read.
 
+    Arguments:
+        path: the file.
+        strands: read the strand, the sixth column; otherwise three columns are enough.
+
     Raises:
-        UserError: the file can't be read, a line has fewer than six columns, or no interval.
+        UserError: the file can't be read, a line has too few columns, or no interval.
     """
+    columns = _BED_COLUMNS if strands else "contig, start, end"
     features = []
     with open_text(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip() or line.startswith(_NOT_INTERVALS):
                 continue
             cells = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
-            if len(cells) < 6:
-                refuse(path, number, f"{len(cells)} columns, not the six of BED: {_BED_COLUMNS}")
-            contig, start, end, _, _, strand = cells[:6]
+            if len(cells) < (6 if strands else 3):
+                wanted = "six" if strands else "first three"
+                refuse(path, number, f"{len(cells)} columns, not the {wanted} of BED: {columns}")
+            contig, start, end = cells[:3]
             bounds = interval_bounds(path, number, start, end, first=0)
-            features.append(Feature(contig, *bounds, strand_sign(path, number, strand), "", number))
+            strand = strand_sign(path, number, cells[5]) if strands else 0
+            features.append(Feature(contig, *bounds, strand, "", number))
     if not features:
-        raise UserError(f"{path}: holds no interval: a line has the columns {_BED_COLUMNS}")
+        raise UserError(f"{path}: holds no interval: a line has the columns {columns}")
     return features
 
 

@@ -1,7 +1,7 @@
 """Features of GFF3 and GTF files.
 
 GFF3: https://github.com/The-Sequence-Ontology/Specifications, intervals from 1, the end included.
-GTF differs in column 9 (attributes) only, which is not needed.
+GTF differs in column 9 (attributes) only, of which names of features are read.
 """
 
 import os
@@ -16,6 +16,8 @@ from ntjax.io.bed import Feature, interval_bounds, refuse, strand_sign
 from ntjax.io.fasta import excerpt, open_text
 
 _REGION = re.compile(r"##sequence-region\s+(\S+)\s+1\s+(\d+)\s*$")
+_ATTRIBUTE = re.compile(r'(\w+)(?:=([^;]*)|\s+"([^"]*)")')
+_NAMES = ("gene_name", "Name", "gene", "locus_tag", "gene_id", "ID")
 _CIRCULAR = re.compile(r"(?:^|;)\s*Is_circular=true\s*(?:;|$)")
 
 
@@ -58,10 +60,23 @@ def read_gff(path: str | os.PathLike, wanted: Callable[[str], bool]) -> Gff:
         if wanted(kind):
             start, end = interval_bounds(path, number, cells[3], cells[4], first=1)
             strand = strand_sign(path, number, cells[6])
-            features.append(Feature(contig, start, end, strand, kind, number))
+            name = feature_name(cells[8]) if len(cells) > 8 else ""
+            features.append(Feature(contig, start, end, strand, kind, number, name))
     if not kinds:
         raise UserError(f"{path}: holds no feature: is this GFF3, with tabs between its columns?")
     return Gff(features, kinds, frozenset(circular), lengths)
+
+
+def feature_name(attributes: str) -> str:
+    """Read what a gene is called from column 9 of GFF3 or GTF; "" where it has no name.
+
+    >>> feature_name("ID=gene-b0001;Name=thrL;locus_tag=b0001")
+    'thrL'
+    >>> feature_name('gene_id "ENSG1"; gene_name "BRCA2";')
+    'BRCA2'
+    """
+    found = {key: text or quoted for key, text, quoted in _ATTRIBUTE.findall(attributes)}
+    return next((unquote(found[key]) for key in _NAMES if found.get(key)), "")
 
 
 def _lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:

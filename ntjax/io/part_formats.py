@@ -142,7 +142,7 @@ def _shape_and_type(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
         return shape, dtype
 
 
-_FORMATS: dict[str, PartFormat] = {
+FORMATS: dict[str, PartFormat] = {
     ".csv": Delimited(","),
     ".tsv": Delimited("\t"),
     ".parquet": Parquet(),
@@ -165,8 +165,3 @@ def check_name(out: Path, suffixes: Sequence[str]) -> None:
             raise UserError(
                 f'--out {out}: writing Parquet needs pyarrow: pip install "ntjax[parquet]"'
             ) from error
-
-
-def format_by_name(out: Path) -> PartFormat:
-    """Return the format that a file's extension tells; `check_name` has accepted it."""
-    return _FORMATS[out.suffix.lower()]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ntjax.io.parts import Parts
+from ntjax.io.parts import PartFolder, Parts
 from ntjax.io.row_stream import RowStream, fingerprint_of
 from ntjax.io.standard_input import STDIN, called, input_file
 from ntjax.runs.record import versions
@@ -77,7 +77,7 @@ def write_in_parts(
 
 
 @contextlib.contextmanager
-def resumable(parts: Parts, can_resume: bool) -> Iterator[None]:
+def resumable(parts: PartFolder, can_resume: bool) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end a command, and say what is kept.
 
     Arguments:

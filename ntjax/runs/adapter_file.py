@@ -20,6 +20,7 @@ from ntjax.checkpoints import safetensors
 from ntjax.checkpoints.cache import locate, sha256
 from ntjax.checkpoints.official import write_pytree
 from ntjax.errors import UserError
+from ntjax.genomes.windows import RecordedWindows, WindowGeometry
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.forward import Trainable
 from ntjax.inference.pretrained import PretrainedModel
@@ -46,6 +47,7 @@ _KEYS = {
     "strands",
     "training_rows",
     "calibration_shares",
+    "windows",
 }
 
 
@@ -65,6 +67,7 @@ class Description(NamedTuple):
         training_rows: their ranges; None of a run of an earlier version.
         calibration_shares: of the classes, or labels, among the calibration rows; None if there
             were none, or the run is of an earlier version.
+        windows: where the site lies in the training rows; None if that is not known.
     """
 
     adapter: AdapterConfig
@@ -78,6 +81,7 @@ class Description(NamedTuple):
     strands: Strands = ONE_STRAND
     training_rows: TrainingRows | None = None
     calibration_shares: tuple[float, ...] | None = None
+    windows: RecordedWindows | None = None
 
 
 def write_adapter(
@@ -106,6 +110,7 @@ def write_adapter(
         "strands": asdict(description.strands),
         "training_rows": description.training_rows and asdict(description.training_rows),
         "calibration_shares": description.calibration_shares,
+        "windows": description.windows and _described_windows(description.windows),
     }
     write_json(folder / DESCRIPTION_FILE, content)
 
@@ -148,6 +153,7 @@ def read_description(path: Path) -> Description:
             Strands.from_dict(content.get("strands", {})),
             _optional(content.get("training_rows"), TrainingRows.from_dict),
             _optional(content.get("calibration_shares"), partial(_shares, len(task.outputs))),
+            _optional(content.get("windows"), _windows),
         )
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing; restore the file") from None
@@ -165,6 +171,17 @@ def _shares(outputs: int, saved: list[Any]) -> tuple[float, ...]:
     if len(shares) != outputs or not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"the shares of {outputs} classes are {saved!r:.100}")
     return shares
+
+
+def _described_windows(windows: RecordedWindows) -> dict[str, Any]:
+    return {**asdict(windows.geometry), "negatives": windows.negatives}
+
+
+def _windows(saved: dict[str, Any]) -> RecordedWindows:
+    before, after = (saved[name] for name in ("before", "after"))
+    if not all(type(bases) is int and bases >= 0 for bases in (before, after)):
+        raise ValueError(f"the windows have {before!r} bases before and {after!r} after their site")
+    return RecordedWindows(WindowGeometry(before, after), str(saved["negatives"]))
 
 
 def _check_shape(content: Any) -> None:

@@ -13,6 +13,7 @@ from ntjax.calibration import Calibration, calibrated_probabilities
 from ntjax.datasets.batching import TokenisedSet
 from ntjax.datasets.reverse_complements import combined
 from ntjax.errors import UserError
+from ntjax.genomes.windows import RecordedWindows
 from ntjax.inference.backbones import encoded
 from ntjax.inference.forward import ForwardConfig, Trainable, local_attention
 from ntjax.inference.predict import predict
@@ -81,6 +82,7 @@ class Run:
         training_rows: their ranges; None of a run of an earlier version.
         calibration_shares: of the classes, or labels, among the calibration rows: the prior of
             calibrated probabilities.
+        windows: where the site lies in the training rows; None of rows without a site.
     """
 
     model: PretrainedModel
@@ -95,6 +97,7 @@ class Run:
     strands: Strands = ONE_STRAND
     training_rows: TrainingRows | None = field(default=None, repr=False)
     calibration_shares: tuple[float, ...] | None = field(default=None, repr=False)
+    windows: RecordedWindows | None = field(default=None, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -242,6 +245,7 @@ def write_run(folder: Path, run: Run) -> None:
         strands=run.strands,
         training_rows=run.training_rows,
         calibration_shares=run.calibration_shares,
+        windows=run.windows,
     )
     write_adapter(folder, described, run.trainable, run.model)
     if run.record:

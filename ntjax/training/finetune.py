@@ -278,6 +278,7 @@ def finish(job: Job, fitted: Fitted, folder: Path | None = None, progress: bool 
         Strands(job.parts.reverse_complement, bool(settings.average_strands)),
         TrainingRows.of(job.parts.tables["train"].sequences),
         None if calibration is None else class_shares(task, labels["calibration"]),
+        job.parts.windows,
     )
     if folder is not None:
         write_run(folder, run)

@@ -1,6 +1,7 @@
 """Parts that stay apart: every row in one of them, no shared 16-mer across, notes that count."""
 
 import hashlib
+import json
 from itertools import combinations
 
 import numpy as np
@@ -18,6 +19,7 @@ from ntjax.datasets.prepare import (
 )
 from ntjax.datasets.registry import load_dataset
 from ntjax.errors import UserError
+from ntjax.genomes.windows import WindowGeometry
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import rows_sharing_kmers
 from ntjax.sequences.tokenizer import Tokenizer
@@ -438,3 +440,34 @@ def test_what_is_guessed_and_what_contradicts_itself_is_said(tmp_path):
     [conflict] = [note for note in parts.notes if "sequence has several labels" in note]
     assert "rows 2 (a), 3 (b)" in conflict
     assert {len(s) for table in parts.tables.values() for s in table.sequences} == {60}
+
+
+def test_windows_are_those_of_the_records_beside_the_files(tmp_path):
+    """Geometry of the training rows, negatives of the test rows."""
+    rows = families(60, seed=3)
+    files = {}
+    for name, before, negatives in (("one", 40, "genomic"), ("two", 40, "iid"), ("three", 9, "x")):
+        (tmp_path / name).mkdir()
+        geometry = {"before": before, "after": 19}
+        record = {
+            "counts": {"rows": {}},
+            "geometry": geometry,
+            "settings": {"negatives": negatives},
+        }
+        (tmp_path / name / "windows.json").write_text(json.dumps(record))
+        files[name] = write(tmp_path / name / "rows.csv", rows)
+    bare = write(tmp_path / "rows.csv", rows)
+
+    def windows(train, **others):
+        return read_parts(Settings(train=train, **others, **FRACTIONS)).windows
+
+    geometry = WindowGeometry(40, 19)
+    assert windows(files["one"]) == (geometry, "genomic")
+    assert windows(files["one"], test=files["two"]) == (geometry, "iid")
+    assert windows(files["one"], test=files["three"]) == (geometry, "")
+    assert windows(files["one"], test=bare) == (geometry, "")
+    assert windows(bare, test=files["one"]) is None
+    given = read_parts(Settings(**FRACTIONS), {"train": read_table(files["one"])}).windows
+    assert given is None
+    sigma70 = read_parts(Settings(train="simulated_sigma70", **FRACTIONS)).windows
+    assert sigma70 == (WindowGeometry(60, 20), "shuffled")

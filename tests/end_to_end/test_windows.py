@@ -13,7 +13,7 @@ from made_genomes import drawn_promoters, opened, other_strand, two_contigs
 from ntjax.checkpoints.cache import sha256
 from ntjax.datasets.negatives import KINDS
 from ntjax.errors import UserError
-from ntjax.genomes.windows import WindowGeometry, recorded_geometry
+from ntjax.genomes.windows import WindowGeometry, recorded_windows
 from ntjax.io.tables import read_table
 from ntjax.windows import Options, windows
 
@@ -92,7 +92,8 @@ def test_shape_and_context(here):
                 assert text == whole[place - 57 : place + 18]
             else:
                 assert text == other_strand(whole[place - 17 : place + 58])
-        geometry = recorded_geometry(here / "out" / f"{name}.csv")
+        geometry, negatives = recorded_windows(here / "out" / f"{name}.csv")
+        assert negatives == options(here).negatives
         assert (geometry, geometry.site_index, geometry.length()) == (
             WindowGeometry(57, 17),
             57,
@@ -102,17 +103,17 @@ def test_shape_and_context(here):
 
 
 def test_a_geometry_is_that_of_the_files_of_its_record(here):
-    assert recorded_geometry(here / "train.csv") is None
+    assert recorded_windows(here / "train.csv") is None
     windows(options(here))
     (here / "out" / "other.csv").write_text("sequence,label\nACGT,1\n")
-    assert recorded_geometry(here / "out" / "other.csv") is None
+    assert recorded_windows(here / "out" / "other.csv") is None
     record = here / "out" / "windows.json"
     content = json.loads(record.read_text())
     assert content["geometry"] == {"before": 60, "after": 20, "site_index": 60, "length": 81}
     del content["geometry"]
     record.write_text(json.dumps(content))
     with pytest.raises(UserError, match="does not say the geometry of the windows beside it"):
-        recorded_geometry(here / "out" / "train.csv")
+        recorded_windows(here / "out" / "train.csv")
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ def test_gff_says_the_same_of_the_same_intervals(tmp_path):
     path.write_text(GFF)
     gff = read_gff(path, "TSS".__eq__)
     assert gff.features == [
-        Feature("one", 10, 11, 1, "TSS", 4),
-        Feature("a b", 3, 9, -1, "TSS", 5),
+        Feature("one", 10, 11, 1, "TSS", 4, "a"),
+        Feature("a b", 3, 9, -1, "TSS", 5, "b"),
     ]
     assert gff.kinds == {"TSS": 2, "region": 1, "gene": 1}
     assert gff.circular == {"one"}

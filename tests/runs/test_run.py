@@ -132,6 +132,7 @@ def test_the_description(finished, adapter):
         "strands",
         "training_rows",
         "calibration_shares",
+        "windows",
     ]
     kinds = {kind: {"kind": kind} for kind in ADAPTERS}
     lora = {"rank": 8, "alpha": 16.0, "dropout": 0.1, "targets": ["query", "value"]}
@@ -148,6 +149,7 @@ def test_the_description(finished, adapter):
     rows = description["training_rows"]
     assert (rows["length"], rows["unknown"]) == ([36, 36], 0.0)
     assert 0.1 < rows["gc"][0] < rows["gc"][1] < 0.9
+    assert description["windows"] is None
     no, yes = description["calibration_shares"]
     assert 0.3 < yes < 0.7
     assert no + yes == pytest.approx(1)
