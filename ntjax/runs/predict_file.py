@@ -83,6 +83,18 @@ def predict_file(
     return Predicted(rows, there, unlike if known else None, tuple(stream.notes()))
 
 
+def check_readable(run: Run, source: str, chunk: RowChunk) -> None:
+    """Refuse rows of a file that a run's model or head cannot read.
+
+    Raises:
+        UserError: names the first one.
+    """
+    tokens = check_rows(run.model, source, chunk)
+    for sequence, count, row in zip(chunk.sequences, tokens, chunk.rows, strict=True):
+        if problem := run.head.unreadable(len(sequence), int(count)):
+            raise UserError(f"{source}: row {row} {problem}")
+
+
 class _Scorer:
     """Scores chunks of a stream, all padded alike."""
 
@@ -117,19 +129,13 @@ class _Scorer:
         """Return the columns of the table, with notes on the rows if there can be any."""
         import pandas as pd
 
-        self._check(chunk)
+        check_readable(self.run, str(self.stream.path), chunk)
         logits = self.run.logits(
             chunk.sequences, average_strands=self.average_strands, buckets=self.buckets
         )
         others = {name: chunk.others[name] for name in chunk.others}
         noted = {} if notes is None else {"note": notes}
         return pd.DataFrame({"name": chunk.names, **others, **self._columns(logits), **noted})
-
-    def _check(self, chunk: RowChunk) -> None:
-        tokens = check_rows(self.run.model, str(self.stream.path), chunk)
-        for sequence, count, row in zip(chunk.sequences, tokens, chunk.rows, strict=True):
-            if problem := self.run.head.unreadable(len(sequence), int(count)):
-                raise UserError(f"{self.stream.path}: row {row} {problem}")
 
     def _columns(self, logits: np.ndarray) -> dict[str, Any]:
         run, values = self.run, self.run.task.values(logits)
