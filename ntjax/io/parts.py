@@ -16,7 +16,7 @@ from typing import Any
 from ntjax.errors import UserError
 from ntjax.io.files import write_bytes, written_atomically
 from ntjax.io.json import as_json, read_json, write_json
-from ntjax.io.part_formats import format_by_name
+from ntjax.io.part_formats import format_by_name, suffix_of
 
 _PLAN, _JOINED = "plan.json", "joined.json"
 
@@ -46,7 +46,7 @@ class Parts:
     def __init__(self, out: Path, plan: Mapping[str, Any], resume: bool = False):
         self.out, self.folder = out, out.parent / f"{out.name}.parts"
         self._plan, self.is_whole = as_json(dict(plan)), False
-        self._suffix = out.suffix.lower()
+        self._suffix = suffix_of(out)
         self._format = format_by_name(out)
         if not (self.folder / _PLAN).exists():
             self._refuse_others()

@@ -1,0 +1,226 @@
+"""Score the variants of a VCF or BCF file with a model, or with a trained run.
+
+python -m ntjax.variants --model mini --variants calls.vcf.gz --genome ref.fa --out scores.parquet
+python -m ntjax.variants --run runs/mine --variants calls.bcf --genome ref.fa --out scores.vcf.gz
+python -m ntjax.variants --check --variants calls.vcf.gz --genome ref.fa --out statuses.csv
+
+In Python: `ntjax.evaluation.variant_effects.VariantScorer`.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from ntjax.checkpoints.cache import sha256
+from ntjax.errors import UserError
+from ntjax.evaluation.run_variants import RunScorer, RunWindows, run_window
+from ntjax.evaluation.variant_effects import SHAMS, EffectOptions, VariantScorer, default_window
+from ntjax.evaluation.variant_table import Scorer, Written, notes_on, survey, write_table
+from ntjax.genomes.alleles import AlleleReader
+from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.intervals import ContigNames
+from ntjax.genomes.sites import read_sites
+from ntjax.genomes.store import Genome
+from ntjax.genomes.windows import PROMOTER_WINDOW, WindowGeometry
+from ntjax.inference.backbones import Adapted, backbone_of
+from ntjax.inference.devices import replicated_sharding
+from ntjax.inference.pretrained import PretrainedModel, load_pretrained
+from ntjax.io.part_formats import VARIANTS, check_name, suffix_of
+from ntjax.io.parts import Parts
+from ntjax.io.variant_file import VariantFile, load_pysam
+from ntjax.reports import command_line
+from ntjax.reports.in_parts import resumable
+from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
+from ntjax.runs.record import versions
+from ntjax.runs.run import Run
+from ntjax.runs.saved_run import load_run
+from ntjax.sequences.alphabet import counted
+
+CHECKED_WINDOW = 768
+"""Bases of a window where statuses are checked without a model."""
+
+_PLACES = ("run", "variants", "genome", "sites", "out", "resume", "progress")
+_WINDOWS = 10
+
+Loaded = Callable[[], Adapted | PretrainedModel]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `python -m ntjax.variants`."""
+
+    variants: Path
+    """VCF or BCF file: plain, gzip or bgzip; genotypes are not needed."""
+    genome: Path
+    """FASTA file of the genome that the variants were called on; may be gzip-compressed."""
+    out: Path
+    """File of the scores: .parquet, .csv or .tsv (a row for each alternative allele), or .vcf.gz
+    (the input's records with fields of INFO added)."""
+    model: str = ""
+    """Published model, mini, or folder; with --run: where the backbone is now, if not where it was
+    when the run was trained."""
+    run: Path | None = None
+    """Folder of a run: scores of the adapted model, and what each allele does to its prediction."""
+    check: bool = False
+    """Only say whether each allele can be scored, without a model."""
+    window: int | None = None
+    """Bases of a window. Default: the model's training length (mini 768; version 1 5,994; version 2
+    12,000); with --check alone 768."""
+    phases: int | None = None
+    """Read every window in all phases of the k-mers (6 of 6-mers), or in 1. Default: all."""
+    strands: Literal["both", "forward"] = "both"
+    """Average over both strands, or read the forward strand alone."""
+    shams: int = SHAMS
+    """Changes of the same length with random bases that each indel is compared with; 0 for none."""
+    info: str = ""
+    """Fields of INFO to copy into columns, such as AF,CSQ."""
+    sites: Path | None = None
+    """BED, GFF3 or GTF file of sites: of a run, read the windows around these that hold the variant
+    (of a GFF file features of type TSS)."""
+    before: int | None = None
+    """Bases of a run's window before its site. Default: 60 of 81 bp."""
+    stride: int | None = None
+    """Of a run without --sites: bases between the starts of windows. Default: a tenth of one."""
+    run_window: int | None = None
+    """Bases of a run's window. Default: the length of its training rows."""
+    target: str = ""
+    """Class or label of a run whose logit is compared. Default: the positive one of two."""
+    regions: str = ""
+    """Only records that overlap CONTIG or CONTIG:START-END (from 1); needs an index of the file."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the computation (of a run its own)."""
+    resume: bool = False
+    """Go on with an interrupted command of the same input and options."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+def main() -> None:
+    """Run the command."""
+    command_line.run(lambda: variants(command_line.parse(Options, "ntjax.variants", __doc__ or "")))
+
+
+def variants(options: Options) -> Written | None:
+    """Run the command; returns what it wrote, None if all was there.
+
+    Raises:
+        UserError: bad input.
+    """
+    _check_options(options)
+    genome = open_genome(options.genome)
+    names = ContigNames(genome, options.variants)
+    loaded = cache(lambda: _model(options))
+    with VariantFile(options.variants, options.regions) as file:
+        file.info(_info(options))
+        window = _window(options, loaded)
+        whole = survey(file, AlleleReader(names, window), options.progress)
+    parts = Parts(options.out, _plan(options, loaded, window), options.resume)
+    if parts.is_whole:
+        print(f"variants: {options.out} (all were there)")
+        return None
+    scorers = _scorers(options, loaded, genome, window)
+    with VariantFile(options.variants, options.regions) as file, resumable(parts, can_resume=True):
+        written = write_table(
+            file,
+            AlleleReader(names, window),
+            scorers,
+            parts,
+            info=_info(options),
+            shams=options.shams,
+            progress=options.progress,
+            total=whole.alleles,
+        )
+    _say(options, written, [*names.notes, *notes_on(written.found)])
+    return written
+
+
+def _check_options(options: Options) -> None:
+    """Refuse options that do not go together, before anything is read."""
+    check_name(options.out, VARIANTS)
+    load_pysam()
+    if not (options.model or options.run or options.check):
+        raise UserError(
+            "give --model (a published name, mini or a folder), --run FOLDER, or --check"
+        )
+    if options.info and suffix_of(options.out) == ".vcf.gz":
+        raise UserError("--info: a VCF keeps all fields of INFO: leave --info out")
+    if (options.sites or options.stride is not None) and not options.run:
+        raise UserError("--sites and --stride choose the windows of a run: add --run FOLDER")
+    if options.window is not None and options.window < 1:
+        raise UserError(f"--window {options.window}: give the number of bases, such as 768")
+
+
+def _info(options: Options) -> list[str]:
+    return [name.strip() for name in options.info.split(",") if name.strip()]
+
+
+def _model(options: Options) -> Adapted | PretrainedModel:
+    if options.run:
+        return load_run(options.run, options.model or None)
+    return load_pretrained(options.model, options.dtype, sharding=replicated_sharding())
+
+
+def _window(options: Options, loaded: Loaded) -> int:
+    if options.window is not None:
+        return options.window
+    return CHECKED_WINDOW if options.check else default_window(backbone_of(loaded()).model)
+
+
+def _scorers(options: Options, loaded: Loaded, genome: Genome, window: int) -> list[Scorer]:
+    """What gives the table its columns; nothing for --check."""
+    if options.check:
+        return []
+    model = loaded()
+    k = backbone_of(model).model.config.k_for_kmers
+    effects = EffectOptions(window, options.phases or k, options.strands == "both", options.shams)
+    scorers: list[Scorer] = [VariantScorer(model, genome, effects)]
+    if isinstance(model, Run):
+        windows = _run_windows(options, model, genome)
+        scorers.append(RunScorer(model, genome, windows, options.target))
+    return scorers
+
+
+def _run_windows(options: Options, run: Run, genome: Genome) -> RunWindows:
+    length = options.run_window or run_window(run)
+    if not options.sites:
+        stride = max(1, length // _WINDOWS) if options.stride is None else options.stride
+        return RunWindows(length, stride, both_strands=options.strands == "both")
+    before = options.before
+    if before is None and length != PROMOTER_WINDOW.length():
+        raise UserError("--sites: say with --before how many bases of a window lie before its site")
+    before = PROMOTER_WINDOW.before if before is None else before
+    if not 0 <= before < length:
+        raise UserError(f"--before {before}: a window has {length} bp: give 0 to {length - 1}")
+    geometry = WindowGeometry(before, length - 1 - before)
+    return RunWindows(length, sites=read_sites(genome, options.sites, geometry).promoters)
+
+
+def _plan(options: Options, loaded: Loaded, window: int) -> dict[str, Any]:
+    """Everything that the file's content depends on."""
+    settings = {name: value for name, value in asdict(options).items() if name not in _PLACES}
+    files = {"variants": options.variants, "genome": options.genome}
+    if options.sites:
+        files["sites"] = options.sites
+    if options.run and not options.check:
+        files |= {name: options.run / name for name in (ADAPTER_FILE, DESCRIPTION_FILE)}
+    plan = {**versions(["ntjax"]), **settings, "window": window}
+    if not options.check:
+        model = backbone_of(loaded()).model
+        plan["weights"] = model.source.get("sha256", model.source.get("weights", ""))
+        plan["architecture"] = repr(model.config)
+    return plan | {f"{name} file": sha256(path) for name, path in files.items()}
+
+
+def _say(options: Options, written: Written, notes: list[str]) -> None:
+    for note in notes:
+        print(f"note: {note}")
+    found = written.found
+    there = f"; {counted(written.resumed, 'part')} of it were there" if written.resumed else ""
+    scored = f"{found.statuses['scored']:,} {'can be' if options.check else 'are'} scored"
+    print(f"variants: {options.out} ({counted(found.alleles, 'allele')}, {scored}{there})")
+
+
+if __name__ == "__main__":
+    main()
