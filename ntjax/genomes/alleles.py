@@ -225,8 +225,8 @@ def allele_windows(genome: Genome, alleles: Sequence[Allele], window: int) -> Al
     """Cut the windows of alleles that can be scored.
 
     The site lies at index `window // 2`; at a contig's end the window is shifted. Of an indel the
-    alternative's window has more or fewer bases at its right end, and fewer at its left end where
-    the contig ends before.
+    alternative's window has more or fewer bases at its right end; at its left end where the contig
+    ends before, or where the right end would cut the site off.
 
     Arguments:
         genome: that the alleles were placed on.
@@ -241,18 +241,21 @@ def allele_windows(genome: Genome, alleles: Sequence[Allele], window: int) -> Al
         change = allele.change
         assert change is not None
         first, behind = genome.contigs[allele.contig][1:]
-        most = behind - first - window - max(0, -change.growth)
-        start = min(max(change.site - window // 2, 0), most)
-        at, deleted = change.start - start, len(change.reference)
-        text = genome.letters[first + start : first + start + window + max(0, -change.growth)]
+        start = min(max(change.site - window // 2, 0), behind - first - window)
+        cut_off = change.end(True) - start + N_MARGIN > window
+        moved = max(0, change.growth) * cut_off
+        moved = min(moved, behind - first + change.growth - window - start)
+        low, deleted = min(start, start + moved), len(change.reference)
+        at, high = change.start - low, start + window + max(0, moved - change.growth)
+        text = np.array(genome.letters[first + low : first + high])
         inserted = base_codes(change.alternative)
         whole = np.concatenate([text[:at], inserted, text[at + deleted :]])
-        # An insertion at the contig's end pushes out what is left of it.
-        lost = max(0, change.growth) * (change.end(True) - start + N_MARGIN > window)
-        codes[0, row], codes[1, row] = text[:window], whole[lost : lost + window]
+        codes[0, row] = text[start - low : start - low + window]
+        codes[1, row] = whole[start + moved - low : start + moved - low + window]
         starts[row], sites[row] = first + start, change.site - start
         spans[0, row] = change.site - start, change.end() - start
-        spans[1, row] = change.site - start - lost, change.end(True) - start - lost
-        changed[row] = (at, at + deleted), (at - lost, at - lost + len(inserted))
+        spans[1, row] = change.site - start - moved, change.end(True) - start - moved
+        begin = change.start - start
+        changed[row] = (begin, begin + deleted), (begin - moved, begin - moved + len(inserted))
         count_window(genome)
     return AlleleWindows(starts, sites, *codes, *spans, changed)
