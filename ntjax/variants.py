@@ -4,7 +4,7 @@ python -m ntjax.variants --model mini --variants calls.vcf.gz --genome ref.fa --
 python -m ntjax.variants --run runs/mine --variants calls.bcf --genome ref.fa --out scores.vcf.gz
 python -m ntjax.variants --check --variants calls.vcf.gz --genome ref.fa --out statuses.csv
 
-In Python: `ntjax.evaluation.variant_effects.VariantScorer`.
+In Python: `ntjax.evaluation.variant_effects.variant_effects`.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,10 @@ from typing import Any, Literal
 from ntjax.checkpoints.cache import sha256
 from ntjax.errors import UserError
 from ntjax.evaluation.run_variants import RunScorer, RunWindows, run_window
-from ntjax.evaluation.variant_effects import SHAMS, EffectOptions, VariantScorer, default_window
-from ntjax.evaluation.variant_table import Scorer, Written, notes_on, survey, write_table
+from ntjax.evaluation.variant_effects import VariantScorer
+from ntjax.evaluation.variant_options import SHAMS, EffectOptions, default_window
+from ntjax.evaluation.variant_survey import notes_on, survey
+from ntjax.evaluation.variant_table import Scorer, Written, write_table
 from ntjax.genomes.alleles import AlleleReader
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.intervals import ContigNames
@@ -132,7 +134,12 @@ def variants(options: Options) -> Written | None:
             progress=options.progress,
             total=whole.alleles,
         )
-    _say(options, written, [*names.notes, *notes_on(written.found)])
+    notes = [*names.notes, *notes_on(written.found)]
+    if options.check:
+        notes.insert(0, f"statuses are those of windows of {window:,} bp (--window)")
+    elif notice := backbone_of(loaded()).model.notice:
+        notes.insert(0, notice)
+    _say(options, written, notes)
     return written
 
 
@@ -146,8 +153,10 @@ def _check_options(options: Options) -> None:
         )
     if options.info and suffix_of(options.out) == ".vcf.gz":
         raise UserError("--info: a VCF keeps all fields of INFO: leave --info out")
-    if (options.sites or options.stride is not None) and not options.run:
-        raise UserError("--sites and --stride choose the windows of a run: add --run FOLDER")
+    of_runs = ("sites", "before", "stride", "run_window", "target")
+    given = [name for name in of_runs if getattr(options, name) not in (None, "")]
+    if given and not options.run:
+        raise UserError(f"--{given[0].replace('_', '-')} is for runs: add --run FOLDER")
     if options.window is not None and options.window < 1:
         raise UserError(f"--window {options.window}: give the number of bases, such as 768")
 
@@ -165,7 +174,9 @@ def _model(options: Options) -> Adapted | PretrainedModel:
 def _window(options: Options, loaded: Loaded) -> int:
     if options.window is not None:
         return options.window
-    return CHECKED_WINDOW if options.check else default_window(backbone_of(loaded()).model)
+    if options.check and not (options.model or options.run):
+        return CHECKED_WINDOW
+    return default_window(backbone_of(loaded()).model)
 
 
 def _scorers(options: Options, loaded: Loaded, genome: Genome, window: int) -> list[Scorer]:

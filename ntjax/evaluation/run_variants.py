@@ -115,6 +115,10 @@ class RunScorer:
             "windows",
         )
 
+    def unreadable(self, alleles: Sequence[Allele]) -> np.ndarray:
+        """Tell that any allele can be scored, bool [alleles]: windows with an N are left out."""
+        return np.zeros(len(alleles), bool)
+
     def scores(self, alleles: Sequence[Allele]) -> dict[str, np.ndarray]:
         """Score alleles of status "scored".
 

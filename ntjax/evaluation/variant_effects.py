@@ -7,19 +7,20 @@ of shams, changes of the same length and place with random bases. Definitions, a
 from Dalla-Torre et al. 2024, are in `ntjax/evaluation/README.md`.
 """
 
+import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from ntjax.adapters import Adapter
-from ntjax.checkpoints import mini
 from ntjax.datasets.batching import stream_buckets
-from ntjax.errors import UserError
-from ntjax.genomes.alleles import N_MARGIN, Allele, AlleleWindows, allele_windows
+from ntjax.evaluation.variant_options import EffectOptions, default_window
+from ntjax.genomes.alleles import Allele, AlleleReader, AlleleWindows, allele_windows
+from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.intervals import ContigNames
 from ntjax.genomes.store import Genome
 from ntjax.inference.backbones import Adapted, Backbone, backbone_of
 from ntjax.inference.pretrained import PretrainedModel
@@ -33,71 +34,53 @@ DISTANCES = ("cosine_similarity", "l1", "l2", "dot_product")
 MEASURES = (*DISTANCES, *(f"local_{name}" for name in DISTANCES))
 """The same of the whole window, and of the tokens over the site."""
 
-SHAMS = 20
-"""Shams of an indel, unless another number is asked for."""
 
-_MINI_WINDOW, _LEARNED_WINDOW, _ROTARY_WINDOW = 768, 6_000, 12_000
-_LEAST_KMERS = 8
+def variant_effects(
+    model: Adapted | PretrainedModel,
+    genome: Genome | str | os.PathLike,
+    variants: Sequence[tuple[str, int, str, str]],
+    *,
+    window: int | None = None,
+    phases: int | None = None,
+    both_strands: bool = True,
+    shams: int = 0,
+) -> dict[str, np.ndarray]:
+    """Score variants that are at hand; for files see `ntjax.evaluation.variant_table`.
 
+    An example is in `ntjax/evaluation/README.md`.
 
-@dataclass(frozen=True)
-class EffectOptions:
-    """How variants are scored.
+    Arguments:
+        model: a run (as its adapter made it), or a bare model.
+        genome: the store, or a FASTA file.
+        variants: contig, position of the first base of REF from 1, REF and ALT of each.
+        window: bases of a window; None for the model's training length.
+        phases: 1, or k for all; None for all.
+        both_strands: average over both strands.
+        shams: that indels are compared with; 0 for none.
 
-    Attributes:
-        window: bases of a window, a multiple of k.
-        phases: 1 for the first phase alone, or k for all.
-        both_strands: whether the reverse complements are scored too, and averaged in.
-        shams: of an indel; 0 for none.
+    Returns:
+        `status` and the columns of `VariantScorer`, [variants]; NaN where a variant is not scored.
+
+    Raises:
+        UserError: an option that does not go with the model, or a genome that can't be read.
     """
-
-    window: int
-    phases: int
-    both_strands: bool = True
-    shams: int = SHAMS
-
-    def check(self, model: PretrainedModel) -> None:
-        """Refuse what a model cannot read.
-
-        Raises:
-            UserError: says what it can.
-        """
-        k, longest = model.config.k_for_kmers, model.config.max_positions
-        if k > N_MARGIN:  # else an N could leave single bases at a site
-            raise UserError(f"{model.name} reads {k}-mers; variants need {N_MARGIN}-mers at most")
-        whole = self.window // k * k
-        if self.window != whole:
-            raise UserError(
-                f"window {self.window}: should be a multiple of {k}, so that {k}-mers fill it: "
-                f"{whole} or {whole + k}",
-                field="window",
-            )
-        if not _LEAST_KMERS * k <= self.window <= (longest - 1) * k:
-            raise UserError(
-                f"window {self.window}: {model.name} reads windows of {_LEAST_KMERS * k} to "
-                f"{(longest - 1) * k:,} bp",
-                field="window",
-            )
-        if self.phases not in (1, k):
-            raise UserError(
-                f"phases {self.phases}: {model.name} reads {k}-mers: give {k} for all phases, or 1",
-                field="phases",
-            )
-        if self.shams == 1 or self.shams < 0:
-            raise UserError(f"shams {self.shams}: give 0, or 2 or more", field="shams")
-
-
-def default_window(model: PretrainedModel) -> int:
-    """Return the length of the sequences a model was trained on, in bp.
-
-    768 for `mini`; 6,000 for models with learned positions (version 1) and 12,000 for those with
-    rotary positions (version 2), or as much as the model has positions for, `<cls>` included.
-    """
-    config = model.config
-    usual = _ROTARY_WINDOW if config.use_rotary_embedding else _LEARNED_WINDOW
-    usual = _MINI_WINDOW if model.name == mini.NAME else usual
-    k = config.k_for_kmers
-    return min(usual // k * k, (config.max_positions - 1) * k)
+    genome = genome if isinstance(genome, Genome) else open_genome(genome)
+    base = backbone_of(model).model
+    length = default_window(base) if window is None else window
+    options = EffectOptions(length, phases or base.config.k_for_kmers, both_strands, shams)
+    scorer = VariantScorer(model, genome, options)
+    reader = AlleleReader(ContigNames(genome, "the variants"), length)
+    alleles = [reader.place(c, at, ref.upper(), alt) for c, at, ref, alt in variants]
+    statuses = np.array([allele.status for allele in alleles], object)
+    rows = np.flatnonzero(statuses == "scored")
+    many_n = rows[scorer.unreadable([alleles[row] for row in rows])]
+    statuses[many_n] = "too_many_n"
+    rows = np.setdiff1d(rows, many_n)
+    columns = {name: np.full(len(alleles), np.nan) for name in scorer.columns}
+    if len(rows):
+        for name, values in scorer.scores([alleles[row] for row in rows]).items():
+            columns[name][rows] = values
+    return {"status": statuses, **columns}
 
 
 class _Rows(NamedTuple):

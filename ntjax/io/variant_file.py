@@ -114,23 +114,15 @@ class VariantFile:
         number, before = 0, "the header"
         source = self._fetched() if self.region else self._file
         while True:
+            number += 1
             try:
-                raw = next(source)
+                record = _record(number, next(source))
             except StopIteration:
                 break
-            except (ValueError, OSError, UnicodeDecodeError):
-                raise self._damaged(number + 1, before) from None
-            number += 1
-            before = f"{raw.chrom}:{raw.pos}"
-            yield VariantRecord(
-                number,
-                raw.chrom,
-                raw.pos,
-                raw.id or "",
-                (raw.ref or "").upper(),
-                tuple(raw.alts or ()),
-                raw,
-            )
+            except (ValueError, OSError):
+                raise self._damaged(number, before) from None
+            yield record
+            before = f"{record.contig}:{record.position}"
         if self._pipe:
             self._pipe.check(self.path)
 
@@ -189,6 +181,11 @@ class VariantFile:
             "columns with tabs between, CHROM, POS (a whole number), ID, REF, ALT, QUAL, FILTER, "
             "INFO: correct or remove it"
         )
+
+
+def _record(number: int, raw: Any) -> VariantRecord:
+    reference, alternatives = (raw.ref or "").upper(), tuple(raw.alts or ())
+    return VariantRecord(number, raw.chrom, raw.pos, raw.id or "", reference, alternatives, raw)
 
 
 class InfoField(NamedTuple):

@@ -164,8 +164,9 @@ def test_bad_options_leave_nothing(here, tmp_path):
             variants(options(here, tmp_path / given, model=""))
     with pytest.raises(UserError, match="leave --info out"):
         variants(options(here, tmp_path / "a.vcf.gz", info="AF"))
-    with pytest.raises(UserError, match="add --run"):
-        variants(options(here, tmp_path / "a.csv", stride=3))
+    for given in ({"stride": 3}, {"target": "x"}, {"run_window": 9}):
+        with pytest.raises(UserError, match=f"--{min(given)[:3]}.* is for runs: add --run"):
+            variants(options(here, tmp_path / "a.csv", **given))
     with pytest.raises(UserError, match=r"some\.vcf: has no INFO field 'CSQ'"):
         variants(options(here, tmp_path / "a.csv", info="CSQ"))
     with pytest.raises(UserError, match="multiple of 6"):

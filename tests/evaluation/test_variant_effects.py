@@ -18,12 +18,8 @@ from small_runs import small_run
 
 from ntjax import load_pretrained
 from ntjax.errors import UserError
-from ntjax.evaluation.variant_effects import (
-    MEASURES,
-    EffectOptions,
-    VariantScorer,
-    default_window,
-)
+from ntjax.evaluation.variant_effects import MEASURES, VariantScorer, variant_effects
+from ntjax.evaluation.variant_options import EffectOptions, default_window
 from ntjax.genomes.alleles import AlleleReader, trimmed
 from ntjax.genomes.intervals import ContigNames
 from ntjax.sequences.alphabet import base_texts
@@ -112,6 +108,7 @@ def test_300_variants_one_by_one(model, contigs, genome):
     assert found["phases"].min() < 12 == np.median(found["phases"])
 
 
+@pytest.mark.compiled
 def test_some_of_them_on_one_strand(model, contigs, genome):
     changes = three_hundred(contigs)[::50]
     checked(model, contigs, genome, changes, 6, "+", shams=0)
@@ -217,6 +214,20 @@ def test_windows_of_more_tokens_than_positions(model, genome, contigs):
     changes = [snv(contigs, np.random.default_rng(3), "one", start) for start in (300, 880)]
     scorer = VariantScorer(model, genome, EffectOptions(378, 1, False))
     assert scorer.unreadable(placed(genome, changes, 378)).tolist() == [False, True]
+
+
+def test_variants_that_are_at_hand(model, genome, contigs):
+    change = snv(contigs, np.random.default_rng(3), "two", 250)
+    variants = [
+        ("two", change.position, change.ref, change.alt),
+        ("two", change.position, change.alt, change.ref),
+        ("one", 880, contigs["one"][879], "T" if contigs["one"][879] != "T" else "A"),
+    ]
+    found = variant_effects(model, genome, variants, window=378, phases=1, both_strands=False)
+    assert found["status"].tolist() == ["scored", "reference_mismatch", "too_many_n"]
+    assert np.isfinite(found["l2"]).tolist() == [True, False, False]
+    scorer = VariantScorer(model, genome, EffectOptions(378, 1, False, 0))
+    assert found["l2"][0] == scorer.scores(placed(genome, [change], 378))["l2"][0]
 
 
 def test_default_windows():

@@ -9,7 +9,8 @@ import pytest
 from made_genomes import opened, random_text
 
 from ntjax.errors import UserError
-from ntjax.evaluation.variant_table import notes_on, survey, write_table
+from ntjax.evaluation.variant_survey import notes_on, survey
+from ntjax.evaluation.variant_table import write_table
 from ntjax.genomes.alleles import AlleleReader
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.intervals import ContigNames
