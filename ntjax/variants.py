@@ -122,7 +122,10 @@ def variants(options: Options) -> Written | None:
     if parts.is_whole:
         print(f"variants: {options.out} (all were there)")
         return None
-    scorers = _scorers(options, loaded, genome, window)
+    try:
+        scorers = _scorers(options, loaded, genome, window)
+    except UserError as error:
+        raise _with_option(error) from None
     with VariantFile(options.variants, options.regions) as file, resumable(parts, can_resume=True):
         written = write_table(
             file,
@@ -151,6 +154,8 @@ def _check_options(options: Options) -> None:
         raise UserError(
             "give --model (a published name, mini or a folder), --run FOLDER, or --check"
         )
+    if options.out.exists() and not options.resume:  # before a long file is read
+        raise UserError(f"{options.out} is there already: give another --out, or remove it")
     if options.info and suffix_of(options.out) == ".vcf.gz":
         raise UserError("--info: a VCF keeps all fields of INFO: leave --info out")
     of_runs = ("sites", "before", "stride", "run_window", "target")
@@ -191,6 +196,14 @@ def _scorers(options: Options, loaded: Loaded, genome: Genome, window: int) -> l
         windows = _run_windows(options, model, genome)
         scorers.append(RunScorer(model, genome, windows, options.target))
     return scorers
+
+
+def _with_option(error: UserError) -> UserError:
+    """Name the option that an error is about, if it is about one."""
+    if error.field is None:
+        return error
+    option, text = error.field.replace("_", "-"), str(error)
+    return UserError(f"--{text}" if text.startswith(option) else f"--{option}: {text}")
 
 
 def _run_windows(options: Options, run: Run, genome: Genome) -> RunWindows:

@@ -195,11 +195,9 @@ class VariantScorer:
         return [reverse_complement_codes(codes) if turn else codes for turn in self._reverse]
 
     def _rows(self, alleles: Sequence[Allele], windows: AlleleWindows) -> _Rows:
-        """All windows once: that of the reference serves all alleles of a site."""
+        """Collect all windows once: that of the reference serves all alleles of a site."""
         count = len(alleles)
-        keys = np.column_stack([windows.starts, windows.reference_spans])
-        _, first, same = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        same = same.reshape(-1)
+        first, same = _distinct(windows.starts, windows.reference_spans)
         alternative = len(first) + np.arange(count)
         shams = list(self._shams(alleles, windows)) if self.options.shams else []
         codes = [windows.reference[first], windows.alternative, *(sham[1] for sham in shams)]
@@ -208,10 +206,8 @@ class VariantScorer:
         for row, drawn, longer in shams:
             site = (windows.reference_spans, windows.alternative_spans)[longer][row]
             sites.append(np.repeat(site[None], len(drawn), axis=0))
-            other = same[row] if longer else alternative[row]
-            pairs.append(
-                np.column_stack(np.broadcast_arrays(other, behind + np.arange(len(drawn))))
-            )
+            other = np.full(len(drawn), same[row] if longer else alternative[row])
+            pairs.append(np.column_stack([other, behind + np.arange(len(drawn))]))
             sham_of.append(np.full(len(drawn), row))
             behind += len(drawn)
         return _Rows(
@@ -224,8 +220,11 @@ class VariantScorer:
     def _shams(
         self, alleles: Sequence[Allele], windows: AlleleWindows
     ) -> Iterator[tuple[int, np.ndarray, int]]:
-        """Of every allele that changes the length: its number, windows of shams, and which allele
-        they are in place of: the longer one, 0 for the reference and 1 for the alternative."""
+        """Yield the shams of every allele that changes the length.
+
+        Its number, the windows [shams, window], and which allele they are in place of, the longer
+        one: 0 for the reference, 1 for the alternative.
+        """
         for row, allele in enumerate(alleles):
             change = allele.change
             if change is None or not change.growth:
@@ -239,12 +238,12 @@ class VariantScorer:
             yield row, drawn, longer
 
     def _seed(self, allele: Allele) -> int:
-        """The same for an allele whatever else is scored."""
+        """Return what an allele's shams are drawn from, whatever else is scored."""
         name = self.genome.contigs[allele.contig].name
         return zlib.crc32(f"{name}\t{allele.change}".encode())
 
     def _distances(self, rows: _Rows, reverse: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Distances float64 [pairs, measures], and in how many phases pairs are read [pairs]."""
+        """Compute distances float64 [pairs, measures], and in how many phases [pairs]."""
         width = self.backbone.model.config.embed_dim
         sums = np.zeros((2, 2, len(rows.pairs), width))
         phases = np.zeros(len(rows.pairs), np.int64)
@@ -270,13 +269,7 @@ class VariantScorer:
         if not len(snvs):
             return result
         sites = windows.reference_spans[snvs]
-        _, first, same = np.unique(
-            np.column_stack([windows.starts[snvs], sites]),
-            axis=0,
-            return_index=True,
-            return_inverse=True,
-        )
-        same = same.reshape(-1)
+        first, same = _distinct(windows.starts[snvs], sites)
         index = np.arange(len(snvs))
         before = windows.reference[snvs, sites[:, 0]] ^ reverse
         after = windows.alternative[snvs, windows.alternative_spans[snvs, 0]] ^ reverse
@@ -294,7 +287,7 @@ class VariantScorer:
         return result
 
     def _sham_columns(self, total: np.ndarray, rows: _Rows, count: int) -> dict[str, np.ndarray]:
-        """Mean of the shams, and how many of their standard deviations the allele is above it."""
+        """Return the mean of the shams, and the score's distance from it in their SDs."""
         columns, has = {}, np.unique(rows.sham_of)
         shams = total[count:].reshape(len(has), self.options.shams, len(MEASURES))
         mean, spread = shams.mean(axis=1), shams.std(axis=1, ddof=1)
@@ -306,6 +299,13 @@ class VariantScorer:
                 column[has] = values[:, number]
                 columns[f"{name}_{what}"] = column
         return columns
+
+
+def _distinct(starts: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the distinct windows: a row of each, and the number of each row."""
+    keys = np.column_stack([starts, spans])
+    _, first, same = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return first, same.reshape(-1)
 
 
 def _compared(first: np.ndarray, second: np.ndarray) -> Iterator[np.ndarray]:

@@ -119,6 +119,11 @@ class VariantFile:
                 record = _record(number, next(source))
             except StopIteration:
                 break
+            except UnicodeDecodeError:
+                raise UserError(
+                    f"{self.path}: record {number:,} (after {before}) is not UTF-8 text: convert "
+                    "the file (iconv -f latin1 -t utf-8)"
+                ) from None
             except (ValueError, OSError):
                 raise self._damaged(number, before) from None
             yield record

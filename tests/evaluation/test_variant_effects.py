@@ -114,6 +114,13 @@ def test_some_of_them_on_one_strand(model, contigs, genome):
     checked(model, contigs, genome, changes, 6, "+", shams=0)
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ["v1_token_dropout", "v2"])
+def test_learned_positions_token_dropout_and_gated_layers(golden_model, contigs, genome, name):
+    changes = three_hundred(contigs)[7::60]
+    checked(golden_model(name), contigs, genome, changes, 6, "+-", shams=0)
+
+
 def test_shams_of_indels(model, contigs, genome):
     random = np.random.default_rng(1)
     changes = [indel(contigs, random, "one", 300 + n, 3, n % 2 == 0) for n in range(4)]

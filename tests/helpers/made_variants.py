@@ -7,7 +7,6 @@ import numpy as np
 from made_genomes import other_strand
 
 K = 6
-LENGTH = 64  # tokens that every row is padded to: one program for all
 
 
 class Made(NamedTuple):
@@ -112,7 +111,7 @@ def read(window, phase):
 
 def one_row(model, tokens):
     ids = [model.tokenizer.id_of(token) for token in tokens]
-    return np.array([ids + [1] * (LENGTH - len(ids))], np.int32)
+    return np.array([ids + [1] * (model.config.max_positions - len(ids))], np.int32)  # one program
 
 
 def embedded(model, seen):
