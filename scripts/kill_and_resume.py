@@ -24,7 +24,7 @@ import tyro
 import ntjax
 
 HERE = Path(__file__).parent
-ROWS, SNVS = 40_000, 8_000
+ROWS, SNVS = 40_000, 5_000
 _HEAD = (
     "# Commands killed at random, and completed",
     "",

@@ -98,6 +98,8 @@ def write_table(
                 parts.write(number, chunk.content(chunk.scores(scorers), fields, header, number))
             chunk.count(found)
             bar.update(len(chunk.alleles))
+    if not found.records:
+        raise UserError(f"{variants.path}: holds no records: give a file with variants")
     parts.join(number + 1)
     return Written(found, there)
 

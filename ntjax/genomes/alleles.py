@@ -17,11 +17,11 @@ from ntjax.sequences.alphabet import UNKNOWN, base_codes, base_texts
 
 Status = Literal[
     "scored",
+    "contig_missing",
     "no_alternative",
     "spanning_deletion",
     "symbolic_allele",
     "breakend",
-    "contig_missing",
     "outside_contig",
     "ambiguous_allele",
     "reference_mismatch",
@@ -144,11 +144,11 @@ class AlleleReader:
             reference: REF, in upper case.
             alternative: ALT, as written; "" where there is none.
         """
-        if status := _no_sequence(alternative):
-            return Allele(status)
         number = self._number(contig)
         if number < 0:
             return Allele("contig_missing")
+        if status := _no_sequence(alternative):
+            return Allele(status, number)
         first, behind = self.genome.contigs[number][1:]
         start, alternative = position - 1, alternative.upper()
         if start < 0 or start + len(reference) > behind - first:

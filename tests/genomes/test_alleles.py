@@ -45,6 +45,7 @@ def another(contig, position):
         ("breakend", ("chr1", 20, "A", "G]17:198982]")),
         ("breakend", ("chr1", 20, "A", ".G")),
         ("contig_missing", ("chr9", 20, "A", "C")),
+        ("contig_missing", ("chr9", 20, "A", "<DEL>")),
         ("outside_contig", ("chr1", 201, "A", "C")),
         ("outside_contig", ("chr1", 0, "A", "C")),
         ("outside_contig", ("2", 120, CONTIGS["2"][-1] + "A", "A")),
