@@ -123,7 +123,7 @@ def variants(options: Options) -> Written | None:
         print(f"variants: {options.out} (all were there)")
         return None
     try:
-        scorers = _scorers(options, loaded, genome, window)
+        scorers, notes = _scorers(options, loaded, genome, window)
     except UserError as error:
         raise _with_option(error) from None
     with VariantFile(options.variants, options.regions) as file, resumable(parts, can_resume=True):
@@ -137,7 +137,7 @@ def variants(options: Options) -> Written | None:
             progress=options.progress,
             total=whole.alleles,
         )
-    notes = [*names.notes, *notes_on(written.found)]
+    notes = [*names.notes, *notes, *notes_on(written.found)]
     if options.check:
         notes.insert(0, f"statuses are those of windows of {window:,} bp (--window)")
     elif notice := backbone_of(loaded()).model.notice:
@@ -184,18 +184,20 @@ def _window(options: Options, loaded: Loaded) -> int:
     return default_window(backbone_of(loaded()).model)
 
 
-def _scorers(options: Options, loaded: Loaded, genome: Genome, window: int) -> list[Scorer]:
-    """What gives the table its columns; nothing for --check."""
+def _scorers(
+    options: Options, loaded: Loaded, genome: Genome, window: int
+) -> tuple[list[Scorer], tuple[str, ...]]:
+    """What gives the table its columns (nothing for --check), and notes on --sites."""
     if options.check:
-        return []
+        return [], ()
     model = loaded()
     k = backbone_of(model).model.config.k_for_kmers
     effects = EffectOptions(window, options.phases or k, options.strands == "both", options.shams)
     scorers: list[Scorer] = [VariantScorer(model, genome, effects)]
-    if isinstance(model, Run):
-        windows = _run_windows(options, model, genome)
-        scorers.append(RunScorer(model, genome, windows, options.target))
-    return scorers
+    if not isinstance(model, Run):
+        return scorers, ()
+    windows, notes = _run_windows(options, model, genome)
+    return [*scorers, RunScorer(model, genome, windows, options.target)], notes
 
 
 def _with_option(error: UserError) -> UserError:
@@ -206,19 +208,20 @@ def _with_option(error: UserError) -> UserError:
     return UserError(f"--{text}" if text.startswith(option) else f"--{option}: {text}")
 
 
-def _run_windows(options: Options, run: Run, genome: Genome) -> RunWindows:
+def _run_windows(options: Options, run: Run, genome: Genome) -> tuple[RunWindows, tuple[str, ...]]:
+    """The windows of a run, and notes on the file of sites."""
     length = options.run_window or run_window(run)
     if not options.sites:
         stride = max(1, length // _WINDOWS) if options.stride is None else options.stride
-        return RunWindows(length, stride, both_strands=options.strands == "both")
+        return RunWindows(length, stride, both_strands=options.strands == "both"), ()
     before = options.before
     if before is None and length != PROMOTER_WINDOW.length():
         raise UserError("--sites: say with --before how many bases of a window lie before its site")
     before = PROMOTER_WINDOW.before if before is None else before
     if not 0 <= before < length:
         raise UserError(f"--before {before}: a window has {length} bp: give 0 to {length - 1}")
-    geometry = WindowGeometry(before, length - 1 - before)
-    return RunWindows(length, sites=read_sites(genome, options.sites, geometry).promoters)
+    found = read_sites(genome, options.sites, WindowGeometry(before, length - 1 - before))
+    return RunWindows(length, sites=found.promoters), found.notes
 
 
 def _plan(options: Options, loaded: Loaded, window: int) -> dict[str, Any]:

@@ -120,6 +120,18 @@ def test_statuses_need_no_model(here, monkeypatch):
     assert len(table) == 68
 
 
+def test_regions_of_an_indexed_file(here, tmp_path):
+    path = tmp_path / "some.vcf.gz"
+    pysam.tabix_compress(str(here / "some.vcf"), str(path))
+    pysam.tabix_index(str(path), preset="vcf", force=True)
+    check = {"variants": path, "model": "", "check": True}
+    variants(options(here, tmp_path / "part.csv", regions="1:920-940", **check))
+    table = pd.read_csv(tmp_path / "part.csv")
+    assert table["pos"].tolist() == [920, 920, 920, 920, 930, 940]
+    with pytest.raises(UserError, match="holds no records of 1:2000-3000"):
+        variants(options(here, tmp_path / "none.csv", regions="1:2000-3000", **check))
+
+
 @pytest.fixture(scope="module")
 def run_folder(here):
     from dataclasses import replace
@@ -143,10 +155,11 @@ def test_a_run_adds_its_predictions(here, run_folder, chunks):
 
 
 @pytest.mark.compiled
-def test_windows_around_sites(here, run_folder):
+def test_windows_around_sites(here, run_folder, capsys):
     bed = here / "sites.bed"
     bed.write_text("".join(f"chr1\t{at}\t{at + 1}\t.\t0\t+\n" for at in range(100, 800, 40)))
     variants(options(here, "sites.csv", model="", run=run_folder, sites=bed, before=30))
+    assert "18 intervals with 18 start sites" in capsys.readouterr().out
     table = pd.read_csv(here / "sites.csv")
     near = table[table["windows"] > 0]
     assert 10 < len(near) < 60
