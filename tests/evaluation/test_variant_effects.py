@@ -1,5 +1,7 @@
 """Scores of variants: one by one in plain Python, indels of several lengths, bad options."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_genomes import opened, random_text
@@ -239,7 +241,11 @@ def test_variants_that_are_at_hand(model, genome, contigs):
 
 def test_default_windows():
     assert default_window(load_pretrained("mini")) == 768
-    assert default_window(load_pretrained(MODEL)) == 378  # as many as it has positions
+    model = load_pretrained(MODEL)
+    assert default_window(model) == 378  # as many as it has positions
+    for rotary, positions, bases in ((False, 1000, 5_994), (True, 2048, 12_000)):
+        config = replace(model.config, use_rotary_embedding=rotary, max_positions=positions)
+        assert default_window(replace(model, config=config)) == bases
 
 
 def test_trimmed_changes_are_those_of_any_spelling():
