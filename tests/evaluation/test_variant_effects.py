@@ -22,7 +22,7 @@ from ntjax import load_pretrained
 from ntjax.errors import UserError
 from ntjax.evaluation.variant_effects import MEASURES, VariantScorer, variant_effects
 from ntjax.evaluation.variant_options import EffectOptions, default_window
-from ntjax.genomes.alleles import AlleleReader, trimmed
+from ntjax.genomes.alleles import AlleleReader, allele_windows, trimmed
 from ntjax.genomes.intervals import ContigNames
 from ntjax.sequences.alphabet import base_texts
 
@@ -155,8 +155,6 @@ def test_shams_of_indels(model, contigs, genome):
 
 def shams_of(model, genome, alleles, row):
     """Texts of an allele's shams, which do not depend on what else is scored."""
-    from ntjax.genomes.alleles import allele_windows
-
     scorer = VariantScorer(model, genome, EffectOptions(WINDOW, 1, True, 4))
     alone = [alleles[row]]
     [(_, codes, _)] = scorer._shams(alone, allele_windows(genome, alone, WINDOW))
@@ -197,7 +195,10 @@ def test_alleles_of_a_site_and_the_order_of_alleles_change_nothing(model, contig
     base = contigs["two"][200]
     changes = [made(contigs, "two", 200, base, other) for other in "ACGT" if other != base]
     scorer = VariantScorer(model, genome, EffectOptions(WINDOW, 1, False))
-    together = scorer.scores(placed(genome, changes))
+    alleles = placed(genome, changes)
+    rows = scorer._rows(alleles, allele_windows(genome, alleles, WINDOW))
+    assert len(rows.codes) == 1 + 3  # the reference once
+    together = scorer.scores(alleles)
     for row, change in enumerate(changes):
         alone = scorer.scores(placed(genome, [change]))
         for name, values in alone.items():
