@@ -116,8 +116,9 @@ def scan_command(options: Options) -> dict[str, Any]:
     summary_path = options.out.with_name(f"{options.out.name}.json")
     run = load_run(options.run, options.model or None)
     genome = open_genome(options.genome)
-    score = _class_score(options, run)
-    grid, notes = _grid(options, run, genome)
+    with command_line.naming_options():
+        score = _class_score(options, run)
+        grid, notes = _grid(options, run, genome)
     genes = read_genes(genome, options.annotation) if options.annotation else None
     notes += [f"{options.annotation}: {note}" for note in (genes.notes if genes else ())]
     notes += notes_on_probabilities(score)

@@ -24,7 +24,7 @@ import tyro
 import ntjax
 
 HERE = Path(__file__).parent
-ROWS, GENOME_BASES = 40_000, 100_000
+ROWS, GENOME_BASES, SNVS = 40_000, 100_000, 5_000
 _HEAD = (
     "# Commands killed at random, and completed",
     "",
@@ -145,6 +145,22 @@ def scan(folder: Path) -> tuple[list[str], Path]:
     return ntjax_command("scan", "--run", trained(folder), "--genome", genome, "--out", out), out
 
 
+def variants(folder: Path, model: object = "mini") -> tuple[list[str], Path]:
+    """Return a command that scores SNVs in small windows, and what it writes."""
+    drawn, bases, out = random.Random(2), 4 * SNVS, folder / "scores.vcf.gz"
+    text = "".join(drawn.choices("ACGT", k=bases))
+    (folder / "genome.fa").write_text(f">1\n{text}\n")
+    lines = ["##fileformat=VCFv4.3", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
+    for position in sorted(drawn.sample(range(bases), SNVS)):
+        old = text[position]
+        new = "ACGT"[("ACGT".index(old) + drawn.randrange(1, 4)) % 4]
+        lines.append(f"1\t{position + 1}\t.\t{old}\t{new}\t.\t.\t.")
+    (folder / "snvs.vcf").write_text("\n".join(lines) + "\n")
+    files = ("--variants", folder / "snvs.vcf", "--genome", folder / "genome.fa", "--out", out)
+    settings = ("--model", model, "--window", 48, "--phases", 1)
+    return ntjax_command("variants", *settings, *files), out
+
+
 def ntjax_command(name: str, *options: object) -> list[str]:
     """Return a command line without a progress bar."""
     return [sys.executable, "-m", f"ntjax.{name}", *map(str, options), "--no-progress"]
@@ -178,6 +194,7 @@ COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {
     "predict": predict,
     "embed": embed,
     "scan": scan,
+    "variants": variants,
 }
 
 

@@ -40,21 +40,23 @@ def scan_geometry(
     if site_index is None:
         site_index = known.site_index if known and known.length() == length else length // 2
     if not 0 <= site_index < length:
-        raise UserError(f"--site-index {site_index}: is not in a window of {length:,} bp")
+        raise UserError(f"{site_index} is not in a window of {length:,} bp", field="site_index")
     told = f"windows of {length:,} bp, {source}; a call's site is the base at index {site_index}"
     return WindowGeometry(site_index, length - 1 - site_index), told
 
 
 def _length_of_rows(run: Run) -> int:
-    remedy = "give the --window to scan with, in bp"
+    remedy = "give the length of the windows in bp"
     if run.training_rows is None:
         raise UserError(
-            f"{remedy}: this run of an earlier version did not keep the length of its training rows"
+            f"{remedy}: this run of an earlier version did not keep that of its training rows",
+            field="window",
         )
     shortest, longest = run.training_rows.length
     if shortest != longest:
         raise UserError(
-            f"{remedy}: the run's training rows have from {shortest:,} to {longest:,} bp"
+            f"{remedy}: the run's training rows have from {shortest:,} to {longest:,} bp",
+            field="window",
         )
     return longest
 
@@ -89,8 +91,9 @@ def share_of_windows(sites_per_mb: float, tolerance: int) -> float:
     share = sites_per_mb * (2 * tolerance + 1) / _STRANDS_OF_A_MB
     if not 0 < share < 1:
         raise UserError(
-            f"--sites-per-mb {sites_per_mb:g}: makes a share of {share:g} of all windows, which "
-            "should lie between 0 and 1"
+            f"{sites_per_mb:g} makes a share of {share:g} of all windows, which should lie between "
+            "0 and 1",
+            field="sites_per_mb",
         )
     return share
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import numpy as np
 
 from ntjax.errors import UserError
+from ntjax.io.variant_file import load_pysam
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLES = (".csv", ".tsv", ".parquet")
 ARRAYS = (".npz", ".parquet")
+VARIANTS = (".parquet", ".csv", ".tsv", ".vcf.gz")
 
 OFFSETS = "offsets"
 """Of arrays: where the items of each row begin and end, [rows + 1], counted within a part."""
@@ -142,12 +144,40 @@ def _shape_and_type(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
         return shape, dtype
 
 
+class Vcf:
+    """VCF, compressed with bgzip; the first part has the header, parts are not compressed."""
+
+    def encode(self, content: str, first: bool) -> bytes:
+        """Return the lines."""
+        del first
+        return content.encode()
+
+    def join(self, paths: Sequence[Path], file: BinaryIO) -> None:
+        """Put the lines behind each other, and compress them."""
+        whole = paths[0].with_name("whole.vcf.tmp")
+        compressed = whole.with_suffix(".gz.tmp")
+        with whole.open("wb") as target:
+            for path in paths:
+                with path.open("rb") as part:
+                    shutil.copyfileobj(part, target)
+        load_pysam().tabix_compress(str(whole), str(compressed), force=True)
+        with compressed.open("rb") as source:
+            shutil.copyfileobj(source, file)
+
+
 FORMATS: dict[str, PartFormat] = {
     ".csv": Delimited(","),
     ".tsv": Delimited("\t"),
     ".parquet": Parquet(),
     ".npz": Arrays(),
+    ".vcf.gz": Vcf(),
 }
+
+
+def suffix_of(out: Path) -> str:
+    """Return a file's extension in lower case; of compressed VCF both."""
+    name = out.name.lower()
+    return ".vcf.gz" if name.endswith(".vcf.gz") else out.suffix.lower()
 
 
 def check_name(out: Path, suffixes: Sequence[str]) -> None:
@@ -156,9 +186,9 @@ def check_name(out: Path, suffixes: Sequence[str]) -> None:
     Raises:
         UserError: lists the extensions, or says what has to be installed.
     """
-    if out.suffix.lower() not in suffixes:
+    if suffix_of(out) not in suffixes:
         raise UserError(f"--out {out}: should end in {' or '.join(suffixes)}")
-    if out.suffix.lower() == ".parquet":
+    if suffix_of(out) == ".parquet":
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:

@@ -16,7 +16,7 @@ from typing import Any
 from ntjax.errors import UserError
 from ntjax.io.files import write_bytes, written_atomically
 from ntjax.io.json import as_json, read_json, write_json
-from ntjax.io.part_formats import FORMATS
+from ntjax.io.part_formats import FORMATS, suffix_of
 
 _PLAN, _JOINED = "plan.json", "joined.json"
 
@@ -125,7 +125,7 @@ class Parts(PartFolder):
 
     def __init__(self, out: Path, plan: Mapping[str, Any], resume: bool = False):
         self.out, self.is_whole = out, False
-        super().__init__(out, plan, resume, out.suffix.lower())
+        super().__init__(out, plan, resume, suffix_of(out))
         if not out.exists():
             return
         if not self.is_begun:

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import jax
@@ -133,6 +133,27 @@ def run(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+@contextlib.contextmanager
+def naming_options(**renamed: str) -> Iterator[None]:
+    """Put the option that an error is about before its message.
+
+    Arguments:
+        renamed: option names of fields that are called otherwise there: `target="class"`.
+
+    Raises:
+        UserError: that of the block.
+    """
+    try:
+        yield
+    except UserError as error:
+        if error.field is None:
+            raise
+        name, text = renamed.get(error.field, error.field), str(error)
+        option = name.replace("_", "-")
+        told = f"--{text}" if text.startswith(f"{option} ") else f"--{option}: {text}"
+        raise UserError(told) from None
 
 
 def typed_options() -> tuple[str, ...]:

@@ -221,7 +221,7 @@ def test_the_windows_to_scan_with(model):
     assert scan_geometry(run)[0] == WindowGeometry(60, 20)
     assert scan_geometry(run, 81, 3)[0] == WindowGeometry(3, 77)
     assert scan_geometry(run, 100)[0] == WindowGeometry(50, 49)
-    with pytest.raises(UserError, match="--site-index 90"):
+    with pytest.raises(UserError, match="90 is not in a window of 80 bp"):
         scan_geometry(run, 80, 90)
     uneven = replace(run, windows=None, training_rows=TrainingRows((40, 81), (0.2, 0.8), 0.0))
     with pytest.raises(UserError, match="from 40 to 81 bp"):

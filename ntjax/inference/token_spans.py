@@ -1,0 +1,155 @@
+"""Embeddings of parts of sequences, and the logits of single masked tokens, in batches."""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntjax.adapters import Adapter
+from ntjax.adapters.apply import forward
+from ntjax.datasets.batching import TokenisedSet, evaluation_batches
+from ntjax.inference.backbones import Backbone
+from ntjax.inference.devices import EVALUATION_TOKENS, RowBatch, in_batches, over_devices
+from ntjax.inference.forward import local_attention
+from ntjax.models.attention import Attention
+from ntjax.models.config import TransformerConfig
+from ntjax.models.heads import mean_over_nucleotides
+from ntjax.sequences.tokenizer import Tokenizer
+
+
+def span_embeddings(
+    backbone: Backbone, ids: np.ndarray, spans: np.ndarray, buckets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average the last layer's embeddings over all tokens of bases, and over some of them.
+
+    They are those after the final layer norm.
+
+    Arguments:
+        backbone: the model and its adapter.
+        ids: int [rows, tokens], padded.
+        spans: int [rows, 2], first token of a part and the token behind its last one.
+        buckets: int [buckets], numbers of tokens that rows are padded to; the last is the longest.
+
+    Returns:
+        float32 [rows, dim] over all tokens, and the same over the parts.
+    """
+    config = backbone.model.config
+    compiled = _compiled_means(config, backbone.model.dtype, _attention(backbone))
+    means = np.empty((2, len(ids), config.embed_dim), np.float32)
+    batches = _batches(ids, (spans.astype(np.int32),), buckets)
+    params, adapter = backbone.model.params, backbone.adapter
+    for rows, (whole, part) in in_batches(compiled, params, adapter, batches):
+        means[:, rows] = whole, part
+    return means[0], means[1]
+
+
+def masked_token_logits(
+    backbone: Backbone,
+    ids: np.ndarray,
+    positions: np.ndarray,
+    targets: np.ndarray,
+    buckets: np.ndarray,
+) -> np.ndarray:
+    """Mask one token of each row and read the logits of some tokens there.
+
+    The difference of two logits is that of the log-likelihoods, in nats.
+
+    Arguments:
+        backbone: the model and its adapter.
+        ids: int [rows, tokens], padded.
+        positions: int [rows], of the token that is masked.
+        targets: int [rows, targets], ids whose logits are wanted.
+        buckets: as of `span_embeddings`.
+
+    Returns:
+        float32 [rows, targets].
+    """
+    masked = ids.copy()
+    masked[np.arange(len(ids)), positions] = Tokenizer.mask_id
+    compiled = _compiled_logits(backbone.model.config, backbone.model.dtype, _attention(backbone))
+    logits = np.empty(targets.shape, np.float32)
+    others = positions.astype(np.int32), targets.astype(np.int32)
+    params, adapter = backbone.model.params, backbone.adapter
+    for rows, values in in_batches(compiled, params, adapter, _batches(masked, others, buckets)):
+        logits[rows] = values
+    return logits
+
+
+def _attention(backbone: Backbone) -> Attention:
+    return local_attention(backbone.model.config, backbone.model.dtype)
+
+
+def _batches(
+    ids: np.ndarray, others: tuple[np.ndarray, ...], buckets: np.ndarray
+) -> Iterator[RowBatch]:
+    """Batches of token ids with other arrays [rows, ...] of the same rows."""
+    devices, data = len(jax.local_devices()), TokenisedSet.unlabelled(ids)
+    for batch in evaluation_batches(data, EVALUATION_TOKENS * devices, devices, buckets):
+        real = batch.rows[: int((batch.weights > 0).sum())]
+        yield RowBatch(real, (batch.tokens, *(array[batch.rows] for array in others)))
+
+
+@lru_cache(maxsize=16)
+def _compiled_means(config: TransformerConfig, dtype: str, attention: Attention) -> Callable:
+    function = partial(_means, config, dtype, attention)
+    return over_devices(function, dtype, in_axes=(None, None, 0, 0))
+
+
+@lru_cache(maxsize=16)
+def _compiled_logits(config: TransformerConfig, dtype: str, attention: Attention) -> Callable:
+    function = partial(_logits, config, dtype, attention)
+    return over_devices(function, dtype, in_axes=(None, None, 0, 0, 0))
+
+
+def _means(
+    config: TransformerConfig,
+    dtype: str,
+    attention: Attention,
+    params: Any,
+    adapter: Adapter | None,
+    tokens: jax.Array,
+    spans: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Means [rows, dim] over the tokens of bases, and over those of spans [rows, 2]."""
+    last = config.num_layers
+    outputs = forward(
+        config,
+        dtype,
+        params,
+        tokens,
+        adapter,
+        logits=False,
+        embeddings_layers=(last,),
+        attention=attention,
+    )
+    embeddings = outputs[f"embeddings_{last}"]
+    index = jnp.arange(tokens.shape[1])
+    inside = ((index >= spans[:, :1]) & (index < spans[:, 1:]))[..., None]
+    part = (embeddings * inside).sum(axis=1) / inside.sum(axis=1)
+    return mean_over_nucleotides(embeddings, tokens), part
+
+
+def _logits(
+    config: TransformerConfig,
+    dtype: str,
+    attention: Attention,
+    params: Any,
+    adapter: Adapter | None,
+    tokens: jax.Array,
+    positions: jax.Array,
+    targets: jax.Array,
+) -> jax.Array:
+    """Logits [rows, targets] of ids [rows, targets] at positions [rows]."""
+    outputs = forward(
+        config,
+        dtype,
+        params,
+        tokens,
+        adapter,
+        positions=positions[:, None],
+        attention=attention,
+    )
+    return jnp.take_along_axis(outputs["logits"][:, 0], targets, axis=1)
