@@ -81,6 +81,7 @@ class Run:
         training_rows: their ranges; None of a run of an earlier version.
         calibration_shares: of the classes, or labels, among the calibration rows: the prior of
             calibrated probabilities.
+        folder: where it was loaded from; None of a run that was not.
     """
 
     model: PretrainedModel
@@ -95,6 +96,7 @@ class Run:
     strands: Strands = ONE_STRAND
     training_rows: TrainingRows | None = field(default=None, repr=False)
     calibration_shares: tuple[float, ...] | None = field(default=None, repr=False)
+    folder: Path | None = field(default=None, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -208,6 +210,16 @@ class Run:
 
         [embeddings] = embed(self, sequences, None if layer is None else [layer], pooling).values()
         return embeddings
+
+    def report(self, file: str | Path) -> None:
+        """Write one self-contained HTML page: what was trained on what, how good, where wrong.
+
+        Raises:
+            UserError: nothing is known of how the run was made, or the file cannot be written.
+        """
+        from ntjax.runs.page import write_page
+
+        write_page(self, file)
 
     def save(self, folder: str | Path) -> None:
         """Write the run into an empty folder, as the command does.

@@ -100,6 +100,7 @@ def _run(
         strands=saved.strands,
         training_rows=saved.training_rows,
         calibration_shares=saved.calibration_shares,
+        folder=folder,
     )
 
 
