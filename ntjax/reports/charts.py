@@ -176,3 +176,40 @@ class Chart:
         """On which side of its place a text stands, so that it is not clipped."""
         share = (self.across(value) - self.left) / (self.right - self.left)
         return "start" if share < 0.25 else "end" if share > 0.75 else "middle"
+
+
+@dataclass(frozen=True)
+class IntervalChart:
+    """A line for each name: a difference and its interval, beside a line at 0.
+
+    Attributes:
+        title: what it shows.
+        text: what a reader sees in it, for those who cannot see it.
+        x: the axis.
+        rows: name, value, and the ends of its interval; None where there is none.
+    """
+
+    title: str
+    text: str
+    x: Axis
+    rows: tuple[tuple[str, float | None, float | None, float | None], ...]
+    width: int = 360
+
+    @property
+    def height(self) -> int:
+        """Room for the rows and the axis."""
+        return 52 + 34 * len(self.rows)
+
+    @property
+    def bottom(self) -> int:
+        """Where the axis is."""
+        return self.height - 42
+
+    def line(self, number: int) -> int:
+        """How far down the interval of a row is; its name stands above it."""
+        return 24 + 34 * number
+
+    def across(self, value: float) -> float:
+        """Where a value is drawn."""
+        share = (value - self.x.low) / (self.x.high - self.x.low)
+        return round(16 + share * (self.width - 40), 1)
