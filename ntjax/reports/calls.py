@@ -188,10 +188,11 @@ def _of_values(results: Results) -> list[Errors]:
         return []
     error = results.numbers("prediction") - results.numbers("label")
     heads = ("name", "row", "observed", "predicted", "predicted − observed")
-    columns = ("label", "prediction")
+    columns = ("label", "call")
+    called = [f"{value:.6g}" for value in results.numbers("prediction")]
     return [
-        _errors("Predicted too high", heads, results, error > 0, error, None, columns),
-        _errors("Predicted too low", heads, results, error < 0, error, None, columns, lowest=True),
+        _errors("Predicted too high", heads, results, error > 0, error, called, columns),
+        _errors("Predicted too low", heads, results, error < 0, error, called, columns, True),
     ]
 
 
@@ -201,13 +202,13 @@ def _errors(
     results: Results,
     wrong: np.ndarray,
     values: np.ndarray,
-    called: list[str] | None,
+    called: list[str],
     columns: tuple[str, ...],
     lowest: bool = False,
 ) -> Errors:
     rows = np.flatnonzero(wrong)
     order = rows[np.argsort(values[rows] if lowest else -values[rows], kind="stable")]
-    cells = results.predictions | ({"call": called} if called is not None else {})
+    cells = results.predictions | {"call": called}
     shown = order[:MOST_ERRORS]
     return Errors(
         title,

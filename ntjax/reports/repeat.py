@@ -68,7 +68,8 @@ def _own(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same(value: Any, default: Any) -> bool:
-    return value == (list(default) if isinstance(default, tuple) else default)
+    # Tuples come back from JSON as lists.
+    return list(value) == list(default) if isinstance(default, tuple) else value == default
 
 
 def _typed(name: str, value: Any) -> str:

@@ -1,5 +1,6 @@
 """The page of a run: what it learned from, how good it is, and where it is wrong."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from ntjax.reports.wording import METRICS, PARTS, adapter_name, metric_name
 from ntjax.runs.results import Results
 
 MOST_RELIABILITY_CHARTS = 6
+_OVERLAP = re.compile(r"test rows (share|are of a group)|overlap")
 _CALIBRATION_METRICS = ("brier", "ece", "calibration_error")
 
 
@@ -48,6 +50,7 @@ def run_content(results: Results) -> dict[str, Any]:
         "errors": calls.surest_errors(results),
         "most_errors": calls.MOST_ERRORS,
         "notes": notes(results),
+        "no_overlap": no_overlap(results.config),
         "environment": environment(results.config),
         "repeat": repeat(results.settings),
     }
@@ -205,6 +208,7 @@ def _calibration(results: Results) -> dict[str, Any]:
         "method": (results.metrics.get("calibration") or {}).get("method"),
         "rows": ((results.config.get("data") or {}).get("calibration") or {}).get("rows"),
         "table": _before_and_after(results),
+        "labels": _errors_of_labels(results),
     }
 
 
@@ -215,6 +219,21 @@ def _before_and_after(results: Results) -> list[tuple[str, str, Any, Any]]:
         (metric_name(key), key, results.metrics[key], after and after.get(key))
         for key in _CALIBRATION_METRICS
         if _is_estimate(results.metrics.get(key))
+    ]
+
+
+def _errors_of_labels(results: Results) -> list[tuple[str, Any, Any]]:
+    """Name and calibration errors, before and after, of each of several labels."""
+    before = results.metrics.get("labels") or {}
+    after = {} if _is_identity(results) else results.metrics.get("calibrated") or {}
+    return [
+        (
+            name,
+            scores["calibration_error"],
+            ((after.get("labels") or {}).get(name) or {}).get("calibration_error"),
+        )
+        for name, scores in before.items()
+        if _is_estimate(scores.get("calibration_error"))
     ]
 
 
@@ -259,6 +278,12 @@ def notes(results: Results) -> list[str]:
         str(note) for scores in results.baselines.values() for note in scores.get("notes", ())
     ]
     return list(dict.fromkeys([*own, *of_baselines]))
+
+
+def no_overlap(config: Mapping[str, Any]) -> bool:
+    """Tell whether overlap with the test rows was looked for, and none was found."""
+    noted = config.get("notes")
+    return noted is not None and not any(_OVERLAP.search(str(note)) for note in noted)
 
 
 def environment(config: Mapping[str, Any]) -> list[tuple[str, str]]:
