@@ -28,7 +28,7 @@ from ntjax.training.settings import Settings, complete
 def test_the_command_gives_the_same_settings(settings, monkeypatch):
     completed, _ = complete(settings)
     command = repeating_command(as_json(asdict(completed)))
-    words = shlex.split(command)
+    words = shlex.split(command.replace("\\\n", ""))  # as a shell joins lines
     assert words[:3] == ["python", "-m", "ntjax.finetune"]
     monkeypatch.setattr(sys, "argv", ["ntjax.finetune", *words[3:]])
     parsed = parse(Options, "ntjax.finetune", "").settings
