@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from scipy.sparse.csgraph import connected_components
 from ntjax.errors import UserError
 from ntjax.metrics import UNKNOWN_LABEL, classification, multilabel, regression
 from ntjax.metrics.bootstrap import Statistic
-from ntjax.metrics.paired import paired_differences, too_few_for_a_difference
+from ntjax.metrics.confusion import predicted_classes
+from ntjax.metrics.paired import paired_differences, too_few_for_a_difference, too_few_wrong
 from ntjax.metrics.significance import holm
 from ntjax.runs.results import Results
 from ntjax.tasks import HIGHER_IS_BETTER
@@ -37,7 +38,8 @@ class Comparison:
         runs: what each has left, by its name.
         metrics: what is compared.
         differences: by run (but the first) and metric: `value`, `low`, `high`, `p`, `corrected`
-            (Holm's p-value over all comparisons) and `verdict`: better, worse, or not told apart.
+            (Holm's p-value over all comparisons) and `verdict`: better, worse, or not told apart,
+            as where there is no interval.
         rows: test rows.
         groups: of related rows, each of which counts as one.
         resamples: of the bootstrap.
@@ -95,15 +97,18 @@ def compare(runs: Mapping[str, Results], *, resamples: int = 0, seed: int = 0) -
     metrics = METRICS[runs[first].kind]
     comparisons = len(others) * len(metrics)
     resamples = resamples or max(_LEAST_RESAMPLES, _RESAMPLES_OF_A_COMPARISON * comparisons)
+    scored = {name: _scored(name, results) for name, results in runs.items()}
     found = paired_differences(
-        {name: _statistic(name, results) for name, results in runs.items()},
+        {name: one.statistic for name, one in scored.items()},
         first,
         metrics,
         len(groups),
         groups=groups,
         resamples=resamples,
         seed=seed,
-        reason=_too_few(runs[first], groups),
+        reasons={
+            name: _too_few(runs[first], scored[first], scored[name], groups) for name in others
+        },
     )
     _judge(found)
     units = len(np.unique(groups))
@@ -118,9 +123,7 @@ def _judge(differences: dict[str, dict[str, dict[str, Any]]]) -> None:
         found["corrected"] = float(corrected)
     for found, metric in every:
         corrected = found.setdefault("corrected", None)
-        if found["low"] is None or corrected is None:
-            found["verdict"] = "no interval"
-        elif found["low"] <= 0 <= found["high"] or corrected >= LEVEL:
+        if corrected is None or found["low"] <= 0 <= found["high"] or corrected >= LEVEL:
             found["verdict"] = NOT_TOLD_APART
         else:
             better = (found["value"] > 0) == HIGHER_IS_BETTER[metric]
@@ -226,37 +229,65 @@ def _labels(results: Results) -> NDArray[np.int64]:
     return np.array([number[label] for label in results.predictions["label"]], np.int64)
 
 
-def _statistic(name: str, results: Results) -> Statistic[str]:
-    """Metrics of a run, of how often each row is drawn: those of `test_metrics.json`."""
+class _Scored(NamedTuple):
+    """What is compared of a run.
+
+    Attributes:
+        statistic: metrics of how often each row is drawn: those of `test_metrics.json`.
+        wrong: bool [rows] or [rows, labels], where it calls wrongly; None of a regression.
+    """
+
+    statistic: Statistic[str]
+    wrong: NDArray[np.bool_] | None
+
+
+def _scored(name: str, results: Results) -> _Scored:
+    of_kind = {"regression": _scored_values, "multilabel": _scored_labels}
     try:
-        if results.kind == "regression":
-            return regression.statistic(results.numbers("label"), results.numbers("prediction"))
-        labels, classes = _labels(results), results.classes
-        if results.kind == "multilabel":
-            columns = [results.numbers(f"probability[{label}]") for label in classes]
-            return multilabel.statistic(labels, np.stack(columns, axis=1), classes)
-        if len(classes) > 2:
-            columns = [results.numbers(f"probability[{label}]") for label in classes]
-            return classification.statistic(labels, np.stack(columns, axis=1))
-        positive, called = results.numbers("probability"), None
-        if (threshold := (results.description.get("task") or {}).get("threshold")) is not None:
-            called = (results.numbers("logit") > threshold).astype(np.int64)
-        both = np.stack([1 - positive, positive], axis=1)
-        return classification.statistic(labels, both, called)
+        return of_kind.get(results.kind, _scored_classes)(results)
     except KeyError as missing:
         raise UserError(
             f"{name}: predictions.csv does not hold {missing.args[0]}: restore the file"
         ) from None
 
 
-def _too_few(results: Results, groups: NDArray[np.int64]) -> str:
+def _scored_values(results: Results) -> _Scored:
+    observed, predicted = results.numbers("label"), results.numbers("prediction")
+    return _Scored(regression.statistic(observed, predicted), None)
+
+
+def _scored_labels(results: Results) -> _Scored:
+    labels, probabilities = _labels(results), _probabilities(results)
+    wrong = (labels != UNKNOWN_LABEL) & ((labels == 1) != (probabilities > 0.5))
+    return _Scored(multilabel.statistic(labels, probabilities, results.classes), wrong)
+
+
+def _scored_classes(results: Results) -> _Scored:
+    labels, probabilities, called = _labels(results), _probabilities(results), None
+    if (threshold := (results.description.get("task") or {}).get("threshold")) is not None:
+        called = (results.numbers("logit") > threshold).astype(np.int64)
+    calls = predicted_classes(probabilities) if called is None else called
+    return _Scored(classification.statistic(labels, probabilities, called), calls != labels)
+
+
+def _probabilities(results: Results) -> NDArray[np.float64]:
+    """Probabilities before calibration, [rows, classes] or [rows, labels]."""
+    if results.kind == "classification" and len(results.classes) == 2:
+        positive = results.numbers("probability")
+        return np.stack([1 - positive, positive], axis=1)
+    columns = [results.numbers(f"probability[{name}]") for name in results.classes]
+    return np.stack(columns, axis=1)
+
+
+def _too_few(results: Results, first: _Scored, other: _Scored, groups: NDArray[np.int64]) -> str:
+    """Say why the difference of two runs has no interval; "" where it has one."""
     own = groups if len(np.unique(groups)) < len(groups) else None
-    if results.kind == "regression":
+    if first.wrong is None or other.wrong is None:
         return too_few_for_a_difference([np.ones(len(groups), bool)], own, "")
     labels = _labels(results)
     if results.kind == "multilabel":
-        sides = [column == value for column in labels.T for value in (0, 1)]
-        return too_few_for_a_difference(sides, own, "either value of each label")
-    several = len(results.classes) > 2
-    sides = [labels == k for k in range(len(results.classes))]
-    return too_few_for_a_difference(sides, own, "each class" if several else "either class")
+        sides, of = [c == value for c in labels.T for value in (0, 1)], "either value of each label"
+    else:
+        sides = [labels == k for k in range(len(results.classes))]
+        of = "each class" if len(sides) > 2 else "either class"
+    return too_few_for_a_difference(sides, own, of) or too_few_wrong(first.wrong | other.wrong, own)

@@ -65,7 +65,7 @@ def summary(comparison: Comparison) -> str:
         claims = [f"{verdict} in {listed(names)}" for verdict, names in told.items() if names]
         if claims:
             said.append(f"{name} is {' and '.join(claims)} than {comparison.first}")
-        elif all(one["verdict"] == "no interval" for one in differences.values()):
+        elif all(one["low"] is None for one in differences.values()):
             said.append(
                 f"{name} and {comparison.first} cannot be compared: the test rows are too few"
             )
@@ -103,8 +103,13 @@ def _same_rows(runs: dict[str, Results], part: str) -> bool | None:
 
 
 def _reasons(comparison: Comparison) -> list[str]:
-    found = (one.get("interval") for of in comparison.differences.values() for one in of.values())
-    return list(dict.fromkeys(reason for reason in found if reason))
+    """Say of which runs there is no interval, and why."""
+    found: dict[str, dict[str, None]] = {}
+    for name, differences in comparison.differences.items():
+        for one in differences.values():
+            if reason := one.get("interval"):
+                found.setdefault(reason, {})[name] = None
+    return [f"no interval of {listed(list(names))}: {reason}" for reason, names in found.items()]
 
 
 def _chart(comparison: Comparison, metric: str) -> IntervalChart:

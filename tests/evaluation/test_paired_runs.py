@@ -18,7 +18,8 @@ KINDS = ("two", "three", "labels", "value")
 
 
 def results(folder, kind="two", name="run", **options):
-    return read_results(write_run(folder / f"{kind}-{name}", kind, **options))
+    folder = folder / f"{kind}-{name}"
+    return read_results(write_run(folder, kind, baselines=False, calibrated=False, **options))
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +125,20 @@ def test_too_few_rows_have_no_interval(folder):
     }
     for one in compare(runs).differences["b"].values():
         assert one["low"] is one["high"] is one["p"] is one["corrected"] is None
-        assert one["verdict"] == "no interval"
+        assert one["verdict"] == NOT_TOLD_APART
         assert "it needs 50 groups of related rows of either class" in one["interval"]
+
+
+def test_nearly_faultless_runs_have_no_interval(folder):
+    """Most resamples hold no error at all: an interval would be far too narrow."""
+    runs = {
+        name: results(folder, name=f"good-{name}", rows=400, signal=5.0, seed=n)
+        for n, name in enumerate("ab")
+    }
+    for one in compare(runs).differences["b"].values():
+        assert one["low"] is None
+        assert one["verdict"] == NOT_TOLD_APART
+        assert "it needs 10 groups of related rows that either run calls wrongly" in one["interval"]
 
 
 def test_other_test_rows_are_refused(folder, pair):
