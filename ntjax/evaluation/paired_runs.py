@@ -148,7 +148,7 @@ def _unlike(first: Results, other: Results) -> str:
     if counts[0] != counts[1]:
         return f"it has {counts[1]:,} test rows, not {counts[0]:,}"
     for column in mine.keys() | theirs.keys():
-        if mine.get(column) != theirs.get(column):
+        if not _equal(mine.get(column), theirs.get(column)):
             return f"the column {column} of predictions.csv differs"
     hashes = _test_hash(first), _test_hash(other)
     if all(hashes) and hashes[0] != hashes[1]:
@@ -156,7 +156,13 @@ def _unlike(first: Results, other: Results) -> str:
     return ""
 
 
-def _label_columns(results: Results) -> dict[str, list[str]]:
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return np.array_equal(first, second, equal_nan=True)
+    return type(first) is type(second) and first == second
+
+
+def _label_columns(results: Results) -> dict[str, Any]:
     """The columns of the predictions that come from the data: names and labels."""
     return {
         name: cells

@@ -69,8 +69,9 @@ def probability_column(results: Results, name: str = "") -> str | None:
     """
     ending = f"[{name}]" if name else ""
     for kind in ("calibrated_probability", "probability"):
-        column = results.predictions.get(kind + ending)
-        if column and any(column):
+        if kind + ending not in results.predictions:
+            continue
+        if not np.isnan(results.numbers(kind + ending)).all():
             return kind + ending
     return None
 

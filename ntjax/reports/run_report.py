@@ -18,7 +18,7 @@ from ntjax.reports.run_figures import (
     validation_curve,
 )
 from ntjax.reports.summary import run_title, summary
-from ntjax.reports.wording import METRICS, PARTS, adapter_name, metric_name
+from ntjax.reports.wording import METRICS, PARTS, adapter_name, listed, metric_name
 from ntjax.runs.results import Results
 
 MOST_RELIABILITY_CHARTS = 6
@@ -107,10 +107,10 @@ def _task(results: Results) -> str:
     if results.kind == "regression":
         return f"regression of {classes[0] if classes else 'a value'}"
     if results.kind == "multilabel":
-        return f"{len(classes)} labels, each of which applies or not: {', '.join(classes)}"
+        return f"{len(classes)} labels, each of which applies or not: {listed(classes, 20)}"
     if len(classes) == 2:
         return f"two classes: {classes[0]} and {classes[1]} (positive)"
-    return f"{len(classes)} classes: {', '.join(classes)}"
+    return f"{len(classes)} classes: {listed(classes, 20)}"
 
 
 def parts(config: Mapping[str, Any]) -> list[dict[str, Any]]:

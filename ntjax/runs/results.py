@@ -5,10 +5,9 @@ them is then empty, and `missing` names them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +25,12 @@ from ntjax.runs.folder import (
 )
 from ntjax.runs.run import Run
 
-Columns = dict[str, list[str]]
+if TYPE_CHECKING:
+    import pandas as pd
+
+Columns = dict[str, Any]
+"""By name: texts in a list, numbers in a float64 array."""
+_TEXTS = ("name", "label", "call", "row", "part", "source", "group")
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ class Results:
         metrics: the content of `test_metrics.json`.
         history: lines of `metrics.jsonl`.
         reliability: the content of `reliability.json`.
-        predictions: columns of `predictions.csv`, as text.
-        splits: columns of `splits.csv`, as text.
+        predictions: columns of `predictions.csv`: names, labels, calls and rows as texts, numbers
+            as float64 [rows], NaN where a cell is empty; of several classes without their logits.
+        splits: columns of `splits.csv`, as texts.
         baselines: test metrics of the baselines by name.
         missing: names of the files that are not there.
     """
@@ -85,7 +90,7 @@ class Results:
 
     def numbers(self, column: str) -> np.ndarray:
         """Return a column of the predictions as float64 [rows]; NaN where a cell is empty."""
-        return np.array([float(cell) if cell else np.nan for cell in self.predictions[column]])
+        return _numbers(self.predictions[column])
 
 
 def read_results(folder: Path) -> Results:
@@ -128,6 +133,8 @@ def results_of(run: Run) -> Results:
         if run.folder is None:
             raise UserError("nothing is known of how this run was made: there is nothing to report")
         return read_results(run.folder)
+    import pandas as pd  # slow to load: only where there is a table
+
     record = run.record
     description = {
         "adapter": asdict(run.adapter),
@@ -144,8 +151,8 @@ def results_of(run: Run) -> Results:
         metrics=run.metrics,
         history=record.history,
         reliability=record.reliability or {},
-        predictions=_as_text(record.predictions),
-        splits=_as_text(record.splits),
+        predictions=_columns_of(pd.DataFrame(dict(record.predictions))),
+        splits=_columns_of(pd.DataFrame(dict(record.splits))),
         baselines=record.baselines,
     )
 
@@ -178,18 +185,30 @@ def _columns(path: Path) -> Columns:
     import pandas as pd  # slow to load: only where there is a table
 
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(
+            path,
+            usecols=lambda name: not name.startswith("logit["),  # nothing is made of them
+            dtype=dict.fromkeys(_TEXTS, str),
+            keep_default_na=False,
+            na_values={},
+            float_precision="round_trip",
+        )
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); restore it") from None
-    return {str(name): frame[name].tolist() for name in frame.columns}
+    return _columns_of(frame)
 
 
-def _as_text(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> Columns:
-    """Columns as they stand in a CSV file."""
-    import pandas as pd
-
-    frame = pd.DataFrame(dict(columns)).astype(object)
+def _columns_of(frame: "pd.DataFrame") -> Columns:
     return {
-        str(name): ["" if pd.isna(cell) else str(cell) for cell in frame[name]]
+        str(name): list(map(str, frame[name])) if name in _TEXTS else _numbers(frame[name])
         for name in frame.columns
+        if not str(name).startswith("logit[")
     }
+
+
+def _numbers(cells: Any) -> np.ndarray:
+    """Cells as float64 [rows]; NaN where one is empty."""
+    cells = np.asarray(cells)
+    if cells.dtype.kind in "OUT":
+        cells = np.where(cells == "", "nan", cells)
+    return cells.astype(np.float64)
