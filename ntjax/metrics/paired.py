@@ -44,7 +44,7 @@ def paired_differences(
     ...     {"a": accuracy(right), "b": accuracy(~wrong)}, "b", ["accuracy"], 200
     ... )["a"]["accuracy"]
     >>> "{value:.2f} [{low:.2f}, {high:.2f}]".format(**found)
-    '0.10 [0.06, 0.14]'
+    '0.10 [0.06, 0.15]'
 
     Arguments:
         statistics: of each predictor, on the same rows in the same order.

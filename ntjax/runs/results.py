@@ -200,7 +200,7 @@ def _columns(path: Path) -> Columns:
 
 def _columns_of(frame: "pd.DataFrame") -> Columns:
     return {
-        str(name): list(map(str, frame[name])) if name in _TEXTS else _numbers(frame[name])
+        str(name): list(map(str, frame[name].tolist())) if name in _TEXTS else _numbers(frame[name])
         for name in frame.columns
         if not str(name).startswith("logit[")
     }
