@@ -188,10 +188,8 @@ def _columns(path: Path) -> Columns:
         frame = pd.read_csv(
             path,
             usecols=lambda name: not name.startswith("logit["),  # nothing is made of them
-            dtype=dict.fromkeys(_TEXTS, str),
+            dtype=str,  # numbers are read by Python, which rounds none of their digits
             keep_default_na=False,
-            na_values={},
-            float_precision="round_trip",
         )
     except ValueError as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); restore it") from None
