@@ -13,7 +13,7 @@ from ntjax.finetune import Options, finetune
 from ntjax.reports import pages
 from ntjax.training.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.end_to_end, pytest.mark.usefixtures("quick_compilation")]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,6 @@ def test_a_page_that_fails_is_a_warning(settings, tmp_path, capsys, monkeypatch)
     assert made.metrics["n"] == 20
 
 
-@pytest.mark.end_to_end
 def test_a_page_that_cannot_be_written_leaves_the_run_whole(here, settings, tmp_path):
     out = tmp_path / "run"
     # A folder stands where the page should go: renaming onto it fails.
@@ -106,7 +105,6 @@ def test_a_page_that_cannot_be_written_leaves_the_run_whole(here, settings, tmp_
     assert (out / "test_metrics.json").exists()
 
 
-@pytest.mark.end_to_end
 def test_a_sweep_leaves_one_page(settings, tmp_path):
     out = tmp_path / "sweep"
     finetune(Options(settings, out, progress=False, sweep=("learning_rate=0.01,0.02",)))
