@@ -31,6 +31,7 @@ from ntjax.runs.folder import (
     recorded_revision,
     refuse_occupied,
 )
+from ntjax.runs.page import REPORT_FILE, page_problem
 from ntjax.runs.run import Run
 from ntjax.training import swept_runs
 from ntjax.training.finetune import (
@@ -74,6 +75,8 @@ class Options:
     memory holds."""
     config: Path | None = None
     """JSON or YAML file of settings, such as a run's config.json; options given beside it win."""
+    report: bool = True
+    """Write the page of the run, or of the sweep, at its end: report.html."""
     typed: Annotated[tuple[str, ...] | None, tyro.conf.Suppress] = None
     """Names of the settings that were given; None for those that differ from their defaults."""
 
@@ -141,7 +144,18 @@ def finetune(options: Options) -> dict[str, Any]:
         rows |= run.record.baselines
     print_results(rows, job.parts.task)
     print(f"results: {folder}")
+    _report(folder, options)
     return run.metrics
+
+
+def _report(folder: Path, options: Options) -> None:
+    """Write the page; a run is whole without it."""
+    if not options.report:
+        return
+    if problem := page_problem(folder):
+        print(f"warning: {problem}", file=sys.stderr)
+    else:
+        print(f"report: {folder / REPORT_FILE}")
 
 
 def _where_and_what(options: Options) -> tuple[Path, Settings, dict[str, Any]]:
@@ -187,6 +201,7 @@ def _finetune_sweep(options: Options) -> dict[str, Any]:
     parts = [job.parts.tables for job in sweep.jobs.values()]
     print_sweep(table, job.settings.select, job.parts.task, baselines, parts)
     print(f"results: {sweep.folder}")
+    _report(sweep.folder, options)
     return results
 
 

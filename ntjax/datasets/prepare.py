@@ -259,22 +259,20 @@ def fingerprint(table: SequenceTable) -> str:
 
 
 def split_columns(parts: LabelledParts) -> dict[str, list[Any]]:
-    """Return the columns of `splits.csv`: the part, file, row and name of every row.
+    """Return the columns of `splits.csv`: the part, file, row, name and group of every row.
 
-    `group` tells of calibration and test rows which are related: those of one number count as one
-    in intervals.
+    Rows of a group are related, and count as one in the intervals of their part; "" where no
+    interval is taken.
     """
-    known = {"test": parts.test_groups, "calibration": parts.calibration_groups}
-    rows = [
-        (part, table.source, row, name, group)
-        for part, table in parts.tables.items()
-        for row, name, group in zip(
-            table.rows, table.names, known.get(part, [""] * len(table)), strict=True
-        )
-    ]
-    columns = zip(*rows, strict=True)
-    names = ("part", "source", "row", "name", "group")
-    return {name: list(column) for name, column in zip(names, columns, strict=True)}
+    related = {"calibration": parts.calibration_groups, "test": parts.test_groups}
+    columns: dict[str, list[Any]] = {"part": [], "source": [], "row": [], "name": [], "group": []}
+    for part, table in parts.tables.items():
+        columns["part"] += [part] * len(table)
+        columns["source"] += [table.source] * len(table)
+        columns["row"] += table.rows
+        columns["name"] += table.names
+        columns["group"] += related[part].tolist() if part in related else [""] * len(table)
+    return columns
 
 
 def describe_rows(table: SequenceTable, indices: np.ndarray, most: int = 20) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ntjax.errors import UserError
-from ntjax.metrics.bootstrap import numbered_groups
+from ntjax.metrics.bootstrap import Statistic, numbered_groups
 from ntjax.metrics.calibration_error import (
     CALIBRATION_BINS,
     NO_INTERVAL_OF_ECE,
@@ -141,6 +141,17 @@ def score(labels: ArrayLike, probabilities: ArrayLike, name: str) -> float | Non
     if name not in HIGHER_IS_BETTER:
         raise UserError(f"unknown metric {name!r}: choose one of {', '.join(HIGHER_IS_BETTER)}")
     return Rows.of(*_checked(labels, probabilities)).point_values()[name]
+
+
+def statistic(
+    labels: ArrayLike, probabilities: ArrayLike, called: ArrayLike | None = None
+) -> Statistic[str]:
+    """Return every metric as a function of how often each row is drawn, for paired comparisons.
+
+    Arguments and errors are those of `evaluate`.
+    """
+    calls = None if called is None else np.asarray(called, np.int64)
+    return Rows.of(*_checked(labels, probabilities), calls).values
 
 
 def expected_calibration_error(

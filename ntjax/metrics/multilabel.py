@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ntjax.errors import UserError
 from ntjax.metrics import classification as metrics
-from ntjax.metrics.bootstrap import numbered_groups
+from ntjax.metrics.bootstrap import Statistic, numbered_groups
 from ntjax.metrics.classification_intervals import f1_of_share
 from ntjax.metrics.least_counts import LEAST, as_estimate
 from ntjax.metrics.proportions import Interval, share_interval
+from ntjax.metrics.ranking import mean_of_defined, ratio
 
 HIGHER_IS_BETTER: dict[str, bool] = {
     **metrics.HIGHER_IS_BETTER,
@@ -85,6 +86,36 @@ def evaluate(
             estimate = {"value": estimate["value"], "low": None, "high": None}
         averaged[name] = estimate
     return {**averaged, "labels": per_label, "n": len(labels)}
+
+
+def statistic(labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str]) -> Statistic[str]:
+    """Return every metric as a function of how often each row is drawn, for paired comparisons.
+
+    Arguments and errors are those of `evaluate`. A label that is known of no row is left out of
+    the averages.
+    """
+    labels, probabilities = _checked(labels, probabilities, names)
+    known, true, called = labels != UNKNOWN_LABEL, labels == 1, probabilities > 0.5
+    per_label = []
+    for k in np.flatnonzero(known.any(axis=0)):
+        p = probabilities[known[:, k], k]
+        both = np.stack([1 - p, p], axis=1)
+        per_label.append((known[:, k], metrics.Rows.of(labels[known[:, k], k], both)))
+    both_ways = (true & called).sum(axis=1)
+    either = (known & (true | called)).sum(axis=1) + both_ways
+    right = ((true == called) | ~known).all(axis=1)
+
+    def values(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        found = [rows.values(weights[:, at]) for at, rows in per_label]
+        averaged = {
+            name: mean_of_defined(np.stack([one[name] for one in found], axis=-1))
+            for name in metrics.HIGHER_IS_BETTER
+        }
+        averaged["micro_f1"] = ratio(2 * weights @ both_ways, weights @ either)
+        averaged["subset_accuracy"] = ratio(weights @ right, weights.sum(axis=1))
+        return averaged
+
+    return values
 
 
 def _of_label(

@@ -22,6 +22,7 @@ from scipy.stats import t as student_t
 from ntjax.errors import UserError
 from ntjax.metrics.bootstrap import (
     Estimate,
+    Statistic,
     estimate,
     numbered_groups,
     resampled,
@@ -112,6 +113,14 @@ def evaluate(
         else:
             found[name] = _scaled(values[0], drawn[name], units, confidence, _SCALES[name])
     return {**found, "n": rows.count}
+
+
+def statistic(targets: ArrayLike, predictions: ArrayLike) -> Statistic[str]:
+    """Return every metric as a function of how often each row is drawn, for paired comparisons.
+
+    Arguments and errors are those of `evaluate`.
+    """
+    return _Rows.of(*_checked(targets, predictions)).values
 
 
 def _scaled(

@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ntjax.metrics.bootstrap import bootstrap_p_value, estimate, numbered_groups, resampled
+from ntjax.metrics.bootstrap import resampled
 from ntjax.metrics.classification import Rows, evaluate
+from ntjax.metrics.paired import difference, too_few_for_a_difference
 
 METRICS = ("accuracy", "mcc", "auroc")
-
-LEAST_OF_A_DIFFERENCE = 50
-"""Groups of rows of either class that the interval of a difference needs: simulated intervals then
-hold the true difference in 93% of test sets or more; with 20, in 89% where few rows differ."""
 
 
 def seed_means(
@@ -68,14 +65,14 @@ def seed_means(
     once = np.ones((1, len(labels)))
     whole = {name: _values(seeds, once, metrics)[..., 0] for name, seeds in rows.items()}
     drawn = resampled(values, len(labels), resamples=bootstrap, seed=seed, groups=groups)
-    reason = _too_few(labels, groups) if bootstrap else ""
+    reason = too_few_for_a_difference([labels == 0, labels == 1], groups) if bootstrap else ""
     found = {}
     for name, seeds in both.items():
         of_seeds = [evaluate(labels, p, bootstrap=min(bootstrap, 1), groups=groups) for p in seeds]
         found[name] = {
             metric: _summary(whole[name][k], [of_seed[metric] for of_seed in of_seeds])
             | {
-                "difference": _difference(
+                "difference": difference(
                     whole[name][k].mean() - whole[against][k].mean(),
                     drawn[name, metric] - drawn[against, metric],
                     reason,
@@ -131,18 +128,3 @@ def _summary(of_seeds: np.ndarray, single: Sequence[dict[str, Any]]) -> dict[str
     elif single[0]["low"] is not None:
         found |= {end: float(np.mean([one[end] for one in single])) for end in ("low", "high")}
     return found | {"sd": sd}
-
-
-def _difference(value: float, drawn: np.ndarray, reason: str) -> dict[str, Any]:
-    p = None if reason else bootstrap_p_value(drawn)
-    return estimate(value, drawn, reason=reason) | {"p": p}
-
-
-def _too_few(labels: np.ndarray, groups: ArrayLike | None) -> str:
-    """Say why there is no interval of a difference; "" where there is one."""
-    of_rows = numbered_groups(len(labels), groups)
-    fewest = min(len(np.unique(of_rows[labels == k])) for k in (0, 1))
-    if fewest >= LEAST_OF_A_DIFFERENCE:
-        return ""
-    unit = "rows" if groups is None else "groups of related rows"
-    return f"it needs {LEAST_OF_A_DIFFERENCE} {unit} of either class and there are {fewest}"

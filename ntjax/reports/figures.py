@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
-# Okabe & Ito's, told apart by the colour-blind; in this order.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+from ntjax.reports.colours import COLOURS
+
 PROMOTER, OTHER = COLOURS[0], COLOURS[1]
 _MARKERS = ("o", "s", "D")
 _DOTS_PER_INCH = 120

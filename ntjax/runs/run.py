@@ -83,6 +83,7 @@ class Run:
         calibration_shares: of the classes, or labels, among the calibration rows: the prior of
             calibrated probabilities.
         windows: where the site lies in the training rows; None of rows without a site.
+        folder: where it was loaded from; None of a run that was not.
     """
 
     model: PretrainedModel
@@ -98,6 +99,7 @@ class Run:
     training_rows: TrainingRows | None = field(default=None, repr=False)
     calibration_shares: tuple[float, ...] | None = field(default=None, repr=False)
     windows: RecordedWindows | None = field(default=None, repr=False)
+    folder: Path | None = field(default=None, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -211,6 +213,16 @@ class Run:
 
         [embeddings] = embed(self, sequences, None if layer is None else [layer], pooling).values()
         return embeddings
+
+    def report(self, file: str | Path) -> None:
+        """Write one self-contained HTML page: what was trained on what, how good, where wrong.
+
+        Raises:
+            UserError: nothing is known of how the run was made, or the file cannot be written.
+        """
+        from ntjax.runs.page import write_page
+
+        write_page(self, file)
 
     def save(self, folder: str | Path) -> None:
         """Write the run into an empty folder, as the command does.

@@ -101,6 +101,7 @@ def _run(
         training_rows=saved.training_rows,
         calibration_shares=saved.calibration_shares,
         windows=saved.windows,
+        folder=folder,
     )
 
 

@@ -20,6 +20,7 @@ from ntjax.runs.folder import (
     open_folder,
     recorded_revision,
 )
+from ntjax.runs.page import write_page_or_warn
 from ntjax.runs.predictions import (
     calibrate,
     class_shares,
@@ -61,6 +62,7 @@ def fine_tune(
     resume: bool = False,
     progress: bool = False,
     baselines: bool = False,
+    report: bool = True,
     callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Run:
@@ -80,6 +82,7 @@ def fine_tune(
         resume: go on with the run in `out`.
         progress: show progress bars.
         baselines: also train gradient boosting and a small CNN on the same rows.
+        report: write the page of the run into `out`, as the command does.
         callbacks: what else is to be told of training.
         settings: options of the command, with underscores for hyphens: `steps=500`, `seed=1`.
 
@@ -111,7 +114,10 @@ def fine_tune(
     revision = recorded_revision(folder) if resume and folder else None
     [job] = prepare([own], revision, given)
     run = run_job(job, folder, resume=resume, progress=progress, callbacks=callbacks)
-    return with_baselines(job, run, folder, progress) if own.baselines else run
+    run = with_baselines(job, run, folder, progress) if own.baselines else run
+    if folder is not None and report:
+        write_page_or_warn(folder)
+    return run
 
 
 def given_rows(model: Any, train: Any, validation: Any, test: Any) -> Given:

@@ -24,6 +24,7 @@ from ntjax.runs.folder import (
     open_folder,
     recorded_revision,
 )
+from ntjax.runs.page import write_page_or_warn
 from ntjax.runs.run import Run
 from ntjax.runs.saved_run import load_run
 from ntjax.training.callbacks import Callback, ProgressBar
@@ -72,7 +73,7 @@ class Sweep:
 
     def member_folder(self, name: str) -> Path | None:
         """The run folder of a member."""
-        return self.folder and _member_folder(self.folder, name)
+        return self.folder and member_folder(self.folder, name)
 
     def values(self, name: str) -> dict[str, Any]:
         """The settings that are a member's own."""
@@ -92,6 +93,7 @@ def sweep(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool = False,
+    report: bool = True,
     **settings: Any,
 ) -> list[Run | FailedRun]:
     """Train every combination of values as one population over one copy of the model.
@@ -103,6 +105,7 @@ def sweep(
         model: and the following ones as of `fine_tune`.
         vary: values by setting, such as `{"seed": range(5), "lora_dropout": [0.1, 0.4]}`.
         members_at_once: most members to train at once; 0 for as many as the memory holds.
+        report: write the page of the sweep into `out`, as the command does.
 
     Returns:
         A run for each combination, the last setting varying fastest; a record of its failure for
@@ -123,7 +126,10 @@ def sweep(
             raise UserError("baselines: a sweep trains none; ask fine_tune for them")
         own = Settings(**(explicit | {"baselines": False}))
         begun = begin(folder, own, written(vary), members_at_once, given)
-    return run(begun, progress)
+    done = run(begun, progress)
+    if folder is not None and report:
+        write_page_or_warn(folder)
+    return done
 
 
 def begin(
@@ -148,7 +154,8 @@ def begin(
     return _opened(Sweep(folder, members, jobs, populations), [])
 
 
-def _member_folder(folder: Path, name: str) -> Path:
+def member_folder(folder: Path, name: str) -> Path:
+    """Return the run folder of a member, below that of the sweep."""
     return folder / "members" / name
 
 
@@ -224,9 +231,9 @@ def reopen(
     begun = [
         member.name
         for member in members
-        if (_member_folder(folder, member.name) / CONFIG_FILE).exists()
+        if (member_folder(folder, member.name) / CONFIG_FILE).exists()
     ]
-    revision = recorded_revision(_member_folder(folder, begun[0])) if begun else None
+    revision = recorded_revision(member_folder(folder, begun[0])) if begun else None
     return _opened(Sweep(folder, members, _prepared(members, revision, given), populations), begun)
 
 
@@ -290,7 +297,7 @@ def _run_population(
     jobs = sharing_a_program([sweep.jobs[name] for name in names])
     callbacks: list[Callback] = [ProgressBar()] if progress else []
     if sweep.folder:
-        folders = [_member_folder(sweep.folder, name) for name in names]
+        folders = [member_folder(sweep.folder, name) for name in names]
         callbacks += on_disk(sweep.folder / "populations" / str(number), folders)
     try:
         results = train_jobs(jobs, callbacks)

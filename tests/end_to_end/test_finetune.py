@@ -127,6 +127,7 @@ def test_the_files_of_a_run(finished):
         "reliability.json",
         "splits.csv",
         "checkpoints",
+        "report.html",
     }
 
 
@@ -200,6 +201,10 @@ def test_every_row_can_be_traced(finished):
     assert all(own[int(line["row"]) - 2][0] == line["name"] for line in splits)
     test = [line["row"] for line in splits if line["part"] == "test"]
     assert test == [line["row"] for line in predictions(finished)]
+    # What counts as one in intervals is numbered; training rows are in none.
+    assert all(
+        (line["group"] != "") == (line["part"] in ("calibration", "test")) for line in splits
+    )
     for line in predictions(finished):
         assert own[int(line["row"]) - 2][2] == line["label"]
 
