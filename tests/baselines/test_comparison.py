@@ -47,6 +47,7 @@ def test_rows_of_the_lengths_trained_on_need_no_note(parts):
     assert all("notes" not in result for result in results.values())
 
 
+@pytest.mark.slow
 def test_cropped_test_rows_are_told(parts):
     test = parts.tables["test"]
     longer = dataclasses.replace(

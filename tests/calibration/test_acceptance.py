@@ -32,6 +32,7 @@ def drawn(seed, rows, classes, temperature=1.0, spread=1.5):
     return temperature * truth, labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 5])
 def test_a_calibrated_model_is_left_as_it_is(classes):
     kept = [accepted_calibration(*drawn(seed, 200, classes)) for seed in range(20)]
@@ -152,6 +153,7 @@ def twelve(name):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_an_easy_task_of_twelve_classes_is_not_made_worse():
     """Motif counts and logistic regression in place of the network: always right, rightly sure."""
     from sklearn.feature_extraction.text import CountVectorizer

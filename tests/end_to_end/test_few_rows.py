@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tiers import first_by_default
 
 import ntjax
 from ntjax.metrics.multilabel import evaluate
@@ -27,12 +26,10 @@ def classes(count):
     return RANDOM.choice(["a", "b"], count)
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize(
     ("task", "labels"),
-    first_by_default(
-        [("classification", classes), ("multilabel", several), ("regression", numbers)],
-        "end_to_end",
-    ),
+    [("classification", classes), ("multilabel", several), ("regression", numbers)],
 )
 def test_no_row_is_left_to_calibrate(task, labels):
     parts = [(dna(count), labels(count)) for count in (48, 40, 60)]

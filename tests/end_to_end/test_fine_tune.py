@@ -21,7 +21,6 @@ from planted_task import (
     write_csv,
 )
 from safetensors.numpy import load_file
-from tiers import first_by_default
 
 import ntjax
 from ntjax.errors import UserError
@@ -108,9 +107,10 @@ def test_saved_and_loaded(trained, rows, tmp_path):
         trained.save(tmp_path / "run")
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize(
     "adapter",
-    first_by_default([ntjax.Full(), ntjax.BitFit(), ntjax.HeadOnly(), "ia3"], "end_to_end"),
+    [ntjax.Full(), ntjax.BitFit(), ntjax.HeadOnly(), "ia3"],
 )
 def test_every_adapter_is_saved_with_its_kind(model, rows, adapter, tmp_path):
     settings = QUICK | {"steps": 4, "evaluate_every": 2, "learning_rate": 0.001}
@@ -308,6 +308,7 @@ class TestSweep:
         assert first.splits == second.splits
         assert not np.array_equal(first.predictions["logit"], second.predictions["logit"])
 
+    @pytest.mark.end_to_end
     def test_a_member_that_diverges_is_a_record(self, model, rows):
         settings = {k: v for k, v in QUICK.items() if k != "learning_rate"}
         good, bad = ntjax.sweep(model, rows, vary={"learning_rate": [0.02, 3e38]}, **settings)
@@ -356,6 +357,7 @@ def loaded(code):
     return finished.stdout.strip()
 
 
+@pytest.mark.end_to_end
 def test_what_is_not_needed_is_not_loaded(by_command):
     assert loaded("") == "[] False"
     code = f"""

@@ -90,6 +90,7 @@ def scored_sequences(run_folder):
     return read_parts(settings).tables["test"].sequences
 
 
+@pytest.mark.end_to_end
 def test_a_regression_is_learned(regression):
     folder, result = regression
     assert result["pearson"]["value"] > 0.9
@@ -108,6 +109,7 @@ def test_a_regression_is_learned(regression):
     assert not (folder / "reliability.json").exists()
 
 
+@pytest.mark.end_to_end
 def test_a_loaded_regression_predicts_in_the_users_units(regression):
     folder, result = regression
     loaded = ntjax.load_run(folder)
@@ -121,6 +123,7 @@ def test_a_loaded_regression_predicts_in_the_users_units(regression):
         loaded.predict(["ACGT"], calibrated=True)
 
 
+@pytest.mark.end_to_end
 def test_the_log_and_the_description_of_a_regression(regression):
     folder, _ = regression
     description = json.loads((folder / "adapter.json").read_text())
@@ -134,6 +137,7 @@ def test_the_log_and_the_description_of_a_regression(regression):
     assert description["training"]["r2"] == max(scores)
 
 
+@pytest.mark.end_to_end
 def test_several_labels_are_learned(multilabel):
     folder, result = multilabel
     assert result["auroc"]["value"] > 0.9
@@ -153,6 +157,7 @@ def test_several_labels_are_learned(multilabel):
     assert curves["calibrated"].keys() == {"tata", "gc box"}
 
 
+@pytest.mark.end_to_end
 def test_loaded_labels_predict_what_was_reported(multilabel):
     folder, result = multilabel
     loaded = ntjax.load_run(folder)

@@ -87,6 +87,7 @@ def test_a_table_of_genomes_with_classes(here, tmp_path):
     assert [entry["source"].rpartition("/")[2] for entry in genome_data(out)] == ["a.fna", "b.fna"]
 
 
+@pytest.mark.end_to_end
 def test_windows_in_the_published_layout(here, tmp_path):
     rows = [f"{dna(1200, seed)},1,{1000 * seed},{1000 * seed + 1200}" for seed in range(30)]
     path = here / "windows.csv.gz"

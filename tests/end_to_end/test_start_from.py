@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from planted_task import planted_rows, quick, run, write_csv
-from tiers import first_by_default
 
 from ntjax.errors import UserError
 from ntjax.runs.saved_run import load_run
@@ -19,7 +18,8 @@ def rows(tmp_path_factory):
     return write_csv(tmp_path_factory.mktemp("rows") / "rows.csv", planted_rows(240))
 
 
-@pytest.mark.parametrize("adapter", first_by_default(["lora", "ia3", "head", "full"], "end_to_end"))
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("adapter", ["lora", "ia3", "head", "full"])
 def test_the_second_stage_begins_where_the_first_ended(adapter, rows, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     run(quick(rows, adapter=adapter), first)

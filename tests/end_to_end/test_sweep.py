@@ -260,6 +260,7 @@ def test_fewer_at_once(here, settings, finished):
             np.testing.assert_allclose(tensor, its[key], rtol=0, atol=1e-4)
 
 
+@pytest.mark.end_to_end
 def test_a_member_that_diverges(here, settings, capsys):
     results = sweep(settings, here / "ill", ("learning_rate=0.02,3e38",))
     assert list(results) == ["learning_rate=0.02"]

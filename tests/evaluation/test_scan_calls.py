@@ -57,7 +57,7 @@ streams = given(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @streams
 def test_the_same_as_at_once(genome, seed, stride, chunk, both, threshold, distance):
     parts, everything = scored_windows(genome, seed, stride, chunk, both)
@@ -68,7 +68,7 @@ def test_the_same_as_at_once(genome, seed, stride, chunk, both, threshold, dista
     assert in_order.tolist() == sorted(keys(expected.sites).tolist())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @streams
 def test_the_best_of_all(genome, seed, stride, chunk, both, threshold, distance):
     del threshold

@@ -147,6 +147,7 @@ class TestCorrectedBlockedT:
             assert one.p_value == pytest.approx(2 * student_t.sf(abs(one.t), freedom))
             assert one.high - one.low == pytest.approx(2 * student_t.ppf(0.975, freedom) * error)
 
+    @pytest.mark.slow
     def test_false_alarms_of_two_splits(self):
         """Levels of the splits, and a chance agreement of one pair, do not matter."""
         random = np.random.default_rng(2)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import pytest
 import tyro
-from tiers import first_by_default
 
 from ntjax.errors import MissingLabelsError, UserError
 from ntjax.reports import command_line
@@ -95,7 +94,8 @@ def python(*arguments, encoding):
     )
 
 
-@pytest.mark.parametrize("encoding", first_by_default(["ascii", "latin-1", "ascii:strict"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "ascii:strict"])
 def test_a_stream_that_lacks_a_character_gets_a_question_mark(encoding):
     done = python("-c", SHOWN, encoding=encoding)
     text = "0.04 ± 0.01 – 3 × 2\n".encode(encoding.partition(":")[0], "replace")
@@ -104,7 +104,8 @@ def test_a_stream_that_lacks_a_character_gets_a_question_mark(encoding):
     assert (done.returncode, done.stderr) == (2, b"error: ?70: no such file\n")
 
 
-@pytest.mark.parametrize("module", first_by_default(["finetune", "audit"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["finetune", "audit"])
 def test_help_needs_no_unicode(module):
     done = python("-m", f"ntjax.{module}", "--help", encoding="ascii")
     assert (done.returncode, done.stderr) == (0, b"")

@@ -202,6 +202,7 @@ def test_full_fine_tuning_leaves_a_whole_model(finished):
     np.testing.assert_allclose(found, columns(folder)["probability"], atol=1e-5)
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("adapter", ["ia3", "full"])
 def test_a_run_moved_elsewhere_still_loads(finished, adapter, tmp_path, monkeypatch):
     folder = finished(adapter)

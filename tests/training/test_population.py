@@ -114,6 +114,7 @@ class TestFailing:
                 np.testing.assert_array_equal(leaves[name], leaf)
         assert [line["step"] for line in lines(tmp_path / "b" / "log1")] == [1]
 
+    @pytest.mark.compiled
     def test_a_failure_is_remembered(self, params, tmp_path):
         first = self.runs(params, (0.01, 3e38, 0.01))
         fit(params, first, tmp_path, replace(LOOP, steps=5), config=step_config())
@@ -165,6 +166,7 @@ def test_a_member_that_has_stopped_can_not_fail(params, tmp_path):
     assert len(together[0].history) == len(alone.history) == 2
 
 
+@pytest.mark.compiled
 def test_resumed_bit_for_bit(params, tmp_path):
     whole = fit(params, member_runs("lora", params), tmp_path / "whole")
     for steps in (5, STEPS):
