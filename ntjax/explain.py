@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ntjax.errors import UserError
 from ntjax.interpret.explanation import Explanation, Method, explain
-from ntjax.io.files import write_bytes
+from ntjax.io.files import check_writable, write_bytes
 from ntjax.io.row_stream import RowChunk, RowStream
 from ntjax.io.standard_input import called, input_file
 from ntjax.reports import command_line
@@ -86,7 +86,9 @@ def explain_command(options: Options) -> Explanation:
     for note in notes:
         print(f"note: {called(note, options.input, path)}")
     progress = options.method if options.progress else ""
-    found = explain(run, rows.sequences, options.method, options.class_name or None, progress)
+    check_writable(options.out)
+    with command_line.naming_options(target="class"):
+        found = explain(run, rows.sequences, options.method, options.class_name or None, progress)
     if options.logos:
         _draw(options, rows, found)
     tables = [

@@ -30,13 +30,14 @@ from ntjax.evaluation.scan_setup import (
     share_of_windows,
 )
 from ntjax.genomes.indexing import open_genome
+from ntjax.genomes.intervals import ContigNames
 from ntjax.genomes.nearest_genes import read_genes
 from ntjax.genomes.scan_grid import ScanGrid
 from ntjax.genomes.scored_sites import TOLERANCE
 from ntjax.genomes.store import Genome
 from ntjax.io.interval_files import check_formats
 from ntjax.io.json import write_json
-from ntjax.io.parts import PartFolder
+from ntjax.io.parts import PartFolder, of_this_input
 from ntjax.reports import command_line
 from ntjax.reports.in_parts import resumable
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
@@ -47,6 +48,7 @@ from ntjax.runs.saved_run import load_run
 from ntjax.sequences.alphabet import counted
 
 _STRIDES_PER_WINDOW = 10
+_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Options:
     """Strands to read windows from."""
     class_name: Annotated[str, tyro.conf.arg(name="class")] = ""
     """Class or label to look for. Default: the positive one of two classes."""
-    threshold: float = 0.5
+    threshold: float = _THRESHOLD
     """Probability from which a window is a call."""
     top: int = 0
     """Call the best so many, whatever their probability; 0 for the --threshold."""
@@ -110,7 +112,7 @@ def scan_command(options: Options) -> dict[str, Any]:
     Raises:
         UserError: bad input.
     """
-    formats = tuple(filter(None, options.formats.split(",")))
+    formats = tuple(filter(None, map(str.strip, options.formats.split(","))))
     _check(options, formats)
     paths = scan_paths(options.out, formats, options.strands == "both")
     summary_path = options.out.with_name(f"{options.out.name}.json")
@@ -128,8 +130,9 @@ def scan_command(options: Options) -> dict[str, Any]:
     merge_distance = grid.length // 2 if options.merge_distance is None else options.merge_distance
     settings = CallSettings(options.threshold, options.top, merge_distance)
     with resumable(parts, can_resume=True):
-        scanned = scan(score, grid, parts, options.progress)
-        tested = tested_rows(score, options.run)
+        with of_this_input(parts):
+            scanned = scan(score, grid, parts, options.progress)
+        tested = tested_rows(score, options.run, grid.length)
         found = write_scan(grid, parts, paths, settings, genes, tested)
         summary = _summary(options, grid, score, scanned) | found | {"notes": notes}
         write_json(summary_path, summary)
@@ -149,6 +152,8 @@ def _check(options: Options, formats: tuple[str, ...]) -> None:
         raise UserError(f"--merge-distance {options.merge_distance}: should not be negative")
     if not 0 < options.threshold <= 1:
         raise UserError(f"--threshold {options.threshold:g}: a probability above 0, at most 1")
+    if options.top and options.threshold != _THRESHOLD:
+        raise UserError("--top calls windows whatever their --threshold: leave one of them out")
     if options.prior and options.sites_per_mb:
         raise UserError("--sites-per-mb is another way to give the --prior: leave one of them out")
     if options.out.is_dir() or options.out.name in ("", ".", ".."):
@@ -170,6 +175,7 @@ def _class_score(options: Options, run: Run) -> ClassScore:
 
 
 def _grid(options: Options, run: Run, genome: Genome) -> tuple[ScanGrid, list[str]]:
+    ContigNames(genome, options.genome)  # refuses two contigs of one name
     geometry, told = scan_geometry(run, options.window, options.site_index)
     stride = options.stride or max(1, geometry.length() // _STRIDES_PER_WINDOW)
     if stride > geometry.length():
@@ -236,22 +242,24 @@ def _summary(
         "top": options.top or None,
         "windows": scanned.windows,
         "windows_with_n": scanned.unknown,
-        "unknown_bases": grid.bases[1],
+        "scanned_bases": grid.bases.scanned,
+        "bases_in_pieces_too_short": grid.bases.too_short,
+        "unknown_bases": grid.bases.unknown,
     }
 
 
 def _print_summary(options: Options, summary: dict[str, Any], scanned: Scanned) -> None:
     there = f"; {counted(scanned.resumed, 'part')} of them were there" if scanned.resumed else ""
     print(
-        f"{scanned.windows:,} windows of {summary['known_bases']:,} bp scored, "
+        f"{scanned.windows:,} windows of {summary['scanned_bases']:,} bp scored, "
         f"{scanned.unknown:,} with N left out{there}"
     )
     if not summary["calls"]:
         print(
-            "no window reaches the --threshold; the highest probability is "
-            f"{summary['highest_probability']:.3g}: lower it, or call the best with --top"
+            "no window reaches the --threshold: the highest probability is "
+            f"{summary['highest_probability']:.3g}; lower the --threshold, or give --top"
         )
-    per_mb = summary["calls"] / summary["known_bases"] * 1_000_000
+    per_mb = summary["calls"] / summary["scanned_bases"] * 1_000_000
     print(
         f"{counted(summary['calls'], 'call')} of class {summary['class']} at probability "
         f"{summary['threshold']:.4g} or more ({per_mb:,.1f} per Mb, both strands as one)"
@@ -263,7 +271,7 @@ def _print_summary(options: Options, summary: dict[str, Any], scanned: Scanned) 
             f"[{expected['low']:.2f}, {expected['high']:.2f}]"
         )
     else:
-        print(f"no precision is expected: {expected['reason']}")
+        print(f"expected precision: not known: {expected['reason']}")
     print(f"scan: {options.out}.*")
 
 

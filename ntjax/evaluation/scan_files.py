@@ -99,8 +99,7 @@ def write_scan(
         "threshold": threshold,
         "calls": called,
         "highest_probability": float(counts.highest[0]),
-        "known_bases": grid.bases[0],
-        "hits": _hits(counts, grid.bases[0], tested),
+        "hits": _hits(counts, grid.bases.scanned, tested),
         "expected_precision": _expected(tested, threshold),
     }
 
@@ -162,7 +161,6 @@ def _hits(counts: HitCounts, bases: int, tested: TestedRows | str) -> list[dict[
             "windows": windows,
             "windows_per_mb": windows / bases * _MB,
             "calls": called,
-            "highest_probability": float(counts.highest[0]),
             "calls_per_mb": called / bases * _MB,
             "expected_precision": _expected(tested, threshold),
         }

@@ -48,10 +48,16 @@ class TestedRows(NamedTuple):
         return {"value": value, "low": low, "high": high, **rates}
 
 
-def tested_rows(score: ClassScore, folder: Path) -> TestedRows | str:
-    """Read the test rows of a run, or say why no precision can be expected from them."""
+def tested_rows(score: ClassScore, folder: Path, length: int) -> TestedRows | str:
+    """Read the test rows of a run, or say why no precision can be expected from them.
+
+    Arguments:
+        score: what is scanned for.
+        folder: of the run.
+        length: bases of the windows of the scan.
+    """
     run = score.run
-    if reason := _unsuitable(score):
+    if reason := _unsuitable(score, length):
         return reason
     try:
         predictions = pd.read_csv(folder / PREDICTIONS_FILE, dtype={"label": str})
@@ -70,7 +76,7 @@ def tested_rows(score: ClassScore, folder: Path) -> TestedRows | str:
     return TestedRows(positive, found[:, score.output], groups, float(shares[score.output]))
 
 
-def _unsuitable(score: ClassScore) -> str:
+def _unsuitable(score: ClassScore, length: int) -> str:
     run = score.run
     if not isinstance(run.task, Classification):
         return "it is computed for classes, not for several labels"
@@ -82,6 +88,10 @@ def _unsuitable(score: ClassScore) -> str:
             + ": how often windows of the genome are called is not known from them; train and test "
             "with python -m ntjax.windows --negatives genomic"
         )
+    if (tested := run.windows.geometry.length()) != length:
+        return f"the run was tested on windows of {tested:,} bp, and those here have {length:,} bp"
+    if run.calibration is None:
+        return "the run was not calibrated: its probabilities cannot be those at a prior"
     if score.prior is None:
         return "give a --prior: precision depends on how rare the class is"
     return ""

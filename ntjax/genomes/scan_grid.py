@@ -34,6 +34,20 @@ class GridChunk(NamedTuple):
     next_start: int
 
 
+class Bases(NamedTuple):
+    """Bases of the genome, or of the regions of a scan.
+
+    Attributes:
+        scanned: without N, in a run of such bases that is as long as a window.
+        too_short: without N, in a shorter run, such as a contig that holds no window.
+        unknown: N.
+    """
+
+    scanned: int
+    too_short: int
+    unknown: int
+
+
 @dataclass(frozen=True)
 class ScanGrid:
     """The windows of a scan.
@@ -117,10 +131,13 @@ class ScanGrid:
         return (region >= 0) & (places < self.regions[region, 1])
 
     @cached_property
-    def bases(self) -> tuple[int, int]:
-        """Known bases of the regions, and their N."""
+    def bases(self) -> Bases:
+        """How many bases of the genome, or of the regions, a window can hold."""
         regions = self.regions
         if regions is None:
             regions = np.array([[0, len(self.genome.letters)]])
-        known = int(np.diff(intersection(self.genome.stretches, regions)).sum())
-        return known, int(np.diff(regions).sum()) - known
+        without_n = self.genome.stretches
+        fits = np.diff(without_n, axis=1)[:, 0] >= self.length
+        known = int(np.diff(intersection(without_n, regions)).sum())
+        scanned = int(np.diff(intersection(without_n[fits], regions)).sum())
+        return Bases(scanned, known - scanned, int(np.diff(regions).sum()) - known)

@@ -33,7 +33,7 @@ def score_weights(task: Task, target: str | None = None) -> np.ndarray:
         target = names[-1]
     if target not in names:
         which = "say which to explain" if target is None else f"'{target}' is none of them"
-        raise UserError(f"this run has {', '.join(names)}: {which} (target=NAME)")
+        raise UserError(f"this run has {', '.join(names)}: {which}", field="target")
     weights = (np.array(names) == target).astype(np.float64)
     if isinstance(task, Classification):
         weights[weights == 0] = -1 / (len(names) - 1)

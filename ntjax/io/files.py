@@ -74,6 +74,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, or cannot be made, before any time is spent.
+
+    Raises:
+        UserError: names the folder, or the one that it would be made in.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        problem = "is read-only" if existing.is_dir() else "is a file"
+        raise UserError(f"{folder}: cannot be written, since {existing} {problem}: give another")
+
+
 def _explained(error: OSError, path: Path, size: int, remedy: str) -> str:
     if error.errno not in _NO_SPACE:
         return f"{path}: cannot be written ({error.strerror or error}); {remedy}"

@@ -94,8 +94,7 @@ def _contig(name: str) -> str:
 
 def _attribute(value: Any) -> str:
     # A comma separates several values, each of which is escaped by itself.
-    parts = str(value).split(",") if isinstance(value, str) else [f"{value:.9g}"]
-    return ",".join(quote(part, safe=_GFF_SAFE) for part in parts)
+    return ",".join(quote(part, safe=_GFF_SAFE) for part in str(value).split(","))
 
 
 class ParquetRows:

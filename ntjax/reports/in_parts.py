@@ -92,8 +92,8 @@ def resumable(parts: PartFolder, can_resume: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        kept = f"; {parts.folder} keeps what is done: go on with --resume" if can_resume else ""
-        print(f"stopped{kept}", file=sys.stderr)
+        kept = f"; {parts.folder} keeps what is done: go on with --resume"
+        print(f"stopped{kept if can_resume and parts.is_begun else ''}", file=sys.stderr)
         sys.exit(130)
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -57,7 +57,7 @@ def draw_logo(path: Path, title: str, sequence: str, importance: np.ndarray) -> 
         one.set_xlim(first - 0.5, first + shown - 0.5)
         one.set_ylabel("importance")
     axes[-1, 0].set_xlabel("position, from 0")
-    axes[0, 0].set_title(title, loc="left", fontsize="medium")
+    axes[0, 0].set_title(title, loc="left", fontsize="medium", parse_math=False)
     picture.tight_layout()
     try:
         # A fixed identifier and no date: the same picture is the same file.

@@ -139,7 +139,7 @@ class Run:
         average, how = average_strands, self.strands.reverse_complement
         if average and how == "none":
             raise UserError(
-                "average_strands: this run learned from one strand alone; train with "
+                "--average-strands: this run learned from one strand alone; train with "
                 "--augment-reverse-complement same or flip-label"
             )
         cleaned, ids = encoded(self.model, sequences, ambiguous)

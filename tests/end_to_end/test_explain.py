@@ -42,6 +42,12 @@ def test_a_table_and_logos(here, capsys):
         assert (here / "again" / name).read_bytes() == (here / "out" / name).read_bytes()
 
 
+def test_a_title_is_no_formula(here):
+    (here / "odd.fasta").write_text(f">$\\bar$ <b> & {{\n{planted_rows(1)[0][1]}\n")
+    explain_command(options(here, "odd", input=str(here / "odd.fasta"), method="gradients"))
+    assert (here / "odd" / "logos" / "0001.svg").exists()
+
+
 def test_without_logos(here):
     explain_command(options(here, "bare", logos=False, method="attention"))
     assert not (here / "bare" / "logos").exists()
@@ -50,10 +56,11 @@ def test_without_logos(here):
 @pytest.mark.parametrize(
     ("others", "problem"),
     [
-        ({"class_name": "x"}, "'x' is none of them"),
+        ({"class_name": "x"}, "--class: this run has 0, 1: 'x' is none of them"),
         ({"method": "attention", "class_name": "1"}, "leave --class"),
         ({"input": "missing.csv"}, "missing.csv"),
         ({"out": "run"}, "is in use"),
+        ({"out": "rows.csv/out"}, "rows.csv is a file"),
     ],
 )
 def test_what_is_refused(here, others, problem):

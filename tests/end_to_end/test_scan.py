@@ -91,7 +91,7 @@ def test_regions_hold_the_same_sites_as_a_whole_scan(here):
 
 
 def test_the_best_so_many(here):
-    found = scan_command(options(here, "top", top=7, strands="forward"))
+    found = scan_command(options(here, "top", top=7, threshold=0.5, strands="forward"))
     rows = pd.read_parquet(here / "top.parquet")
     assert found["calls"] == len(rows) == 7
     assert found["threshold"] == rows["probability"].min()
@@ -148,6 +148,7 @@ def test_killed_and_completed(here):
         ({"stride": 1000}, "--stride 1000: longer than a window"),
         ({"threshold": 0.0}, "--threshold 0"),
         ({"prior": "0.1", "sites_per_mb": 5.0}, "leave one of them out"),
+        ({"top": 3, "threshold": 0.4}, "leave one of them out"),
         ({"prior": "2"}, "--prior"),
         ({"sites_per_mb": 1e6}, "--sites-per-mb: 1e+06 makes"),
         ({"class_name": "x"}, "--class x"),
@@ -164,6 +165,19 @@ def test_what_is_refused(here, others, problem):
         scan_command(options(here, out, **given))
     assert problem in str(caught.value)
     assert not list(here.glob("refused*"))
+
+
+def test_genomes_that_cannot_be_scanned_leave_nothing(here):
+    text = (here / "genome.fa").read_text().split("\n")[1]
+    often_n = "".join("N" if number % 30 == 0 else base for number, base in enumerate(text[:900]))
+    for content, problem in (
+        (f">one\n{text}\n>one\n{text[::-1]}\n", "are both called 'one'"),
+        (f">one\n{often_n}\n", "no window of"),
+    ):
+        (here / "unusable.fa").write_text(content)
+        with pytest.raises(UserError, match=problem):
+            scan_command(options(here, "left", genome=here / "unusable.fa"))
+        assert not list(here.glob("left*"))
 
 
 def test_files_that_do_not_fit(here):

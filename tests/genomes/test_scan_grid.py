@@ -70,6 +70,15 @@ def test_against_a_plain_loop(genome, before, after, stride, both, chunk, edges)
 
 def test_bases(genome):
     geometry = WindowGeometry(3, 3)
-    assert ScanGrid(genome, geometry, 1).bases == (600 - 23 + 10 + 250 + 120, 25)
+    assert ScanGrid(genome, geometry, 1).bases == (600 - 23 + 10 + 250 + 120, 0, 25)
     regions = np.array([[190, 230], [880, 980]])
-    assert ScanGrid(genome, geometry, 1, True, regions).bases == (10 + 7 + 100, 23)
+    assert ScanGrid(genome, geometry, 1, True, regions).bases == (10 + 7 + 100, 0, 23)
+
+
+def test_bases_where_no_window_fits_are_not_scanned(genome):
+    geometry = WindowGeometry(5, 5)
+    assert ScanGrid(genome, geometry, 1).bases == (600 - 23 + 250 + 120, 10, 25)
+    longer = WindowGeometry(100, 120)
+    regions = np.array([[190, 230], [600, 700]])
+    assert ScanGrid(genome, longer, 1).bases == (600 - 223 + 250, 200 + 10 + 120, 25)
+    assert ScanGrid(genome, longer, 1, True, regions).bases == (7 + 90, 10 + 10, 23)

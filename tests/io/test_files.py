@@ -1,9 +1,11 @@
 """Files appear whole or not at all."""
 
+from pathlib import Path
+
 import pytest
 
 from ntjax.errors import UserError
-from ntjax.io.files import format_bytes, written_atomically
+from ntjax.io.files import check_writable, format_bytes, written_atomically
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path):
@@ -59,3 +61,15 @@ def test_a_folder_in_the_way_is_a_user_error(tmp_path):
 )
 def test_sizes(count, text):
     assert format_bytes(count) == text
+
+
+def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
+    check_writable(tmp_path / "one" / "two")
+    check_writable(Path("new"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written, since .*file is a file"):
+        check_writable(tmp_path / "file" / "two")
+    monkeypatch.setattr("ntjax.io.files.os.access", lambda *_: False)
+    with pytest.raises(UserError, match=r"two: cannot be written, since .* is read-only"):
+        check_writable(tmp_path / "one" / "two")
+    assert not (tmp_path / "one").exists()
