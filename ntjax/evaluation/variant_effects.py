@@ -73,7 +73,8 @@ def variant_effects(
     genome = genome if isinstance(genome, Genome) else open_genome(genome)
     base = backbone_of(model).model
     length = default_window(base) if window is None else window
-    options = EffectOptions(length, phases or base.config.k_for_kmers, both_strands, shams)
+    phases = base.config.k_for_kmers if phases is None else phases
+    options = EffectOptions(length, phases, both_strands, shams)
     scorer = VariantScorer(model, genome, options)
     reader = AlleleReader(ContigNames(genome, "the variants"), length)
     alleles = [reader.place(c, at, ref.upper(), alt) for c, at, ref, alt in variants]
