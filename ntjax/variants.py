@@ -194,7 +194,8 @@ def _scorers(
         return [], ()
     model = loaded()
     k = backbone_of(model).model.config.k_for_kmers
-    effects = EffectOptions(window, options.phases or k, options.strands == "both", options.shams)
+    phases = k if options.phases is None else options.phases
+    effects = EffectOptions(window, phases, options.strands == "both", options.shams)
     scorers: list[Scorer] = [VariantScorer(model, genome, effects)]
     if not isinstance(model, Run):
         return scorers, ()
@@ -209,7 +210,8 @@ def _run_windows(options: Options, run: Run, genome: Genome) -> tuple[RunWindows
     length = geometry.length()
     if not options.sites:
         stride = max(1, length // _WINDOWS) if options.stride is None else options.stride
-        return RunWindows(length, stride, both_strands=options.strands == "both"), ()
+        both = options.strands == "both" and not run.strands.average
+        return RunWindows(length, stride, both_strands=both), ()
     known = run.windows is not None and run.windows.geometry == geometry
     if options.site_index is None and not known:
         raise UserError(

@@ -32,7 +32,8 @@ class RunWindows:
         stride: bases between the starts of neighbouring windows; not looked at where there are
             sites.
         sites: whose windows are read, of this length.
-        both_strands: whether windows without sites are read from both strands.
+        both_strands: whether windows without sites are read from both strands; of a run that
+            averages strands the other one adds nothing: the same change, or its negative.
     """
 
     length: int
@@ -73,11 +74,12 @@ class RunScorer:
         problem = run.head.unreadable(windows.length, self._tokens)
         if self._tokens > longest:
             problem = f"has {self._tokens:,} tokens, more than the model's {longest:,} positions"
-        if problem or windows.length < 1 or windows.stride < 1:
+        if problem or windows.length < 1:
             raise UserError(
-                f"a window of {windows.length:,} bp, every {windows.stride} bp "
-                f"{problem or 'is none: give 1 or more'}"
+                f"a window of {windows.length:,} bp {problem or 'is none: give 1 or more'}"
             )
+        if windows.stride < 1:
+            raise UserError(f"stride {windows.stride}: give 1 or more", field="stride")
         if windows.sites is not None:
             starts = windows.sites.starts()
             self._order = np.argsort(starts, kind="stable")

@@ -26,7 +26,13 @@ from ntjax.inference.backbones import Adapted, Backbone, backbone_of
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.inference.token_spans import masked_token_logits, span_embeddings
 from ntjax.sequences.alphabet import BASES, UNKNOWN, reverse_complement_codes
-from ntjax.sequences.phases import PhaseTokens, base_kmers, most_tokens, phase_tokens
+from ntjax.sequences.phases import (
+    PhaseTokens,
+    base_kmers,
+    is_whole_kmer,
+    most_tokens,
+    phase_tokens,
+)
 
 DISTANCES = ("cosine_similarity", "l1", "l2", "dot_product")
 """What compares two embeddings."""
@@ -67,7 +73,8 @@ def variant_effects(
     genome = genome if isinstance(genome, Genome) else open_genome(genome)
     base = backbone_of(model).model
     length = default_window(base) if window is None else window
-    options = EffectOptions(length, phases or base.config.k_for_kmers, both_strands, shams)
+    phases = base.config.k_for_kmers if phases is None else phases
+    options = EffectOptions(length, phases, both_strands, shams)
     scorer = VariantScorer(model, genome, options)
     reader = AlleleReader(ContigNames(genome, "the variants"), length)
     alleles = [reader.place(c, at, ref.upper(), alt) for c, at, ref, alt in variants]
@@ -164,15 +171,16 @@ class VariantScorer:
         windows = allele_windows(self.genome, alleles, self.options.window)
         rows, count = self._rows(alleles, windows), len(alleles)
         total, phases = np.zeros((len(rows.pairs), len(MEASURES))), np.zeros(count, np.int64)
-        ratios = np.zeros(count)
+        ratios, read = np.zeros(count), np.zeros(count)
         snvs = np.flatnonzero([allele.change.is_snv for allele in alleles if allele.change])
         for reverse in self._reverse:
             found, held = self._distances(rows, reverse)
             total += found / len(self._reverse)
             phases += held[:count]
-            ratios[snvs] += self._ratios(windows, snvs, reverse)
-        ratios[snvs] /= phases[snvs]
-        ratios[np.setdiff1d(np.arange(count), snvs)] = np.nan
+            sums, readings = self._ratios(windows, snvs, reverse)
+            ratios[snvs] += sums
+            read[snvs] += readings
+        ratios = np.divide(ratios, read, out=np.full(count, np.nan), where=read > 0)
         columns = dict(zip(MEASURES, total[:count].T, strict=True))
         if self.options.shams:
             columns |= self._sham_columns(total, rows, count)
@@ -263,11 +271,17 @@ class VariantScorer:
             codes, sites = reverse_complement_codes(codes), self.options.window - sites[:, ::-1]
         return phase_tokens(self.backbone.model.tokenizer, codes, sites, phase)
 
-    def _ratios(self, windows: AlleleWindows, snvs: np.ndarray, reverse: bool) -> np.ndarray:
-        """Sums over phases of log-likelihood ratios, float64 [SNVs]."""
-        result = np.zeros(len(snvs))
+    def _ratios(
+        self, windows: AlleleWindows, snvs: np.ndarray, reverse: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sum log-likelihood ratios over phases, float64 [SNVs], and count the phases [SNVs].
+
+        Phases in which the site is a single base are left out: near a contig's end the bases behind
+        an N may be too few for a k-mer.
+        """
+        result, phases = np.zeros(len(snvs)), np.zeros(len(snvs))
         if not len(snvs):
-            return result
+            return result, phases
         sites = windows.reference_spans[snvs]
         first, same = _distinct(windows.starts[snvs], sites)
         index = np.arange(len(snvs))
@@ -275,16 +289,18 @@ class VariantScorer:
         after = windows.alternative[snvs, windows.alternative_spans[snvs, 0]] ^ reverse
         for phase in self._phases:
             read = self._read(windows.reference[snvs[first]], sites[first], phase, reverse)
-            held = np.flatnonzero(read.held)
-            ids, positions = read.ids[held], read.spans[held, 0]
-            kmers = ids[np.arange(len(held)), positions]
+            kmers = read.ids[np.arange(len(first)), read.spans[:, 0]]
+            usable = read.held & is_whole_kmer(self.backbone.model.tokenizer, kmers)
+            held = np.flatnonzero(usable)
+            ids, positions, kmers = read.ids[held], read.spans[held, 0], kmers[held]
             targets = base_kmers(self.backbone.model.tokenizer, kmers, read.offsets[held])
             logits = np.zeros((len(first), len(BASES)))
             logits[held] = masked_token_logits(
                 self.backbone, ids, positions, targets, self._buckets
             )
             result += logits[same][index, after] - logits[same][index, before]
-        return result
+            phases += usable[same]
+        return result, phases
 
     def _sham_columns(self, total: np.ndarray, rows: _Rows, count: int) -> dict[str, np.ndarray]:
         """Return the mean of the shams, and the score's distance from it in their SDs."""

@@ -10,8 +10,11 @@ from ntjax.errors import UserError
 from ntjax.genomes.alleles import Allele, AlleleReader
 from ntjax.io.variant_file import VariantFile, VariantRecord
 
-MOST_MISMATCHES = 0.1
-"""Share of alleles whose REF differs from the genome above which a file is refused."""
+MOST_MISMATCHES = 0.5
+"""Share of alleles whose REF differs from the genome above which a file is refused: shifted
+positions or another assembly give 60% and more, wrong records in a short file less."""
+
+_MANY_MISMATCHES = 0.1  # above which the note asks for another genome
 
 _SHOWN = 3
 
@@ -93,10 +96,13 @@ def notes_on(found: Survey) -> list[str]:
     notes = []
     for status, count in sorted(found.statuses.items()):
         if status != "scored":
-            share = f"{count:,} of {found.alleles:,} alleles are not scored: {status}"
+            verb = "is" if count == 1 else "are"
+            share = f"{count:,} of {found.alleles:,} alleles {verb} not scored: {status}"
             named = {"reference_mismatch": found.mismatches, "contig_missing": found.missing}
             some = "; ".join(named.get(status, [])[:_SHOWN])
             notes.append(f"{share} ({some})" if some else share)
+    if found.statuses["reference_mismatch"] > _MANY_MISMATCHES * found.compared:
+        notes.append("many REF differ from the genome: were the variants called on another one?")
     return notes
 
 

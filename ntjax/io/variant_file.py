@@ -20,7 +20,9 @@ from ntjax.io.fasta import excerpt, require_file
 
 _BGZF_FIELD = b"BC"
 _READ_BYTES = 1 << 20
-_NOT_VARIANTS = "is this a VCF or BCF file? (a VCF begins with ##fileformat=VCF)"
+_NOT_VARIANTS = (
+    "is this a VCF or BCF file? (a VCF begins with ##fileformat=VCF; tabs separate its columns)"
+)
 
 
 class VariantRecord(NamedTuple):
@@ -81,8 +83,8 @@ class VariantFile:
 
         Arguments:
             path: the file.
-            region: CONTIG, CONTIG:START or CONTIG:START-END, from 1, both ends included: only
-                records that overlap it are read, which needs an index beside the file.
+            region: CONTIG or CONTIG:START-END, from 1, both ends included: only records that
+                overlap it are read, which needs an index beside the file.
 
         Raises:
             UserError: the file can't be read or is of another format, pysam is not installed, or
@@ -135,13 +137,19 @@ class VariantFile:
         """Look up INFO fields in the header.
 
         Raises:
-            UserError: the header has no such field.
+            UserError: the header has no such field, or htslib cannot read it.
         """
         known = self.header.info
         for name in names:
             if name not in known:
                 listed = ", ".join(known) or "none"
                 raise UserError(f"{self.path}: has no INFO field {excerpt(name)}: it has {listed}")
+            if known[name].number == "G":
+                raise UserError(
+                    f"{self.path}: INFO field {excerpt(name)} has Number=G in the header, which "
+                    "only fields of genotypes may have: make it Number=. (bcftools reheader), or "
+                    "leave the field out"
+                )
         return [InfoField(name, known[name].number, known[name].type) for name in names]
 
     def _fetched(self) -> Iterator[Any]:
@@ -162,7 +170,7 @@ class VariantFile:
             )
         try:
             return self._file.fetch(region=found + self.region[len(contig) :].replace(",", ""))
-        except ValueError:
+        except (ValueError, IndexError):  # IndexError: CONTIG:START
             raise UserError(
                 f"region {excerpt(self.region)}: should be CONTIG or CONTIG:START-END, such as "
                 f"{found}:1000-2000"

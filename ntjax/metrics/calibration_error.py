@@ -20,7 +20,7 @@ _EQUAL_MASS_BINS = 15
 _CHUNK_ENTRIES = 2**20
 
 NO_INTERVAL_OF_ECE = (
-    "chance alone adds to it, so that no interval holds the true value: see calibration_error"
+    "chance alone adds to it, so that no interval holds the true value: see the calibration error"
 )
 NO_INTERVAL_OF_ERROR = "it comes with a test instead: p is how often chance alone errs as much"
 _TOO_FEW_ROWS = "it needs 2 rows, or groups of related rows, at least"

@@ -189,7 +189,7 @@ def _of_values(results: Results) -> list[Errors]:
         return []
     error = results.numbers("prediction") - results.numbers("label")
     heads = ("name", "row", "observed", "predicted", "predicted − observed")
-    columns = ("label", "call")
+    columns = ("observed", "call")
     called = [f"{value:.6g}" for value in results.numbers("prediction")]
     return [
         _errors("Predicted too high", heads, results, error > 0, error, called, columns),
@@ -210,6 +210,8 @@ def _errors(
     rows = np.flatnonzero(wrong)
     order = rows[np.argsort(values[rows] if lowest else -values[rows], kind="stable")]
     cells = results.predictions | {"call": called}
+    if "observed" in columns:
+        cells["observed"] = [f"{value:.6g}" for value in results.numbers("label")]
     shown = order[:MOST_ERRORS]
     return Errors(
         title,

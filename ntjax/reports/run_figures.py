@@ -22,7 +22,7 @@ def loss_curve(history: Sequence[Mapping[str, Any]], kept: int | None) -> Chart 
             ("validation rows", "validation_loss", 1, 1),
         )
     ]
-    return _over_steps("Loss", "loss (natural log)", [s for s in series if s], kept, low=0.0)
+    return _over_steps("Loss", "loss", [s for s in series if s], kept, low=0.0)
 
 
 def validation_curve(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ntjax.sequences.alphabet import UNKNOWN, base_texts
+from ntjax.sequences.alphabet import BASES, UNKNOWN, base_texts
 from ntjax.sequences.tokenizer import Tokenizer
 
 
@@ -97,6 +97,12 @@ def most_tokens(tokenizer: Tokenizer, windows: np.ndarray, phases: Sequence[int]
         kmers = (windows.shape[1] - phase) // k
         counts.append(tokenizer.count_tokens(base_texts(windows[:, phase : phase + k * kmers])))
     return np.max(counts, axis=0)
+
+
+def is_whole_kmer(tokenizer: Tokenizer, ids: np.ndarray) -> np.ndarray:
+    """Tell k-mers of A, C, G and T from other tokens, such as single bases: bool, as `ids`."""
+    first = tokenizer.id_of("A" * tokenizer.k)  # all k-mers follow
+    return (ids >= first) & (ids < first + len(BASES) ** tokenizer.k)
 
 
 def base_kmers(tokenizer: Tokenizer, kmers: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -17,6 +17,8 @@ from small_runs import small_run
 from ntjax import load_pretrained
 from ntjax.errors import UserError
 from ntjax.evaluation import variant_table
+from ntjax.runs.saved_run import load_run
+from ntjax.runs.strands import Strands
 from ntjax.runs.training_rows import TrainingRows
 from ntjax.variants import Options, variants
 
@@ -154,6 +156,23 @@ def test_a_run_adds_its_predictions(here, run_folder, chunks):
     logit = np.log(scored["alternative_probability"] / (1 - scored["alternative_probability"]))
     logit -= np.log(scored["reference_probability"] / (1 - scored["reference_probability"]))
     np.testing.assert_allclose(logit, scored["logit_difference"], atol=1e-3)
+
+
+@pytest.mark.compiled
+def test_a_run_that_averages_strands_is_read_on_one(here, run_folder, tmp_path):
+    """The other strand gives the same change or, of classes that are strands, its negative."""
+    from dataclasses import replace
+
+    run = replace(load_run(run_folder), strands=Strands("flip-label", average=True))
+    run.save(tmp_path / "run")
+    few = tmp_path / "few.vcf"
+    few.write_text(HEADER + record(200, substituted(200)))
+    variants(options(here, tmp_path / "a.csv", model="", run=tmp_path / "run", variants=few))
+    [row] = pd.read_csv(tmp_path / "a.csv").to_dict("records")
+    assert row["window_strand"] == "+"
+    assert abs(row["mean_logit_difference"]) > 1e-6
+    with pytest.raises(UserError, match=r"^--stride 0: give 1 or more"):
+        variants(options(here, tmp_path / "b.csv", model="", run=tmp_path / "run", stride=0))
 
 
 @pytest.mark.compiled

@@ -186,5 +186,5 @@ def test_what_cannot_be_read_is_refused(model, run, genome):
         RunScorer(run, genome, RunWindows(LENGTH), "x")
     with pytest.raises(UserError, match="more than the model's 64 positions"):
         RunScorer(run, genome, RunWindows(600))
-    with pytest.raises(UserError, match="every 0 bp is none"):
+    with pytest.raises(UserError, match="stride 0: give 1 or more"):
         RunScorer(run, genome, RunWindows(LENGTH, 0))

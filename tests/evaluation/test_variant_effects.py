@@ -110,6 +110,21 @@ def test_300_variants_one_by_one(model, contigs, genome):
     assert found["phases"].min() < 12 == np.median(found["phases"])
 
 
+def test_single_bases_between_an_n_and_the_end_of_a_contig(model, tmp_path):
+    text = random_text(60, 1) + "N" + random_text(200, 2) + "N" + random_text(69, 3)
+    contigs, random = {"one": text}, np.random.default_rng(4)
+    genome = opened(tmp_path, contigs)
+    starts = (0, 1, 4, len(text) - 5, len(text) - 2, len(text) - 1)
+    changes = [snv(contigs, random, "one", start) for start in starts]
+    _, found = checked(model, contigs, genome, changes, 6, "+-", shams=0)
+    assert np.isfinite(found["log_likelihood_ratio"]).all()
+    [alone] = changes[-1:]  # in one phase and on one strand its token is a single base
+    scorer = VariantScorer(model, genome, EffectOptions(WINDOW, 1, False, 0))
+    found = scorer.scores(placed(genome, [alone]))
+    assert np.isnan(found["log_likelihood_ratio"][0])
+    assert np.isfinite(found["l2"][0])
+
+
 @pytest.mark.compiled
 def test_some_of_them_on_one_strand(model, contigs, genome):
     changes = three_hundred(contigs)[::50]

@@ -69,14 +69,22 @@ def test_a_few_mismatches_are_counted_and_named(check):
     assert found.statuses["reference_mismatch"] == 1
     [note] = notes_on(found)
     assert note == (
-        "1 of 41 alleles are not scored: reference_mismatch (record 41 (1:95) has "
+        "1 of 41 alleles is not scored: reference_mismatch (record 41 (1:95) has "
         f"{TEXT[95]}, the genome {TEXT[94]})"
     )
 
 
+def test_a_wrong_record_does_not_refuse_a_short_file(check):
+    found = check(*snvs(range(50, 54)), *snvs([95], shift=1))
+    assert found.statuses == {"scored": 4, "reference_mismatch": 1}
+    first, second = notes_on(found)
+    assert "reference_mismatch (record 5 (1:95) has" in first
+    assert "were the variants called on another one?" in second
+
+
 def test_many_mismatches_are_refused(check):
     with pytest.raises(
-        UserError, match=r"REF of \d+ of 40 alleles \(\d\d%, more than 10%\)"
+        UserError, match=r"REF of \d+ of 40 alleles \(\d\d%, more than 50%\)"
     ) as caught:
         check(*snvs(range(50, 90), shift=1))
     assert "record 1 (1:50)" in str(caught.value)

@@ -147,7 +147,7 @@ def log_likelihood_ratio(model, pair, phases, strands):
         both = [turned(window) if strand == "-" else window for window in pair]
         for phase in range(phases):
             seen = [read(window, phase) for window in both]
-            if None in seen:
+            if None in seen or len(seen[0].tokens[seen[0].first]) < K:
                 continue
             ids = one_row(model, seen[0].tokens)
             at = seen[0].first

@@ -86,6 +86,14 @@ def test_an_info_field_that_is_not_there(written):
         file.info(["MAF"])
 
 
+def test_an_info_field_that_htslib_cannot_read(tmp_path):
+    path = tmp_path / "some.vcf"
+    field = '##INFO=<ID=GL,Number=G,Type=Float,Description="x">\n#CHROM'
+    path.write_text(HEADER.replace("#CHROM", field) + RECORDS)
+    with VariantFile(path) as file, pytest.raises(UserError, match="'GL' has Number=G"):
+        file.info(["GL"])
+
+
 def test_regions_by_index_with_and_without_chr(written):
     path = written("vcf.bgz")
     with VariantFile(path, "chr1:1-3") as file, pytest.raises(UserError, match=r"no index.*tabix"):
@@ -94,7 +102,8 @@ def test_regions_by_index_with_and_without_chr(written):
     for region, positions in {"1:3-4": [3, 4], "chr1": [3, 4, 9], "chr1:1,000-2,000": []}.items():
         with VariantFile(path, region) as file:
             assert [record.position for record in file.records()] == positions
-    for region, message in {"2:1-5": "no record of contig '2'", "chr1:x-y": "CONTIG:START"}.items():
+    wrong = {"2:1-5": "no record of contig '2'", "chr1:x-y": "CONTIG:START", "1:3": "CONTIG:START"}
+    for region, message in wrong.items():
         with VariantFile(path, region) as file, pytest.raises(UserError, match=message):
             list(file.records())
 

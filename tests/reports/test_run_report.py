@@ -83,7 +83,8 @@ def test_calibration_before_and_after(folders, pages, kind):
         _, before, after = pages[kind].row("calibration", "metric", name)
         assert before["values"] == estimates(metrics[name])
         assert after["values"] == estimates(metrics["calibrated"][name])
-    assert pages[kind].says(f"were calibrated by {metrics['calibration']['method']} scaling")
+    method = metrics["calibration"]["method"].replace("platt", "Platt")
+    assert pages[kind].says(f"were calibrated by {method} scaling")
     for name in read(folders[kind], "reliability.json")["calibrated"]:
         drawn = f"Reliability of {name}</title>" in pages[kind].source
         assert drawn == (kind != "two" or name == "reverse")
@@ -161,6 +162,8 @@ def test_the_largest_errors_of_a_regression(folders, pages):
     assert values == pytest.approx([*error[::-1][:10], *error[:10]])
     names = [*frame["name"][error[::-1].index[:10]], *frame["name"][error.index[:10]]]
     assert [cells[0]["text"] for cells in shown] == names
+    observed = frame["label"][error[::-1].index[:10]]
+    assert [cells[2]["text"] for cells in shown[:10]] == [f"{value:.6g}" for value in observed]
     interval = read(folders["value"], "test_metrics.json")["interval"]
     assert pages["value"].says(f"± {interval['half_width']:.3g} should hold 90% of the values")
     assert pages["value"].says(f"a share of {interval['coverage']['value']:.3f}")
