@@ -1,0 +1,1 @@
+"""The data of `experiments/quickstart.ipynb`, and what runs the notebook."""
