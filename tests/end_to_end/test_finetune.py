@@ -451,7 +451,7 @@ def test_what_was_chosen_is_printed_first(here, command):
         text[3]
         == "rows: 170 train, 10 validation, 0 calibration, 20 test; classes: 0, 1 (positive)"
     )
-    assert text[-1] == f"results: {out}"
+    assert text[-2:] == [f"results: {out}", f"report: {out / 'report.html'}"]
     table = [line for line in text if line.startswith("rotary_gelu ia3")]
     assert len(table) == 2
     result = read(out, "test_metrics.json")
