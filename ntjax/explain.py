@@ -9,7 +9,6 @@ In Python: `ntjax.interpret.explanation.explain`.
 """
 
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,7 @@ from tqdm import tqdm
 from ntjax.errors import UserError
 from ntjax.interpret.explanation import Explanation, Method, explain
 from ntjax.io.files import check_writable, write_bytes
-from ntjax.io.row_stream import RowChunk, RowStream
+from ntjax.io.row_stream import RowStream
 from ntjax.io.standard_input import called, input_file
 from ntjax.reports import command_line
 from ntjax.reports.logos import check_can_draw, draw_logo
@@ -81,19 +80,18 @@ def explain_command(options: Options) -> Explanation:
         check_can_draw()
     run = load_run(options.run, options.model or None)
     with input_file(options.input, options.out) as path:
-        rows, notes = _rows(options, path)
-        check_readable(run, str(path), rows)
+        rows, notes = _rows(options, path, run)
     for note in notes:
         print(f"note: {called(note, options.input, path)}")
     progress = options.method if options.progress else ""
     check_writable(options.out)
     with command_line.naming_options(target="class"):
-        found = explain(run, rows.sequences, options.method, options.class_name or None, progress)
+        sequences = [sequence for _, sequence in rows]
+        found = explain(run, sequences, options.method, options.class_name or None, progress)
     if options.logos:
         _draw(options, rows, found)
     tables = [
-        found.table(row, sequence).assign(name=name)
-        for row, (name, sequence) in enumerate(zip(rows.names, rows.sequences, strict=True))
+        found.table(row, sequence).assign(name=name) for row, (name, sequence) in enumerate(rows)
     ]
     table = pd.concat(tables)
     table = table[["name", *(column for column in table if column != "name")]]
@@ -102,18 +100,15 @@ def explain_command(options: Options) -> Explanation:
     return found
 
 
-def _rows(options: Options, path: Path) -> tuple[RowChunk, list[str]]:
-    """Read all rows; their `others` are those of the first chunk, and not needed."""
+def _rows(options: Options, path: Path, run: Run) -> tuple[list[tuple[str, str]], list[str]]:
+    """Read the name and sequence of every row, and notes on what was guessed."""
     stream = RowStream(
         path, options.sequence_column, options.name_column, ambiguous=options.ambiguous
     )
-    chunks = list(stream.chunks())
-    rows = RowChunk(
-        list(chain.from_iterable(chunk.names for chunk in chunks)),
-        list(chain.from_iterable(chunk.sequences for chunk in chunks)),
-        list(chain.from_iterable(chunk.rows for chunk in chunks)),
-        chunks[0].others,
-    )
+    rows: list[tuple[str, str]] = []
+    for chunk in stream.chunks():
+        rows += zip(chunk.names, chunk.sequences, strict=True)
+        check_readable(run, str(path), chunk)
     if len(rows) > MOST_SEQUENCES:
         raise UserError(
             f"{path}: has {len(rows):,} sequences, more than the {MOST_SEQUENCES:,} that are "
@@ -122,9 +117,8 @@ def _rows(options: Options, path: Path) -> tuple[RowChunk, list[str]]:
     return rows, stream.notes()
 
 
-def _draw(options: Options, rows: RowChunk, found: Explanation) -> None:
-    named = list(zip(rows.names, rows.sequences, strict=True))
-    for row, (name, sequence) in enumerate(tqdm(named, "logos", disable=not options.progress)):
+def _draw(options: Options, rows: list[tuple[str, str]], found: Explanation) -> None:
+    for row, (name, sequence) in enumerate(tqdm(rows, "logos", disable=not options.progress)):
         path = options.out / LOGOS / f"{row + 1:04d}.svg"
         draw_logo(path, name, sequence, found.importance[row, : len(sequence)])
 

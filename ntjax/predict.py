@@ -101,7 +101,7 @@ def _notes(options: Options, run: Run, found: Predicted) -> list[str]:
     notes = []
     if run.calibration is None:
         notes.append(f"the run was not calibrated: {columns} empty")
-    elif options.average_strands not in (None, run.strands.average):
+    elif not run.strands.are(options.average_strands):
         notes.append(f"the run was calibrated on outputs of {run.strands.read}: {columns} empty")
     if found.unlike:
         notes.append(

@@ -126,7 +126,8 @@ def scan_command(options: Options) -> dict[str, Any]:
     notes += notes_on_probabilities(score)
     for note in notes:
         print(f"note: {note}", flush=True)
-    parts = _parts(options, grid, score, [*paths.values(), summary_path])
+    plan = _plan(options, grid, score)
+    parts = _parts(options, plan, [*paths.values(), summary_path])
     merge_distance = grid.length // 2 if options.merge_distance is None else options.merge_distance
     settings = CallSettings(options.threshold, options.top, merge_distance)
     with resumable(parts, can_resume=True):
@@ -134,7 +135,14 @@ def scan_command(options: Options) -> dict[str, Any]:
             scanned = scan(score, grid, parts, options.progress)
         tested = tested_rows(score, options.run, grid.length)
         found = write_scan(grid, parts, paths, settings, genes, tested)
-        summary = _summary(options, grid, score, scanned) | found | {"notes": notes}
+        summary = {
+            **_described(options, grid, score, plan),
+            "merge_distance": merge_distance,
+            "top": options.top or None,
+            **_counts(grid, scanned),
+            **found,
+            "notes": notes,
+        }
         write_json(summary_path, summary)
         parts.discard()
     _print_summary(options, summary, scanned)
@@ -166,11 +174,7 @@ def _check(options: Options, formats: tuple[str, ...]) -> None:
 def _class_score(options: Options, run: Run) -> ClassScore:
     output = class_to_scan(run, options.class_name)
     score = ClassScore(run, output, _prior(options, run, output), options.average_strands)
-    if score.prior is not None and not score.is_calibrated and run.calibration is not None:
-        raise UserError(
-            f"--prior: this run was calibrated on outputs of {run.strands.read}: leave "
-            "--average-strands or --prior out"
-        )
+    _ = score.shares  # refuses a prior that does not go with the run, before anything is read
     return score
 
 
@@ -200,9 +204,9 @@ def _prior(options: Options, run: Run, output: int) -> Prior | None:
     return None
 
 
-def _parts(options: Options, grid: ScanGrid, score: ClassScore, paths: list[Path]) -> PartFolder:
-    """Open the parts of a scan; its plan is what decides the scores."""
-    plan = {
+def _plan(options: Options, grid: ScanGrid, score: ClassScore) -> dict[str, Any]:
+    """Everything that decides the scores."""
+    return {
         **versions(["ntjax"]),
         **{name: sha256(options.run / name) for name in (ADAPTER_FILE, DESCRIPTION_FILE)},
         "genome": sha256(options.genome),
@@ -214,6 +218,10 @@ def _parts(options: Options, grid: ScanGrid, score: ClassScore, paths: list[Path
         "prior": score.prior,
         "average_strands": options.average_strands,
     }
+
+
+def _parts(options: Options, plan: dict[str, Any], paths: list[Path]) -> PartFolder:
+    """Open the parts of a scan; refuse files that are there, unless it goes on."""
     parts = PartFolder(options.out, plan, options.resume, ".npz")
     for path in paths:
         if path.exists() and not parts.is_begun:
@@ -221,25 +229,27 @@ def _parts(options: Options, grid: ScanGrid, score: ClassScore, paths: list[Path
     return parts
 
 
-def _summary(
-    options: Options, grid: ScanGrid, score: ClassScore, scanned: Scanned
+def _described(
+    options: Options, grid: ScanGrid, score: ClassScore, plan: dict[str, Any]
 ) -> dict[str, Any]:
+    """What was scanned, with what."""
     shares = score.run.calibration_shares
     prior = None if shares is None else shares[score.output]
     return {
         "versions": versions(["ntjax"]),
-        "genome": {"file": options.genome.name, "sha256": sha256(options.genome)},
-        "run": sha256(options.run / ADAPTER_FILE),
+        "genome": {"file": options.genome.name, "sha256": plan["genome"]},
+        "run": plan[ADAPTER_FILE],
         "class": score.name,
         "calibrated": score.is_calibrated,
         "prior": prior if score.prior is None else score.prior,
         "window": grid.geometry.record(),
         "stride": grid.stride,
         "strands": options.strands,
-        "merge_distance": (
-            grid.length // 2 if options.merge_distance is None else options.merge_distance
-        ),
-        "top": options.top or None,
+    }
+
+
+def _counts(grid: ScanGrid, scanned: Scanned) -> dict[str, int]:
+    return {
         "windows": scanned.windows,
         "windows_with_n": scanned.unknown,
         "scanned_bases": grid.bases.scanned,

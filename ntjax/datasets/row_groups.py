@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ntjax.io.tables import SequenceTable
-from ntjax.leakage.kmer_groups import shared_kmer_groups
+from ntjax.leakage.kmer_groups import joined_groups, shared_kmer_groups
 
 
 def row_groups(sequences: Sequence[str], k: int, names: Sequence[str] | None = None) -> np.ndarray:
@@ -28,13 +26,9 @@ def row_groups(sequences: Sequence[str], k: int, names: Sequence[str] | None = N
     if names is None:
         return shared
     known, number = np.unique(np.array(names, str), return_inverse=True)
-    named = np.flatnonzero(known[number] != "")
-    # A graph of rows' groups by k-mer and, behind them, the names.
-    size = int(shared.max(initial=-1)) + 1
-    edges = (np.ones(len(named)), (shared[named], size + number[named]))
-    _, component = connected_components(coo_array(edges, shape=(size + len(known),) * 2))
-    _, first, renumbered = np.unique(component[shared], return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[renumbered].astype(np.int64)
+    alone = np.array(names, str) == ""
+    number[alone] = len(known) + np.flatnonzero(alone)
+    return joined_groups([shared, number])
 
 
 def groups_of(table: SequenceTable, k: int) -> np.ndarray:

@@ -1,15 +1,14 @@
 """Compare runs on the same test rows: how far apart are they, and could the rows have made that?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ntjax.errors import UserError
+from ntjax.leakage.kmer_groups import joined_groups
 from ntjax.metrics import UNKNOWN_LABEL, classification, multilabel, regression
 from ntjax.metrics.bootstrap import Statistic
 from ntjax.metrics.confusion import predicted_classes
@@ -187,7 +186,7 @@ def _unknown_sequences(runs: Mapping[str, Results]) -> list[str]:
 
 def _groups(runs: Mapping[str, Results]) -> tuple[NDArray[np.int64], list[str]]:
     """Number the groups of related test rows, [rows]; rows related in any run are."""
-    known = [groups for results in runs.values() if (groups := _own_groups(results)) is not None]
+    known = [groups for results in runs.values() if (groups := results.test_groups) is not None]
     if not known:
         rows = len(next(iter(next(iter(runs.values())).predictions.values())))
         return np.arange(rows), [
@@ -195,35 +194,6 @@ def _groups(runs: Mapping[str, Results]) -> tuple[NDArray[np.int64], list[str]]:
             "count single rows, and are too narrow if some are related"
         ]
     return joined_groups(known), []
-
-
-def _own_groups(results: Results) -> NDArray[np.int64] | None:
-    splits = results.splits
-    if "group" not in splits:
-        return None
-    own = [
-        int(group)
-        for part, group in zip(splits["part"], splits["group"], strict=True)
-        if part == "test"
-    ]
-    rows = len(next(iter(results.predictions.values())))
-    return np.array(own, np.int64) if len(own) == rows else None
-
-
-def joined_groups(several: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Join numberings of groups `[rows]`: rows that share a group in any of them share one.
-
-    >>> joined_groups([np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])]).tolist()
-    [0, 0, 0, 1]
-    """
-    rows = np.arange(len(several[0]))
-    edges, nodes = [], len(rows)
-    for groups in several:
-        edges.append((rows, groups + nodes))
-        nodes += int(groups.max(initial=-1)) + 1
-    first, second = (np.concatenate(ends) for ends in zip(*edges, strict=True))
-    graph = coo_array((np.ones(len(first)), (first, second)), shape=(nodes, nodes))
-    return connected_components(graph, directed=False)[1][: len(rows)].astype(np.int64)
 
 
 def _labels(results: Results) -> NDArray[np.int64]:

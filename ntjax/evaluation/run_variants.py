@@ -16,9 +16,10 @@ from ntjax.genomes.alleles import Allele, Change
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.store import Genome
 from ntjax.genomes.windows import count_window
+from ntjax.runs.predict_file import window_tokens
 from ntjax.runs.run import Run
 from ntjax.sequences.alphabet import UNKNOWN, base_codes, base_texts, reverse_complement_codes
-from ntjax.tasks import Classification
+from ntjax.tasks.scores import score_weights
 
 _BASES_AT_ONCE = 1 << 25
 
@@ -67,17 +68,10 @@ class RunScorer:
             UserError: no such class, several and none named, windows that the run cannot read.
         """
         self.run, self.genome, self.windows = run, genome, windows
-        self._output = _output(run, target)
-        k = run.model.config.k_for_kmers
-        self._tokens = 1 + windows.length // k + windows.length % k
-        longest = run.model.config.max_positions
-        problem = run.head.unreadable(windows.length, self._tokens)
-        if self._tokens > longest:
-            problem = f"has {self._tokens:,} tokens, more than the model's {longest:,} positions"
-        if problem or windows.length < 1:
-            raise UserError(
-                f"a window of {windows.length:,} bp {problem or 'is none: give 1 or more'}"
-            )
+        self._weights = score_weights(run.task, target or None)
+        if windows.length < 1:
+            raise UserError(f"a window of {windows.length:,} bp is none: give 1 or more")
+        self._tokens = window_tokens(run, windows.length)
         if windows.stride < 1:
             raise UserError(f"stride {windows.stride}: give 1 or more", field="stride")
         if windows.sites is not None:
@@ -173,15 +167,12 @@ class RunScorer:
         high = min(contig.start + change.site, contig.end - length)
         sites = self.windows.sites
         if sites is not None:
-            for number in self._order[
-                np.searchsorted(self._starts, low) : np.searchsorted(self._starts, high, "right")
-            ]:
-                behind = contig.start + change.start + len(change.reference)
-                yield _Window(
-                    int(sites.starts()[number]),
-                    bool(sites.reverse[number]),
-                    bool(behind <= sites.places[number]),
-                )
+            behind = contig.start + change.start + len(change.reference)
+            first, last = np.searchsorted(self._starts, [low, high + 1])
+            for index in range(first, last):
+                number = self._order[index]
+                keeps_right = bool(behind <= sites.places[number])
+                yield _Window(int(self._starts[index]), bool(sites.reverse[number]), keeps_right)
             return
         stride = self.windows.stride
         first = low + (contig.start - low) % stride
@@ -217,13 +208,10 @@ class RunScorer:
         logits = self.run.logits(texts, buckets=np.array([self._tokens]))
         values = self.run.task.values(logits)
         if self._is_probability:
-            values, compared = values[:, self._output], _compared(self.run, logits, self._output)
-        else:
-            compared = values
-        values, compared = (
-            np.asarray(array, np.float64).reshape(len(windows), 2) for array in (values, compared)
-        )
-        return np.column_stack([values, compared[:, 1] - compared[:, 0]])
+            values = values[:, self._weights.argmax()]
+        pairs = np.asarray(values, np.float64).reshape(len(windows), 2)
+        scores = (logits @ self._weights).reshape(len(windows), 2)
+        return np.column_stack([pairs, scores[:, 1] - scores[:, 0]])
 
     @property
     def _is_probability(self) -> bool:
@@ -234,26 +222,3 @@ def _changed(codes: np.ndarray, change: Change, at: int) -> np.ndarray:
     """Codes with the alternative allele, whose change begins at an index."""
     behind = at + len(change.reference)
     return np.concatenate([codes[:at], base_codes(change.alternative), codes[behind:]])
-
-
-def _output(run: Run, target: str) -> int:
-    """The index of the output that is compared.
-
-    Raises:
-        UserError: there is none of the name, or several and none was named.
-    """
-    names = run.task.outputs
-    if not target and len(names) <= 1 + isinstance(run.task, Classification):
-        return len(names) - 1
-    if target not in names:
-        which = f"{target!r} is none of them" if target else "say which to compare"
-        raise UserError(f"this run has {', '.join(names)}: {which}", field="target")
-    return names.index(target)
-
-
-def _compared(run: Run, logits: np.ndarray, output: int) -> np.ndarray:
-    """Logits [windows] of an output: of classes minus the mean of the others, as `explain` does."""
-    if not isinstance(run.task, Classification):
-        return logits[:, output]
-    others = np.delete(logits, output, axis=1)
-    return logits[:, output] - others.mean(axis=1)

@@ -6,6 +6,7 @@ What is found among them is told by `ntjax.evaluation.scan_calls`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,9 @@ from ntjax.errors import UserError
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.scan_grid import GridChunk, ScanGrid
 from ntjax.io.parts import PartFolder
-from ntjax.models.config import check_length
 from ntjax.runs.merged_run import merged_run
-from ntjax.runs.priors import Prior, new_shares, shifted
+from ntjax.runs.predict_file import window_tokens
+from ntjax.runs.priors import Prior, checked_shares, shifted
 from ntjax.runs.run import Run
 from ntjax.tasks import Classification
 
@@ -51,8 +52,16 @@ class ClassScore:
     @property
     def is_calibrated(self) -> bool:
         """Whether probabilities are calibrated: a calibration holds for the strands it was of."""
-        as_fitted = self.average_strands in (None, self.run.strands.average)
-        return self.run.calibration is not None and as_fitted
+        return self.run.calibration is not None and self.run.strands.are(self.average_strands)
+
+    @cached_property
+    def shares(self) -> np.ndarray | None:
+        """Of each output, at the prior; None for those of the calibration rows.
+
+        Raises:
+            UserError: a prior that does not go with the run, or with these strands.
+        """
+        return checked_shares(self.run, self.prior, self.average_strands)
 
     def scores(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the logit float32 [n] and the probability float64 [n] of outputs [n, outputs].
@@ -64,8 +73,8 @@ class ClassScore:
         probabilities = run.task.values(outputs)
         if self.is_calibrated:
             probabilities = calibrated_probabilities(run.calibration, outputs)
-        if self.prior is not None:
-            probabilities = shifted(run, probabilities, new_shares(run, self.prior))
+        if self.shares is not None:
+            probabilities = shifted(run, probabilities, self.shares)
         return self._logits(outputs), probabilities[:, self.output]
 
     def _logits(self, outputs: np.ndarray) -> np.ndarray:
@@ -172,17 +181,8 @@ class _Scorer:
     def __init__(self, score: ClassScore, length: int):
         self.score, run = score, score.run
         self._merged: Run | None = None
-        model = run.model
-        [tokens] = model.tokenizer.count_tokens(["A" * length])
-        try:
-            check_length(model.config, int(tokens))
-        except UserError as error:
-            raise UserError(f"windows of {length:,} bp: {error}") from None
-        if problem := run.head.unreadable(length, int(tokens)):
-            raise UserError(f"--window: a window {problem}")
-        if score.prior is not None:
-            new_shares(run, score.prior)
-        self._buckets = stream_buckets(np.array([tokens]), model.config.max_positions)
+        tokens, longest = window_tokens(run, length), run.model.config.max_positions
+        self._buckets = stream_buckets(np.array([tokens]), longest)
 
     def scored(self, chunk: GridChunk) -> dict[str, np.ndarray]:
         """Return what is kept of a chunk."""

@@ -86,13 +86,14 @@ def write_scan(
         threshold = threshold_of_top(scored, settings.top, settings.merge_distance, grid.stride)
     counts = HitCounts.at({*HIT_THRESHOLDS, *(() if settings.top else (threshold,))})
     lowest = min(counts.thresholds[0], threshold)
+    rows = CallRows(genes)
     with contextlib.ExitStack() as stack:
-        writers, tracks = _opened(stack, grid, paths, CallRows(genes))
+        writers, tracks = _opened(stack, grid, paths, rows)
         scored = tracked(read_scores(grid, parts), tracks, grid)
         scored = counts.counting_windows(scored)
         found = counts.counting_calls(calls(scored, lowest, settings.merge_distance))
         chosen = _chosen(found, threshold, settings.top)
-        called, least = _write_calls(chosen, writers, CallRows(genes))
+        called, least = _write_calls(chosen, writers, rows)
     if settings.top:
         threshold = least
     return {

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ntjax.evaluation.scan import ClassScore
 from ntjax.metrics.expected_precision import expected_precision
-from ntjax.runs.folder import PREDICTIONS_FILE, SPLITS_FILE
-from ntjax.runs.priors import new_shares, shifted
+from ntjax.runs.priors import shifted
+from ntjax.runs.results import Results, read_results
 from ntjax.tasks import Classification
 
 GENOMIC = "genomic"
@@ -59,21 +58,20 @@ def tested_rows(score: ClassScore, folder: Path, length: int) -> TestedRows | st
     run = score.run
     if reason := _unsuitable(score, length):
         return reason
+    lacking = "the run's folder lacks its test predictions, or their groups"
     try:
-        predictions = pd.read_csv(folder / PREDICTIONS_FILE, dtype={"label": str})
-        splits = pd.read_csv(folder / SPLITS_FILE, dtype={"name": str, "row": str})
-        groups = splits.loc[splits["part"] == "test", "group"].astype(int).to_numpy()
-    except (OSError, KeyError, ValueError):
-        return "the run's folder lacks its test predictions, or their groups"
-    if len(groups) != len(predictions):
-        return "the run's predictions.csv and splits.csv are not of the same test rows"
-    assert score.prior is not None
-    shares = new_shares(run, score.prior)
-    found = shifted(run, _calibrated(predictions, run.classes), shares)
-    positive = (predictions["label"] == score.name).to_numpy()
+        results = read_results(folder)
+        groups = results.test_groups
+    except ValueError:  # damaged: the scan itself needs none of it
+        return lacking
+    if "label" not in results.predictions or groups is None:
+        return lacking
+    assert score.shares is not None
+    found = shifted(run, _calibrated(results, run.classes), score.shares)
+    positive = np.array(results.predictions["label"]) == score.name
     if not 0 < positive.sum() < len(positive):
         return f"the run's test rows are not both of {score.name} and of others"
-    return TestedRows(positive, found[:, score.output], groups, float(shares[score.output]))
+    return TestedRows(positive, found[:, score.output], groups, float(score.shares[score.output]))
 
 
 def _unsuitable(score: ClassScore, length: int) -> str:
@@ -97,9 +95,9 @@ def _unsuitable(score: ClassScore, length: int) -> str:
     return ""
 
 
-def _calibrated(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+def _calibrated(results: Results, classes: Sequence[str]) -> np.ndarray:
     if len(classes) == 2:
-        positive = predictions["calibrated_probability"].to_numpy(np.float64)
+        positive = results.numbers("calibrated_probability")
         return np.stack([1 - positive, positive], axis=1)
-    names = [f"calibrated_probability[{name}]" for name in classes]
-    return predictions[names].to_numpy(np.float64)
+    columns = [results.numbers(f"calibrated_probability[{name}]") for name in classes]
+    return np.stack(columns, axis=1)

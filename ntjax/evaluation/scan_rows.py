@@ -69,10 +69,9 @@ class CallRows:
 
 def contigs_of(sites: Sites) -> tuple[list[str], np.ndarray]:
     """Return the contigs of sites, and where these begin in the store, int64 [sites]."""
-    contigs = sites.genome.contigs
-    starts = np.array([contig.start for contig in contigs])
-    numbers = np.searchsorted(starts, sites.places, side="right") - 1
-    return [contigs[number].name for number in numbers.tolist()], starts[numbers]
+    contigs = [sites.genome.contigs[n] for n in sites.genome.contig_numbers(sites.places).tolist()]
+    starts = np.array([contig.start for contig in contigs], np.int64)
+    return [contig.name for contig in contigs], starts
 
 
 def tracked(
@@ -101,10 +100,8 @@ def _write_strand(
     places, values = chunk.sites.places[rows], chunk.probabilities[rows]
     if not len(places):
         return
-    contigs = grid.genome.contigs
-    begins = np.array([contig.start for contig in contigs])
-    low, high = np.searchsorted(begins, places[[0, -1]], side="right") - 1
-    for name, first, end in contigs[low : high + 1]:
+    low, high = grid.genome.contig_numbers(places[[0, -1]])
+    for name, first, end in grid.genome.contigs[low : high + 1]:
         here = slice(*np.searchsorted(places, [first, end]).tolist())
         starts = places[here] - grid.stride // 2
         ends = np.minimum(starts + grid.stride, end) - first

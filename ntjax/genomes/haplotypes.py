@@ -20,8 +20,7 @@ def open_haplotypes(reference: Genome, path: str | os.PathLike) -> "Haplotypes":
         UserError: see `ntjax.genomes.variants.read_variants`.
     """
     variants = read_variants(reference, path)
-    starts = [contig.start for contig in reference.contigs]
-    contigs = np.searchsorted(starts, reference.stretches[:, 0], side="right") - 1
+    contigs = reference.contig_numbers(reference.stretches[:, 0])
     covered = np.isin(contigs, list(variants.contigs))
     return Haplotypes(reference, variants, reference.stretches[covered])
 

@@ -104,8 +104,7 @@ class GeneFinder:
 
     def nearest(self, sites: Sites) -> list[NearestGene]:
         """Return the nearest genes of each site."""
-        starts = np.array([contig.start for contig in self.genome.contigs])
-        contigs = np.searchsorted(starts, sites.places, side="right") - 1
+        contigs = self.genome.contig_numbers(sites.places)
         rows = zip(contigs.tolist(), sites.places.tolist(), sites.reverse.tolist(), strict=True)
         return [self._of(*row) for row in rows]
 

@@ -68,8 +68,7 @@ class Sites:
     def names(self) -> list[str]:
         """Such as `NC_000913.3:12345:+`: contig, place in it counted from 1, strand."""
         contigs = self.genome.contigs
-        starts = np.array([contig.start for contig in contigs])
-        of = np.searchsorted(starts, self.places, side="right") - 1
+        of = self.genome.contig_numbers(self.places)
         return [
             f"{contigs[c].name}:{place - contigs[c].start + 1}:{'-' if reverse else '+'}"
             for c, place, reverse in zip(

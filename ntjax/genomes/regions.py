@@ -115,8 +115,7 @@ def split_blocks(
 def _contigs_with_room(genome: Genome, window: int) -> Sequence[Contig]:
     """The contigs that hold a window; all of them if none does."""
     runs = with_room(whole_genome(genome), window).stretches
-    starts = [contig.start for contig in genome.contigs]
-    holding = np.unique(np.searchsorted(starts, runs[:, 0], side="right") - 1)
+    holding = np.unique(genome.contig_numbers(runs[:, 0]))
     return [genome.contigs[number] for number in holding] or genome.contigs
 
 

@@ -78,7 +78,7 @@ class ScanGrid:
         contigs = np.array([contig[1:] for contig in self.genome.contigs], np.int64)
         possible = contigs - [0, self.length - 1]
         pieces = intersection(self._wanted_starts(), possible[possible[:, 0] < possible[:, 1]])
-        contig = contigs[np.searchsorted(contigs[:, 0], pieces[:, 0], side="right") - 1, 0]
+        contig = contigs[self.genome.contig_numbers(pieces[:, 0]), 0]
         begin = contig - (contig - pieces[:, 0]) // self.stride * self.stride
         counts = np.maximum(-(-(pieces[:, 1] - begin) // self.stride), 0)
         return np.stack([begin, counts], axis=1)[counts > 0]

@@ -81,8 +81,7 @@ def strand_places(sites: Sites, distance: int) -> np.ndarray:
     Returns:
         int64 [sites]: differences are those of the places for sites of one strand.
     """
-    starts = np.array([contig.start for contig in sites.genome.contigs])
-    strand = 2 * (np.searchsorted(starts, sites.places, side="right") - 1) + sites.reverse
+    strand = 2 * sites.genome.contig_numbers(sites.places) + sites.reverse
     return sites.places + strand * (len(sites.genome.letters) + distance + 1)
 
 

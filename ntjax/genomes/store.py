@@ -64,6 +64,11 @@ class Genome:
         """The file's name without its endings."""
         return self.path.name.removesuffix(".gz").rpartition(".")[0] or self.path.name
 
+    def contig_numbers(self, places: np.ndarray) -> np.ndarray:
+        """Return the index in `contigs` of the one that holds each place, int64 [places]."""
+        starts = np.array([contig.start for contig in self.contigs])
+        return np.searchsorted(starts, places, side="right") - 1
+
 
 class StoreWriter:
     """Writes the letters to a file and remembers where contigs and runs free of N lie."""

@@ -4,7 +4,7 @@
 a change of this file alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -93,7 +93,10 @@ class RowBatch(NamedTuple):
 
 
 def token_batches(
-    data: TokenisedSet, tokens_per_batch: int, buckets: np.ndarray | None = None
+    data: TokenisedSet,
+    tokens_per_batch: int,
+    buckets: np.ndarray | None = None,
+    others: Sequence[np.ndarray] = (),
 ) -> list[RowBatch]:
     """Cut a set into batches of rows of about one length.
 
@@ -101,10 +104,14 @@ def token_batches(
         data: token ids of all rows.
         tokens_per_batch: a device's share.
         buckets: as of `evaluation_batches`.
+        others: arrays [rows, ...] that go with the token ids.
     """
     devices = len(jax.local_devices())
     return [
-        RowBatch(batch.rows[: int((batch.weights > 0).sum())], (batch.tokens,))
+        RowBatch(
+            batch.rows[: int((batch.weights > 0).sum())],
+            (batch.tokens, *(array[batch.rows] for array in others)),
+        )
         for batch in evaluation_batches(data, tokens_per_batch * devices, devices, buckets)
     ]
 

@@ -57,26 +57,38 @@ def head_outputs(
     """Return the head's outputs [rows, outputs] for token ids [rows, tokens]."""
     if config.head is None:
         raise ValueError("this configuration has no head: read the logits")
+    embeddings = last_embeddings(config, params, trainable.adapter, tokens, dropout)
+    return config.head.apply(trainable.head, embeddings, tokens)
+
+
+def last_embeddings(
+    config: ForwardConfig,
+    params: Any,
+    adapter: Adapter | None,
+    tokens: jax.Array,
+    dropout: Dropout | None = None,
+) -> jax.Array:
+    """Return the last layer's embeddings [rows, tokens, dim], after the final layer norm."""
     last = config.model.num_layers
-    result = forward(
+    outputs = forward(
         config.model,
         config.dtype,
         params,
         tokens,
-        trainable.adapter,
+        adapter,
         dropout,
         logits=False,
         embeddings_layers=(last,),
         rematerialise=config.rematerialise,
         attention=config.attention,
     )
-    return config.head.apply(trainable.head, result[f"embeddings_{last}"], tokens)
+    return outputs[f"embeddings_{last}"]
 
 
 def masked_logits(
     config: ForwardConfig,
     params: Any,
-    trainable: Trainable,
+    adapter: Adapter | None,
     tokens: jax.Array,
     positions: jax.Array,
     dropout: Dropout | None = None,
@@ -87,7 +99,7 @@ def masked_logits(
         config.dtype,
         params,
         tokens,
-        trainable.adapter,
+        adapter,
         dropout,
         positions=positions,
         rematerialise=config.rematerialise,
@@ -104,7 +116,7 @@ def masked_scores(
     targets: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Return the loss in nats and whether the likeliest token is right, both [rows, chosen]."""
-    logits = masked_logits(config, params, trainable, tokens, positions)
+    logits = masked_logits(config, params, trainable.adapter, tokens, positions)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
     return losses, logits.argmax(axis=-1) == targets
 

@@ -1,6 +1,6 @@
 """Embeddings of parts of sequences, and the logits of single masked tokens, in batches."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -9,13 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntjax.adapters import Adapter
-from ntjax.adapters.apply import forward
-from ntjax.datasets.batching import TokenisedSet, evaluation_batches
+from ntjax.datasets.batching import TokenisedSet
 from ntjax.inference.backbones import Backbone
-from ntjax.inference.devices import EVALUATION_TOKENS, RowBatch, in_batches, over_devices
-from ntjax.inference.forward import local_attention
-from ntjax.models.attention import Attention
-from ntjax.models.config import TransformerConfig
+from ntjax.inference.devices import (
+    EVALUATION_TOKENS,
+    RowBatch,
+    in_batches,
+    over_devices,
+    token_batches,
+)
+from ntjax.inference.forward import (
+    ForwardConfig,
+    last_embeddings,
+    local_attention,
+    masked_logits,
+)
 from ntjax.models.heads import mean_over_nucleotides
 from ntjax.sequences.tokenizer import Tokenizer
 
@@ -36,9 +44,8 @@ def span_embeddings(
     Returns:
         float32 [rows, dim] over all tokens, and the same over the parts.
     """
-    config = backbone.model.config
-    compiled = _compiled_means(config, backbone.model.dtype, _attention(backbone))
-    means = np.empty((2, len(ids), config.embed_dim), np.float32)
+    compiled = _compiled_means(_config(backbone))
+    means = np.empty((2, len(ids), backbone.model.config.embed_dim), np.float32)
     batches = _batches(ids, (spans.astype(np.int32),), buckets)
     params, adapter = backbone.model.params, backbone.adapter
     for rows, (whole, part) in in_batches(compiled, params, adapter, batches):
@@ -69,7 +76,7 @@ def masked_token_logits(
     """
     masked = ids.copy()
     masked[np.arange(len(ids)), positions] = Tokenizer.mask_id
-    compiled = _compiled_logits(backbone.model.config, backbone.model.dtype, _attention(backbone))
+    compiled = _compiled_logits(_config(backbone))
     logits = np.empty(targets.shape, np.float32)
     others = positions.astype(np.int32), targets.astype(np.int32)
     params, adapter = backbone.model.params, backbone.adapter
@@ -78,54 +85,38 @@ def masked_token_logits(
     return logits
 
 
-def _attention(backbone: Backbone) -> Attention:
-    return local_attention(backbone.model.config, backbone.model.dtype)
+def _config(backbone: Backbone) -> ForwardConfig:
+    model = backbone.model
+    attention = local_attention(model.config, model.dtype)
+    return ForwardConfig(model.config, dtype=model.dtype, attention=attention)
 
 
 def _batches(
     ids: np.ndarray, others: tuple[np.ndarray, ...], buckets: np.ndarray
-) -> Iterator[RowBatch]:
+) -> list[RowBatch]:
     """Batches of token ids with other arrays [rows, ...] of the same rows."""
-    devices, data = len(jax.local_devices()), TokenisedSet.unlabelled(ids)
-    for batch in evaluation_batches(data, EVALUATION_TOKENS * devices, devices, buckets):
-        real = batch.rows[: int((batch.weights > 0).sum())]
-        yield RowBatch(real, (batch.tokens, *(array[batch.rows] for array in others)))
+    return token_batches(TokenisedSet.unlabelled(ids), EVALUATION_TOKENS, buckets, others)
 
 
 @lru_cache(maxsize=16)
-def _compiled_means(config: TransformerConfig, dtype: str, attention: Attention) -> Callable:
-    function = partial(_means, config, dtype, attention)
-    return over_devices(function, dtype, in_axes=(None, None, 0, 0))
+def _compiled_means(config: ForwardConfig) -> Callable:
+    return over_devices(partial(_means, config), config.dtype, in_axes=(None, None, 0, 0))
 
 
 @lru_cache(maxsize=16)
-def _compiled_logits(config: TransformerConfig, dtype: str, attention: Attention) -> Callable:
-    function = partial(_logits, config, dtype, attention)
-    return over_devices(function, dtype, in_axes=(None, None, 0, 0, 0))
+def _compiled_logits(config: ForwardConfig) -> Callable:
+    return over_devices(partial(_logits, config), config.dtype, in_axes=(None, None, 0, 0, 0))
 
 
 def _means(
-    config: TransformerConfig,
-    dtype: str,
-    attention: Attention,
+    config: ForwardConfig,
     params: Any,
     adapter: Adapter | None,
     tokens: jax.Array,
     spans: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Means [rows, dim] over the tokens of bases, and over those of spans [rows, 2]."""
-    last = config.num_layers
-    outputs = forward(
-        config,
-        dtype,
-        params,
-        tokens,
-        adapter,
-        logits=False,
-        embeddings_layers=(last,),
-        attention=attention,
-    )
-    embeddings = outputs[f"embeddings_{last}"]
+    embeddings = last_embeddings(config, params, adapter, tokens)
     index = jnp.arange(tokens.shape[1])
     inside = ((index >= spans[:, :1]) & (index < spans[:, 1:]))[..., None]
     part = (embeddings * inside).sum(axis=1) / inside.sum(axis=1)
@@ -133,9 +124,7 @@ def _means(
 
 
 def _logits(
-    config: TransformerConfig,
-    dtype: str,
-    attention: Attention,
+    config: ForwardConfig,
     params: Any,
     adapter: Adapter | None,
     tokens: jax.Array,
@@ -143,13 +132,5 @@ def _logits(
     targets: jax.Array,
 ) -> jax.Array:
     """Logits [rows, targets] of ids [rows, targets] at positions [rows]."""
-    outputs = forward(
-        config,
-        dtype,
-        params,
-        tokens,
-        adapter,
-        positions=positions[:, None],
-        attention=attention,
-    )
-    return jnp.take_along_axis(outputs["logits"][:, 0], targets, axis=1)
+    logits = masked_logits(config, params, adapter, tokens, positions[:, None])
+    return jnp.take_along_axis(logits[:, 0], targets, axis=1)

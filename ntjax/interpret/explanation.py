@@ -55,7 +55,7 @@ def explain(
 ) -> Explanation:
     """Compute what a run's score owes to each base.
 
-    The score is that of `ntjax.interpret.scores.score_weights`, on the forward strand alone.
+    The score is that of `ntjax.tasks.scores.score_weights`, on the forward strand alone.
 
     Arguments:
         run: the run.

@@ -1,6 +1,6 @@
 """Gradient × input, and what the same gradient says of exchanged letters.
 
-The score that is explained (`ntjax.interpret.scores`) is differentiated with respect to the token
+The score that is explained (`ntjax.tasks.scores`) is differentiated with respect to the token
 embeddings, before scaling and positions. From the gradient g at a token follow
 
 - gradient × input (Shrikumar et al. 2016, arXiv:1605.01713): g · embedding, one number per token.
@@ -29,9 +29,9 @@ from ntjax.inference.backbones import encoded
 from ntjax.inference.devices import in_batches, over_devices, token_batches
 from ntjax.inference.forward import ForwardConfig, Trainable, head_outputs
 from ntjax.interpret.letters import LetterPlaces, letter_places, substitutions
-from ntjax.interpret.scores import score_weights
 from ntjax.models.config import ROOT
 from ntjax.runs.run import Run
+from ntjax.tasks.scores import score_weights
 
 # On one device. The way back keeps every layer's activations, and products with all of the
 # vocabulary are 4107 numbers a token.

@@ -14,9 +14,9 @@ from ntjax.inference.backbones import encoded
 from ntjax.inference.devices import EVALUATION_TOKENS, RowBatch, in_batches
 from ntjax.inference.forward import compile_predict
 from ntjax.interpret.letters import LetterPlaces, letter_places, substitutions
-from ntjax.interpret.scores import score_weights
 from ntjax.runs.run import Run
 from ntjax.sequences.tokenizer import Tokenizer
+from ntjax.tasks.scores import score_weights
 
 _OTHERS = 3
 

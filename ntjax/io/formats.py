@@ -33,6 +33,24 @@ def format_of(path: str | os.PathLike) -> Format:
     return "fasta" if is_fasta or suffix_of(path) in _FASTA_SUFFIXES else "delimited"
 
 
+def require_pyarrow(purpose: str, otherwise: str = "") -> None:
+    """Refuse to go on where pyarrow is not installed.
+
+    Arguments:
+        purpose: what needs it, for the message.
+        otherwise: what else can be done.
+
+    Raises:
+        UserError: says what to install.
+    """
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f'{purpose} needs pyarrow: pip install "ntjax[parquet]"{otherwise}'
+        ) from error
+
+
 @contextmanager
 def opened_parquet(path: str | os.PathLike) -> Iterator["ParquetFile"]:
     """Open a Parquet file; what goes wrong in the block because of its data is a `UserError`.
@@ -40,13 +58,10 @@ def opened_parquet(path: str | os.PathLike) -> Iterator["ParquetFile"]:
     Raises:
         UserError: pyarrow is not installed, or the data are damaged.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UserError(
-            f'{path}: reading Parquet needs pyarrow: pip install "ntjax[parquet]"'
-        ) from error
+    require_pyarrow(f"{path}: reading Parquet")
+    import pyarrow
+    from pyarrow import parquet
+
     try:
         with parquet.ParquetFile(path) as file:
             yield file

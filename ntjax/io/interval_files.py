@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ntjax.errors import UserError
+from ntjax.io.formats import require_pyarrow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,10 +204,4 @@ def check_formats(formats: Sequence[str], known: Sequence[str]) -> None:
     if "bigwig" in formats:
         _py_big_wig()
     if "parquet" in formats:
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise UserError(
-                'writing Parquet needs pyarrow: pip install "ntjax[parquet]", or leave parquet '
-                "out of --formats"
-            ) from error
+        require_pyarrow("writing Parquet", ", or leave parquet out of --formats")

@@ -29,6 +29,20 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} cannot be read as JSON ({error}); restore it") from None
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a JSON object of ours; an empty one if the file is not there.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is not what ntjax has written; restore it")
+    return content
+
+
 def as_json(value: Any) -> Any:
     """Return a value as it comes back from JSON: tuples are lists."""
     if isinstance(value, dict):

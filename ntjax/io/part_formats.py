@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import numpy as np
 
 from ntjax.errors import UserError
+from ntjax.io.formats import require_pyarrow
 from ntjax.io.variant_file import load_pysam
 
 if TYPE_CHECKING:
@@ -189,9 +190,4 @@ def check_name(out: Path, suffixes: Sequence[str]) -> None:
     if suffix_of(out) not in suffixes:
         raise UserError(f"--out {out}: should end in {' or '.join(suffixes)}")
     if suffix_of(out) == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise UserError(
-                f'--out {out}: writing Parquet needs pyarrow: pip install "ntjax[parquet]"'
-            ) from error
+        require_pyarrow(f"--out {out}: writing Parquet")

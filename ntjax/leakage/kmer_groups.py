@@ -121,6 +121,24 @@ def linked_groups(left: np.ndarray, right: np.ndarray, size: int) -> np.ndarray:
     return rank[component]
 
 
+def joined_groups(several: Sequence[np.ndarray]) -> np.ndarray:
+    """Join numberings of groups, int64 [rows] each: rows of one group in any of them share one.
+
+    >>> joined_groups([np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])]).tolist()
+    [0, 0, 0, 1]
+
+    Returns:
+        int64 [rows]: group numbers in order of appearance, from 0.
+    """
+    firsts = []
+    for groups in several:
+        _, first, number = np.unique(groups, return_index=True, return_inverse=True)
+        firsts.append(first[number])
+    rows = len(several[0])
+    left = np.tile(np.arange(rows), len(several))
+    return linked_groups(left, np.concatenate(firsts), rows)
+
+
 def most_common_kmer(sequences: Sequence[str], k: int = KMER_LENGTH) -> tuple[str, int]:
     """The k-mer that the most sequences hold, on either strand.
 

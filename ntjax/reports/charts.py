@@ -194,6 +194,7 @@ class IntervalChart:
     x: Axis
     rows: tuple[tuple[str, float | None, float | None, float | None], ...]
     width: int = 360
+    top: int = 4
 
     @property
     def height(self) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ntjax.evaluation.paired_runs import LEVEL, NOT_TOLD_APART, Comparison
 from ntjax.reports.charts import Axis, IntervalChart
-from ntjax.reports.rendering import IN_UNITS, write_html
+from ntjax.reports.rendering import IN_UNITS, rounded, write_html
 from ntjax.reports.run_report import parts
 from ntjax.reports.summary import data_name
 from ntjax.reports.wording import METRICS, adapter_name, listed, metric_name
@@ -135,7 +135,7 @@ def print_comparison(comparison: Comparison) -> None:
     print(" " * width + "".join(f"{head:>26}" for head in heads))
     first = comparison.runs[comparison.first].metrics
     values = [
-        _number((first.get(metric) or {}).get("value"), metric) for metric in comparison.metrics
+        rounded((first.get(metric) or {}).get("value"), metric) for metric in comparison.metrics
     ]
     print(f"{comparison.first:<{width}}" + "".join(f"{value:>26}" for value in values))
     for name, differences in comparison.differences.items():
@@ -149,13 +149,5 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def _difference(found: dict[str, Any], metric: str) -> str:
-    value = _number(found["value"], metric, "+")
-    if found["low"] is None:
-        return value
-    return f"{value} [{_number(found['low'], metric, '+')}, {_number(found['high'], metric, '+')}]"
-
-
-def _number(value: float | None, metric: str, sign: str = "") -> str:
-    if value is None:
-        return "–"
-    return f"{value:{sign}.3g}" if metric in IN_UNITS else f"{value:{sign}.3f}"
+    value, low, high = (rounded(found[key], metric, sign=True) for key in ("value", "low", "high"))
+    return value if found["low"] is None else f"{value} [{low}, {high}]"

@@ -158,15 +158,28 @@ def _print_best(table: pd.DataFrame, select: str, split: tuple[int, int] | None 
         )
         for line in summary.to_dict("records"):
             print(f"  {line['setting'] or 'all members'}: {_mean_cell(line)}")
-    whole = summary[summary["seeds"] == summary["members"]]
-    if len(summary) < 2 or whole.empty:
+    best = best_setting(summary, select)
+    if len(summary) < 2 or best is None:
         return
-    order = whole["mean"].sort_values(ascending=not HIGHER_IS_BETTER[select])
     print(
-        f"best by validation {select}: {whole.loc[order.index[0], 'setting']}. Report the test "
+        f"best by validation {select}: {best}. Report the test "
         "figures of the setting that validation chose:\nthe best of the test column is chosen by "
         "the test rows, and too good."
     )
+
+
+def best_setting(means: pd.DataFrame, select: str) -> str | None:
+    """Return the setting of the best mean, of those without a failed member; None if there is none.
+
+    Arguments:
+        means: as of `means_over_seeds`.
+        select: the validation metric.
+    """
+    whole = means[means["seeds"] == means["members"]]
+    if whole.empty:
+        return None
+    order = whole["mean"].sort_values(ascending=not HIGHER_IS_BETTER[select])
+    return str(whole.loc[order.index[0], "setting"])
 
 
 def _mean_cell(line: dict[str, Any]) -> str:
@@ -195,10 +208,7 @@ def means_over_seeds(
         those that failed, or whose metric is undefined.
     """
     column, (train, validation) = f"validation_{select}", split or (0, 0)
-    settings = [
-        ",".join(part for part in name.split(",") if not part.startswith("seed="))
-        for name in table["member"]
-    ]
+    settings = [setting_of(name) for name in table["member"]]
     # A member that failed has no value: its cells are empty.
     groups = table.assign(setting=settings).groupby("setting", sort=False)[column]
     columns = {
@@ -208,6 +218,15 @@ def means_over_seeds(
         "members": groups.size(),
     }
     return pd.DataFrame(columns).reset_index()
+
+
+def setting_of(name: str) -> str:
+    """Name a member's setting whatever its seed.
+
+    >>> setting_of("lora_rank=8,seed=0")
+    'lora_rank=8'
+    """
+    return ",".join(part for part in name.split(",") if not part.startswith("seed="))
 
 
 _HELD_OUT_METRICS = ("loss", "perplexity", "accuracy", "bits_per_nucleotide")

@@ -55,9 +55,16 @@ def number(value: float | None, metric: str = "", sign: bool = False) -> Markup:
     """
     if value is None:
         return Markup("–")
-    style = ("+" if sign else "") + (".3g" if metric in IN_UNITS else ".3f")
-    shown = f"{value:{style}}".replace("-", "−")  # a minus as wide as the plus
+    shown = rounded(value, metric, sign).replace("-", "−")  # a minus as wide as the plus
     return Markup('<data value="{}">{}</data>').format(repr(float(value)), shown)
+
+
+def rounded(value: float | None, metric: str = "", sign: bool = False) -> str:
+    """Round as `number` does, to plain text."""
+    if value is None:
+        return "–"
+    style = ("+" if sign else "") + (".3g" if metric in IN_UNITS else ".3f")
+    return f"{value:{style}}"
 
 
 def estimate(found: Mapping[str, Any] | None, metric: str = "", sign: bool = False) -> Markup:

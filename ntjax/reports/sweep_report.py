@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ntjax.io.json import read_json
-from ntjax.reports.console import means_over_seeds
+from ntjax.reports.console import best_setting, means_over_seeds, setting_of
 from ntjax.reports.rendering import write_html
 from ntjax.reports.run_figures import overlaid_curves
 from ntjax.reports.run_report import environment, facts, notes, parts, repeat
@@ -15,7 +15,7 @@ from ntjax.reports.summary import data_name
 from ntjax.reports.wording import HEADLINE, metric_name
 from ntjax.runs.folder import BASELINES_FILE, RESULT_FILE
 from ntjax.runs.results import Results, read_history, read_results
-from ntjax.tasks import HIGHER_IS_BETTER, TASKS
+from ntjax.tasks import TASKS
 from ntjax.training.sweep import expand
 from ntjax.training.swept_runs import FAILURE_FILE, member_folder, saved_sweep
 
@@ -67,7 +67,7 @@ def sweep_content(folder: Path) -> dict[str, Any]:
     first = scored[0].results if scored else None
     task, select = TASKS[settings.task], settings.select or TASKS[settings.task].select
     means = _means(scored, members, select)
-    best = chosen(means, select)
+    best = best_setting(means, select) if scored else None
     shown = [name for name in task.shown if name != "ece"]
     baselines = folder / BASELINES_FILE
     return {
@@ -78,7 +78,7 @@ def sweep_content(folder: Path) -> dict[str, Any]:
         "select": select,
         "select_name": metric_name(select),
         "shown": {name: metric_name(name) for name in shown},
-        "means": means,
+        "means": _lines(means) if scored else [],
         "corrected": _split(scored) is not None,
         "best": best,
         "same_test_rows": len(_hashes(scored, "test")) < 2,
@@ -111,11 +111,6 @@ def _member(folder: Path, name: str) -> Member:
     return Member(name, below, results, history, failure)
 
 
-def setting_of(name: str) -> str:
-    """Name a member's setting whatever its seed, as `means_over_seeds` does."""
-    return ",".join(part for part in name.split(",") if not part.startswith("seed="))
-
-
 def _hashes(members: list[Member], part: str) -> set[str]:
     data = [(member.results.config.get("data") or {}) for member in members if member.results]
     return {(one.get(part) or {}).get("sha256", "") for one in data}
@@ -129,40 +124,28 @@ def _split(scored: list[Member]) -> tuple[int, int] | None:
     return data["train"]["rows"], data["validation"]["rows"]
 
 
-def _means(scored: list[Member], members: list[Member], select: str) -> list[dict[str, Any]]:
-    if not scored:
-        return []
+def _means(scored: list[Member], members: list[Member], select: str) -> pd.DataFrame:
     lines = [
         {"member": member.name, f"validation_{select}": member.validation(select)}
         for member in members
     ]
     table = pd.DataFrame(lines).astype({f"validation_{select}": float})
-    found = means_over_seeds(table, select, _split(scored)).to_dict("records")
+    return means_over_seeds(table, select, _split(scored))
+
+
+def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table by column, None where a cell is empty."""
     return [
         {str(key): None if pd.isna(value) else value for key, value in line.items()}
-        for line in found
+        for line in table.to_dict("records")
     ]
-
-
-def chosen(means: list[dict[str, Any]], select: str) -> str | None:
-    """Return the setting of the best mean, of those without a failed member; None if there is none.
-
-    Arguments:
-        means: as of `means_over_seeds`.
-        select: the validation metric.
-    """
-    whole = [line for line in means if line["seeds"] == line["members"]]
-    if not whole:
-        return None
-    sign = 1 if HIGHER_IS_BETTER[select] else -1
-    return max(whole, key=lambda line: sign * line["mean"])["setting"]
 
 
 def _summary(
     members: list[Member],
     scored: list[Member],
     select: str,
-    means: list[dict[str, Any]],
+    means: pd.DataFrame,
     best: str | None,
 ) -> str:
     trained = f"{len(scored)} of {len(members)} members were trained and scored"

@@ -10,7 +10,8 @@ from ntjax.errors import UserError
 from ntjax.inference.backbones import buckets_of, check_rows
 from ntjax.io.parts import Parts, of_this_input
 from ntjax.io.row_stream import RowChunk, RowStream
-from ntjax.runs.priors import Prior, new_shares, shifted
+from ntjax.models.config import check_length
+from ntjax.runs.priors import Prior, checked_shares, shifted
 from ntjax.runs.run import Run
 
 if TYPE_CHECKING:
@@ -95,6 +96,22 @@ def check_readable(run: Run, source: str, chunk: RowChunk) -> None:
             raise UserError(f"{source}: row {row} {problem}")
 
 
+def window_tokens(run: Run, bases: int) -> int:
+    """Count the tokens of windows of so many bases without N.
+
+    Raises:
+        UserError: the run's model or head cannot read them.
+    """
+    [tokens] = map(int, run.model.tokenizer.count_tokens(["A" * bases]))
+    try:
+        check_length(run.model.config, tokens)
+    except UserError as error:
+        raise UserError(f"windows of {bases:,} bp: {error}") from None
+    if problem := run.head.unreadable(bases, tokens):
+        raise UserError(f"--window: a window {problem}")
+    return tokens
+
+
 class _Scorer:
     """Scores chunks of a stream, all padded alike."""
 
@@ -103,13 +120,8 @@ class _Scorer:
     ):
         self.run, self.stream = run, stream
         self.average_strands = average_strands
-        self.as_calibrated = average_strands in (None, run.strands.average)
-        if prior is not None and not self.as_calibrated:
-            raise UserError(
-                f"--prior: this run was calibrated on outputs of {run.strands.read}: leave "
-                "--average-strands or --prior out"
-            )
-        self.shares = None if prior is None else new_shares(run, prior)
+        self.as_calibrated = run.strands.are(average_strands)
+        self.shares = checked_shares(run, prior, average_strands)
         self.buckets: np.ndarray | None = None
 
     def check_names(self) -> None:

@@ -80,6 +80,24 @@ def new_shares(run: "Run", prior: Prior) -> np.ndarray:
     return _of_classes(run.classes, prior)
 
 
+def checked_shares(
+    run: "Run", prior: Prior | None, average_strands: bool | None
+) -> np.ndarray | None:
+    """Return `new_shares` for outputs of these strands; None where there is no prior.
+
+    Raises:
+        UserError: as `new_shares`, or the run was calibrated on outputs of other strands.
+    """
+    if prior is None:
+        return None
+    if run.calibration is not None and not run.strands.are(average_strands):
+        raise UserError(
+            f"--prior: this run was calibrated on outputs of {run.strands.read}: leave "
+            "--average-strands or --prior out"
+        )
+    return new_shares(run, prior)
+
+
 def _of_classes(names: Sequence[str], prior: Prior) -> np.ndarray:
     if not isinstance(prior, Mapping):
         if len(names) != 2:

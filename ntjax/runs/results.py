@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.io.json import as_json, read_json
+from ntjax.io.json import as_json, read_record
 from ntjax.runs.folder import (
     BASELINES_FILE,
     CONFIG_FILE,
@@ -88,6 +88,14 @@ class Results:
         name = (self.config.get("model") or self.description.get("model") or {}).get("name")
         return Path(name).name if name else "a model"
 
+    @property
+    def test_groups(self) -> np.ndarray | None:
+        """Groups of related test rows, int64 [rows]; None if they are not at hand."""
+        parts, groups = (self.splits.get(name, []) for name in ("part", "group"))
+        own = [int(group) for part, group in zip(parts, groups, strict=False) if part == "test"]
+        rows = len(next(iter(self.predictions.values()), ()))
+        return np.array(own, np.int64) if own and len(own) == rows else None
+
     def numbers(self, column: str) -> np.ndarray:
         """Return a column of the predictions as float64 [rows]; NaN where a cell is empty."""
         return _numbers(self.predictions[column])
@@ -111,14 +119,14 @@ def read_results(folder: Path) -> Results:
         if not (folder / name).exists()
     ]
     return Results(
-        config=_record(folder / CONFIG_FILE),
-        description=_record(folder / DESCRIPTION_FILE),
-        metrics=_record(folder / RESULT_FILE),
+        config=read_record(folder / CONFIG_FILE),
+        description=read_record(folder / DESCRIPTION_FILE),
+        metrics=read_record(folder / RESULT_FILE),
         history=read_history(folder / LOG_FILE),
-        reliability=_record(folder / RELIABILITY_FILE),
+        reliability=read_record(folder / RELIABILITY_FILE),
         predictions=_columns(folder / PREDICTIONS_FILE),
         splits=_columns(folder / SPLITS_FILE),
-        baselines=_record(folder / BASELINES_FILE),
+        baselines=read_record(folder / BASELINES_FILE),
         missing=tuple(missing),
     )
 
@@ -168,15 +176,6 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return [line for line in lines if isinstance(line, dict) and "step" in line]
-
-
-def _record(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: is not what ntjax has written; restore it")
-    return content
 
 
 def _columns(path: Path) -> Columns:

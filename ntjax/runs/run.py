@@ -187,7 +187,7 @@ class Run:
             raise UserError("a regression has values, not probabilities: leave calibrated out")
         if prior is not None and not calibrated:
             raise UserError("prior: shifts calibrated probabilities: give calibrated=True too")
-        if calibrated and average_strands not in (None, self.strands.average):
+        if calibrated and not self.strands.are(average_strands):
             raise UserError(
                 f"this run was calibrated on outputs of {self.strands.read}: leave average_strands "
                 "or calibrated out"

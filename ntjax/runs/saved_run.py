@@ -9,7 +9,7 @@ from ntjax.checkpoints.cache import sha256
 from ntjax.errors import UserError
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
-from ntjax.io.json import read_json
+from ntjax.io.json import read_record
 from ntjax.runs.adapter_file import Description, read_description, read_trainable
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE, RESULT_FILE
 from ntjax.runs.run import Run
@@ -34,17 +34,7 @@ def load_run(folder: str | Path, model: PretrainedModel | str | Path | None = No
             saved.dtype,
             sharding=replicated_sharding(),
         )
-    return _run(folder, saved, model, _read_metrics(folder / RESULT_FILE))
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    """The metrics of a run; none where only its adapter is at hand."""
-    if not path.exists():
-        return {}
-    metrics = read_json(path)
-    if not isinstance(metrics, dict):
-        raise UserError(f"{path}: is not what ntjax has written; restore it")
-    return metrics
+    return _run(folder, saved, model, read_record(folder / RESULT_FILE))
 
 
 def start_of(folder: str | Path, model: PretrainedModel, adapter: AdapterConfig) -> Run:

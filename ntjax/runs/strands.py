@@ -24,6 +24,10 @@ class Strands:
         """What outputs are of, for messages."""
         return "both strands, averaged" if self.average else "the forward strand alone"
 
+    def are(self, average: bool | None) -> bool:
+        """Tell whether outputs so asked for are those of the run; None asks for these."""
+        return average in (None, self.average)
+
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """Rebuild what `dataclasses.asdict` gave.

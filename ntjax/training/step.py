@@ -59,7 +59,7 @@ def summed_gradients(
             outputs = head_outputs(config.forward, params, trainable, rows.tokens, dropout)
         else:
             outputs = masked_logits(
-                config.forward, params, trainable, rows.tokens, rows.positions, dropout
+                config.forward, params, trainable.adapter, rows.tokens, rows.positions, dropout
             )
         return jnp.sum(rows.weights * config.loss(outputs, rows.labels))
 

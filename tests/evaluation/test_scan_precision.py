@@ -40,6 +40,7 @@ def folder(tmp_path):
     parts = ["train"] * 10 + ["test"] * 80
     rows = {"name": "", "row": range(90), "part": parts, "group": groups}
     pd.DataFrame(rows).to_csv(tmp_path / "splits.csv", index=False)
+    (tmp_path / "adapter.json").write_text("{}")
     return tmp_path
 
 
@@ -70,6 +71,7 @@ def test_of_one_of_three_classes(tmp_path):
     pd.DataFrame({"name": "", "row": range(3), "part": "test", "group": range(3)}).to_csv(
         tmp_path / "splits.csv", index=False
     )
+    (tmp_path / "adapter.json").write_text("{}")
     prior = {"none": 0.9, "weak": 0.04, "strong": 0.06}
     rows = scan_precision.tested_rows(ClassScore(run, 1, prior), tmp_path, LENGTH)
     assert rows.positive.tolist() == [False, True, False]

@@ -8,8 +8,8 @@ from small_runs import SEQUENCES, small_run
 from tiers import first_by_default
 
 from ntjax.interpret.gradients import gradients
-from ntjax.interpret.scores import score_weights
 from ntjax.models.config import ROOT
+from ntjax.tasks.scores import score_weights
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

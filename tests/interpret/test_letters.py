@@ -4,9 +4,9 @@ from small_runs import SEQUENCES
 
 from ntjax.errors import UserError
 from ntjax.interpret.letters import letter_places, substitutions
-from ntjax.interpret.scores import score_weights
 from ntjax.sequences.tokenizer import Tokenizer
 from ntjax.tasks import Classification, MultiLabel, Regression
+from ntjax.tasks.scores import score_weights
 
 TOKENIZERS = [(4105, 6), (4107, 6), (75, 3)]
 
