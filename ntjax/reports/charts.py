@@ -11,6 +11,8 @@ from dataclasses import dataclass
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _CHARACTER = 6.3
 """Width of a character of a tick's label, in the units of the view box."""
+_TICK_ROOM = 26
+"""Beside an axis without another at its ends: half of a tick's label stands there."""
 
 
 @dataclass(frozen=True)
@@ -213,4 +215,4 @@ class IntervalChart:
     def across(self, value: float) -> float:
         """Where a value is drawn."""
         share = (value - self.x.low) / (self.x.high - self.x.low)
-        return round(16 + share * (self.width - 40), 1)
+        return round(_TICK_ROOM + share * (self.width - 2 * _TICK_ROOM), 1)

@@ -13,6 +13,7 @@ from ntjax.runs.results import Results
 from ntjax.tasks import HIGHER_IS_BETTER
 
 _NO_DIFFERENCE = ("start_from", "baselines")
+_NO_SPREAD = (-0.01, 0.01)  # an axis for differences that are all 0
 
 
 def write_comparison(comparison: Comparison, file: Path, folders: dict[str, Path]) -> None:
@@ -115,14 +116,14 @@ def _reasons(comparison: Comparison) -> list[str]:
 def _chart(comparison: Comparison, metric: str) -> IntervalChart:
     rows = [(name, of_run[metric]) for name, of_run in comparison.differences.items()]
     values = [one[key] for _, one in rows for key in ("value", "low", "high")]
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and value]
     label = f"difference in {metric_name(metric)}"
     if metric in IN_UNITS:
         label += ", in units of the value"
     return IntervalChart(
         f"Difference in {metric_name(metric)} from {comparison.first}",
         "; ".join(f"{name}: {one['verdict']}" for name, one in rows),
-        Axis.over(label, [*known, 0.0], ticks=4),
+        Axis.over(label, [*(known or _NO_SPREAD), 0.0], ticks=4),
         tuple((name, one["value"], one["low"], one["high"]) for name, one in rows),
     )
 
