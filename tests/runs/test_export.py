@@ -68,6 +68,32 @@ def test_peft_loads_adapter_and_head(mini, tmp_path, kind, task):
     np.testing.assert_allclose(again.logits(SEQUENCES), expected, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), first_by_default([("v1", "lora"), ("v1", "ia3"), ("v1_token_dropout", "ia3")])
+)
+def test_official_weights_reach_peft(golden, golden_model, tmp_path, name, kind):
+    reference, model = golden(name), golden_model(name)
+    run = small_run(model, kind, "two", "cls")
+    export_peft(run, tmp_path)
+    base = transformers.EsmForSequenceClassification.from_pretrained(tmp_path / "base").eval()
+    # The exported backbone computes what the official code does.
+    given = torch.tensor(reference.expected["tokens"]).long()
+    mask = (given != model.tokenizer.pad_id).long()
+    with torch.no_grad():
+        hidden = base.esm(input_ids=given, attention_mask=mask).last_hidden_state.numpy()
+    last = reference.expected[f"embeddings_{model.config.num_layers}"]
+    np.testing.assert_allclose(hidden[reference.real], last[reference.real], atol=TOLERANCE)
+    # With adapter and head it computes what our run does.
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path).eval()
+    with torch.no_grad():
+        found = theirs(**tokens(model)).logits.numpy()
+    expected = run.logits(SEQUENCES)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=TOLERANCE)
+    again = ntjax.load_peft(tmp_path, tmp_path / "base")
+    np.testing.assert_allclose(again.logits(SEQUENCES), expected, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("pooling", first_by_default(["tokens", "mean", "attention", "cls"]))
 @pytest.mark.parametrize("to", first_by_default(["huggingface", "peft"]))
 def test_a_head_beside_the_model(mini, tmp_path, pooling, to):
