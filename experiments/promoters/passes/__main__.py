@@ -22,11 +22,21 @@ from sklearn.metrics import roc_auc_score
 from experiments.promoters.data.genome_files import find_genome
 from experiments.promoters.data.genomic_negatives import GENOMIC
 from experiments.promoters.data.rows import CLEAN, labels_of
-from experiments.promoters.passes.arms import ARMS, BEST, CNN, Plan, Scored, score_file, scored
+from experiments.promoters.passes.arms import (
+    ARMS,
+    BEST,
+    CNN,
+    CNN_FRAMES,
+    Plan,
+    Scored,
+    score_file,
+    scored,
+)
 from experiments.promoters.passes.tasks import EQUAL_GC, TASKS, Task, task_of
 from ntjax.errors import UserError
 from ntjax.io.json import write_json
 from ntjax.metrics.seeds import seed_means
+from ntjax.metrics.significance import holm
 from ntjax.reports import command_line
 from ntjax.reports.figures import COLOURS, new_picture, save
 from ntjax.reports.markdown import markdown_table
@@ -35,6 +45,18 @@ _TITLES = {
     GENOMIC: "Against windows of the genome of equal GC, held-out blocks",
     CLEAN: "Against random bases (the published rows, clean)",
     EQUAL_GC: "Against random bases, of equal GC in training",
+}
+# What is asked of two arms: the first minus the second.
+PAIRS = {
+    "pre-training": (BEST, "untrained, all weights"),
+    "LoRA on all six layers, against all weights": ("mini, LoRA on all six", BEST),
+    "LoRA on query and value, against all weights": ("mini, LoRA on query and value", BEST),
+    "IA³, against all weights": ("mini, IA³", BEST),
+    "the head alone, against all weights": ("mini, head alone", BEST),
+    "frames and dropout": (BEST, "mini, all weights, neither"),
+    "frames": (BEST, "mini, all weights, one frame"),
+    "dropout": (BEST, "mini, all weights, no dropout"),
+    "frames of the CNN": (CNN_FRAMES, CNN),
 }
 _PARTS = ("validation", "matched validation", "test")
 _HERE = Path(__file__).parent
@@ -169,18 +191,25 @@ def result(task: Task, arms: dict[str, list[Scored]]) -> dict[str, Any]:
         "groups": len(np.unique(task.groups)),
         "against": against,
         "arms": found,
-        "pre-training": _pre_training(task, of_test),
+        "pairs": paired(task, of_test),
     }
 
 
-def _pre_training(task: Task, of_test: dict[str, np.ndarray]) -> dict[str, Any] | None:
-    """All weights, pre-trained minus untrained."""
-    untrained = "untrained, all weights"
-    if BEST not in of_test or untrained not in of_test:
-        return None
-    pair = {name: of_test[name] for name in (BEST, untrained)}
-    means = seed_means(labels_of(task.test), pair, untrained, groups=task.groups)
-    return means[BEST]["auroc"]["difference"]
+def paired(task: Task, of_test: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Subtract one arm from another where both are there: AUROC, p-values corrected (Holm)."""
+    there = {name: pair for name, pair in PAIRS.items() if all(arm in of_test for arm in pair)}
+    found = {}
+    for name, (arm, without) in there.items():
+        of_pair = {one: of_test[one] for one in (arm, without)}
+        means = seed_means(
+            labels_of(task.test), of_pair, without, metrics=("auroc",), groups=task.groups
+        )
+        seeds = {one: len(of_test[one]) for one in (arm, without)}
+        found[name] = means[arm]["auroc"]["difference"] | {"seeds": seeds}
+    tested = [name for name, one in found.items() if one["p"] is not None]
+    for name, corrected in zip(tested, holm([found[n]["p"] for n in tested]), strict=True):
+        found[name]["holm"] = float(corrected)
+    return found
 
 
 def markdown(record: dict[str, Any]) -> str:
@@ -204,12 +233,21 @@ def markdown(record: dict[str, Any]) -> str:
             for arm, one in of_task["arms"].items()
         ]
         lines += ["", f"## {_TITLES[name]}", "", f"Rows: {rows}.", "", *markdown_table(heads, body)]
-        if of_task["pre-training"]:
-            gain = _difference(of_task["pre-training"])
-            lines += ["", f"AUROC, all weights, pre-trained minus untrained: {gain}."]
+        lines += ["", *_pair_table(of_task["pairs"])]
         if name == CLEAN:
             lines += ["", *_crossed_table(of_task["arms"])]
     return "\n".join(lines) + "\n"
+
+
+def _pair_table(pairs: dict[str, dict[str, Any]]) -> list[str]:
+    body = [
+        (name, PAIRS[name][0], PAIRS[name][1], _difference(one), f"{one.get('holm', 1):.3f}")
+        for name, one in pairs.items()
+    ]
+    if not body:
+        return []
+    heads = ("what", "arm", "minus", "AUROC, test", "p, corrected (Holm)")
+    return markdown_table(heads, body)
 
 
 def _crossed_table(arms: dict[str, Any]) -> list[str]:
