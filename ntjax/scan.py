@@ -277,8 +277,8 @@ def _print_summary(options: Options, summary: dict[str, Any], scanned: Scanned) 
     expected = summary["expected_precision"]
     if expected["value"] is not None:
         print(
-            f"expected precision of windows: {expected['value']:.2f} "
-            f"[{expected['low']:.2f}, {expected['high']:.2f}]"
+            f"expected precision of windows: {expected['value']:.2g} "
+            f"[{expected['low']:.2g}, {expected['high']:.2g}]"
         )
     else:
         print(f"expected precision: not known: {expected['reason']}")

@@ -19,8 +19,7 @@ import numpy as np
 import tyro
 
 from experiments.promoters.data.genome_files import find_genome
-from experiments.promoters.data.genomic_negatives import GENOMIC
-from experiments.promoters.data.genomic_negatives import tasks as promoter_tasks
+from experiments.promoters.data.genomic_negatives import genomic_rows
 from ntjax.datasets.registry import load_dataset
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.io.json import write_json
@@ -98,9 +97,7 @@ def task_of(name: str) -> Task:
         assert rows.validation is not None
         both = {"augment_reverse_complement": "flip-label"}
         return Task(rows.train, rows.validation, both)
-    rows = promoter_tasks(find_genome(None))[GENOMIC]
-    assert isinstance(rows.train, SequenceTable)
-    assert rows.validation is not None
+    rows = genomic_rows(find_genome(None))
     return Task(rows.train, rows.validation, {})
 
 

@@ -37,7 +37,7 @@ def test_the_page_is_redrawn_from_the_results(tmp_path, size):
     for number, name in enumerate(FIGURES, 1):
         assert f"figure_{number}_{name}.png" in drawn
     assert sum(name.startswith("figure_8_") for name in drawn) == 5
-    page = (committed / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(drawn)
 
 

@@ -16,7 +16,7 @@ from experiments.promoters.claims.verdicts import (
     by_intervals,
     by_two_errors,
 )
-from experiments.promoters.study import Study, keep
+from experiments.promoters.study import Study
 
 
 def metric(low, high):
@@ -47,9 +47,9 @@ def test_what_was_not_run_is_said(tmp_path):
     study = Study(out=tmp_path)
     lines = {line["claim"]: line for line in ledger.run(study)["claims"]}
     assert len(lines) == len(CLAIMS)
-    line = lines["a transformer outperforms convolutional networks"]
-    assert line["measured"] == "not run: methods"
-    assert line["verdict"] == "–"
+    line = lines["the model is well calibrated"]
+    assert line["detail"] == "not run: calibration"
+    assert line["verdict"] == line["number"] == "–"
 
 
 def test_a_corrected_p_value_can_only_take_a_verdict_back():
@@ -72,37 +72,6 @@ def test_two_shares_are_apart_by_two_standard_errors():
     assert by_two_errors(0.35, 0.65, 50) == FAILS
 
 
-def _methods(difference):
-    cost = {"trained": 10, "bytes": 10, "seconds": 1.0}
-    adapted = {"auroc": metric(0.70, 0.74) | {"difference": difference}}
-    plain = {"auroc": metric(0.80, 0.84) | {"difference": metric(0.0, 0.0)}}
-    clean = {
-        "results": {
-            "mini, lora": adapted,
-            "mini, full": adapted,
-            "CNN": plain,
-            "Markov chain of order 5, no labels": plain,
-        },
-        "costs": {"mini, lora": cost, "mini, full": cost, "CNN": {"seconds": 1.0}},
-        "lora_minus_full": metric(-0.01, 0.01),
-        "p": {"mini, lora": 0.01, "mini, full": 0.01},
-    }
-    return {"passes": 0.9, "epochs": 5, "protocols": {"clean": clean}}
-
-
-@pytest.mark.parametrize(
-    ("difference", "verdict"),
-    [(metric(-0.1, -0.05), FAILS), (metric(-0.1, 0.05), OPEN), (metric(0.05, 0.1), HOLDS)],
-)
-def test_the_claim_on_convolutional_networks_follows_the_difference(tmp_path, difference, verdict):
-    study = Study(out=tmp_path)
-    keep(study, "methods", _methods(difference))
-    lines = {line["claim"]: line for line in ledger.run(study)["claims"]}
-    line = lines["a transformer outperforms convolutional networks"]
-    assert line["verdict"] == f"{verdict}, at these budgets"
-    assert "0.720 [0.700, 0.740]" in line["measured"]
-
-
 @pytest.mark.parametrize("size", ["reduced", "full"])
 def test_the_committed_ledger_is_what_the_committed_results_say(tmp_path, size):
     committed = copy_results(size, tmp_path)
@@ -110,4 +79,4 @@ def test_the_committed_ledger_is_what_the_committed_results_say(tmp_path, size):
     before, after = (json.loads((f / "ledger.json").read_text()) for f in (committed, tmp_path))
     assert after["result"] == before["result"]
     shown = (committed / "report.md").read_text()
-    assert not [line for line in before["result"]["claims"] if line["measured"] not in shown]
+    assert not [line for line in before["result"]["claims"] if line["detail"] not in shown]

@@ -11,19 +11,21 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from experiments.defaults.__main__ import markdown as grid
-from experiments.promoters.passes.__main__ import Options, draw, paired, result, run
+from experiments.promoters.passes.__main__ import Options, all_scored, run
 from experiments.promoters.passes.__main__ import markdown as page
 from experiments.promoters.passes.arms import (
     BEST,
-    BOOSTING,
     CNN,
     Plan,
     Scored,
     copies,
     in_frames,
+    made_with_for,
     score_file,
     scored,
 )
+from experiments.promoters.passes.misclassified import BOXES, GC, misclassified
+from experiments.promoters.passes.results import paired, result
 from experiments.promoters.passes.tasks import Task, gc_matched
 from ntjax.errors import UserError
 from ntjax.io.tables import SequenceTable
@@ -126,14 +128,42 @@ def test_pairs_are_told_apart_where_they_differ(made):
 def test_the_page_and_the_figure(made, tmp_path):
     task, arms = made
     record = {"passes": 3, "share": 1.0, "results": {"clean": result(task, arms)}}
-    text = page(record)
+    text = page(record, tmp_path)
     [ours] = re.findall(rf"\| {BEST} \| (2 \|.*)\|", text)
     cells = [cell.strip() for cell in ours.split("|")]
     low, high = map(float, re.fullmatch(r"-0\.\d+ \[(-0\.\d+), (-0\.\d+)\]", cells[-1]).groups())
     assert low < high < 0
-    assert "| pre-training | mini, all weights | untrained, all weights | +0." in text
-    draw(record["results"], Options(passes=3, out=tmp_path))
+    assert "| pre-training | mini, all weights | untrained, all weights | 2 and 1 | +0." in text
     assert (tmp_path / "passes.png").stat().st_size > 10_000
+
+
+def test_missed_promoters_have_weaker_boxes():
+    random = np.random.default_rng(4)
+
+    def promoter(box):
+        text = list(random.choice(list("ACGT"), 81))
+        for first, letters in ((24, "TTGACA"), (47, "TATAAT")):
+            if box:
+                text[first : first + 6] = letters
+        return "".join(text)
+
+    strong = np.arange(300) % 2 == 0
+    rows = [promoter(True) for _ in range(200)]
+    train = SequenceTable(
+        tuple(map(str, range(200))), tuple(rows), ("1",) * 200, "made", tuple(range(200))
+    )
+    tested = tuple(promoter(has) for has in strong)
+    names = tuple(map(str, range(300)))
+    test = SequenceTable(names, tested, ("1",) * 300, "made", tuple(range(300)))
+    task = Task("clean", train, test, test, np.arange(300))
+    found = misclassified(task, np.where(strong, 0.9, 0.1))
+    assert found["rows"] == {"found": 150, "missed": 150}
+    assert found[BOXES]["difference"]["high"] < -5
+    gc_of_row = gc_letters(tested) / 81
+    gc = [gc_of_row[strong].mean(), gc_of_row[~strong].mean()]
+    assert found[GC]["found"] == pytest.approx(gc[0])
+    assert found[GC]["difference"]["value"] == pytest.approx(gc[1] - gc[0])
+    assert misclassified(task, np.ones(300))[GC]["missed"] is None
 
 
 def test_frames_are_of_one_length_and_keep_their_labels():
@@ -151,17 +181,68 @@ def test_frames_are_of_one_length_and_keep_their_labels():
     assert copies(rows, False) is rows
 
 
-def test_scores_of_other_settings_are_refused(made, tmp_path):
-    task, _ = made
-    plan = Plan(3, 1.0, tmp_path / "runs", tmp_path / "scores")
-    path = score_file(BOOSTING, task.name, 0, plan)
-    first = scored(BOOSTING, task, 0, plan)
-    before = path.read_bytes()
-    again = scored(BOOSTING, task, 0, plan)  # read
-    np.testing.assert_array_equal(first.probabilities["test"], again.probabilities["test"])
-    assert path.read_bytes() == before
+def test_scores_of_other_rows_or_settings_are_refused(made, tmp_path):
+    task, arms = made
+    plan = Plan(14, 1.0, tmp_path / "runs", tmp_path / "scores")
+
+    def keep(name, **changes):
+        path = score_file(name, task.name, 0, plan)
+        path.parent.mkdir(parents=True)
+        made_with = json.loads(json.dumps(made_with_for(name, task, plan))) | changes
+        [one, *_] = arms[CNN]
+        values = {part: p.tolist() for part, p in one.probabilities.items()}
+        path.write_text(json.dumps({"made_with": made_with, "curve": [], "probabilities": values}))
+
+    keep(CNN)
+    keep(BEST)
+    keep("mini, IA³", learning_rate=1.0)
+    np.testing.assert_array_equal(
+        scored(CNN, task, 0, plan).probabilities["test"], arms[CNN][0].probabilities["test"]
+    )
     with pytest.raises(UserError, match="made with"):
-        scored(BOOSTING, task, 0, replace(plan, passes=4))
+        scored("mini, IA³", task, 0, plan)
+    # As many rows in another order, whose labels would be those of others.
+    turned = replace(task, test=task.test.take(range(len(task.test))[::-1]))
+    for name in (CNN, BEST):
+        with pytest.raises(UserError, match="made with"):
+            scored(name, turned, 0, plan)
+    scored(CNN, task, 0, replace(plan, share=0.5))  # of transformers alone
+    with pytest.raises(UserError, match="made with"):
+        scored(BEST, task, 0, replace(plan, share=0.5))
+
+
+def test_a_table_fits_nothing(made, tmp_path):
+    task, _ = made
+    plan = Plan(14, 1.0, tmp_path / "runs", tmp_path / "scores")
+    path = score_file(CNN, task.name, 2, plan)  # and no seed 0 or 1
+    path.parent.mkdir(parents=True)
+    values = {part: [0.5] * 200 for part in ("validation", "test")}
+    saved = {"made_with": json.loads(json.dumps(made_with_for(CNN, task, plan))), "curve": []}
+    path.write_text(json.dumps(saved | {"probabilities": values}))
+    assert {name: len(ones) for name, ones in all_scored(task, plan).items()} == {CNN: 1}
+
+
+def test_a_trial_does_not_go_beside_the_real_ones():
+    with pytest.raises(UserError, match="a trial"):
+        Options(share=0.1)
+    with pytest.raises(UserError, match="'mini' is none of"):
+        Options(arms=("mini",))
+
+
+@pytest.mark.study
+@pytest.mark.skipif("NTJAX_DATA_DIR" not in os.environ, reason="NTJAX_DATA_DIR is not set")
+def test_what_was_scored_is_read_and_other_settings_are_refused(tmp_path):
+    folders = {"runs": tmp_path / "runs", "scores": tmp_path / "scores", "out": tmp_path}
+    options = Options(tasks=("genomic",), arms=(BEST,), seeds=1, passes=2, share=0.005, **folders)
+    run(options)
+    plan = Plan(2, 0.005, options.runs, options.scores)
+    path = score_file(BEST, "genomic", 0, plan)
+    saved = json.loads(path.read_text())
+    assert len(saved["curve"]) == 2
+    assert not list(options.runs.glob("genomic/*/*"))  # nothing in it is needed any more
+    first = path.stat().st_mtime_ns
+    run(options)
+    assert path.stat().st_mtime_ns == first
 
 
 @pytest.mark.study

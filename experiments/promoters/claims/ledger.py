@@ -3,55 +3,66 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.promoters.claims.claims import CLAIMS, NOT_HERE, PRETRAINING
+from experiments.promoters.claims.claims import CLAIMS
+from experiments.promoters.claims.findings import NOT_HERE, Finding, Records
+from experiments.promoters.claims.of_contests import PASSES
 from experiments.promoters.study import HERE, Study, keep, result_of
 from ntjax.io.json import read_json
 from ntjax.reports.cells import LEVEL
 from ntjax.reports.page import Block, Table, Text
 
 NAME, TITLE = "ledger", "The report's claims"
+_PASSES_FILE = HERE / PASSES / f"{PASSES}.json"
+
+
+def records_of(study: Study) -> Records:
+    """What the other sections and the contest have found so far."""
+    wanted = {section for claim in CLAIMS for section in claim.sections}
+    found = {name: result_of(study, name) for name in wanted - {PASSES}}
+    records = {name: result for name, result in found.items() if result is not None}
+    if _PASSES_FILE.exists():
+        records[PASSES] = read_json(_PASSES_FILE)
+    return records
 
 
 def run(study: Study) -> dict[str, Any]:
-    """The claims, by what the other sections have found so far; made anew each time."""
-    wanted = {section for claim in CLAIMS for section in claim.sections}
-    found = {name: result_of(study, name) for name in wanted - {PRETRAINING}}
-    records = {name: result for name, result in found.items() if result is not None}
-    records[PRETRAINING] = read_json(HERE / PRETRAINING / f"{PRETRAINING}.json")["results"]
-    lines = []
+    """The claims, by what was found so far; made anew each time."""
+    records, lines = records_of(study), []
     for claim in CLAIMS:
-        where = ", ".join(claim.sections) or "published numbers"
         if missing := [name for name in claim.sections if name not in records]:
-            measured, verdict = f"not run: {', '.join(missing)}", "–"
+            finding = Finding("–", "–", f"not run: {', '.join(missing)}")
         else:
-            measured, verdict = claim.finding(records)
-        line = {"claim": claim.text, "sections": where, "measured": measured, "verdict": verdict}
-        lines.append(line)
+            finding = claim.finding(records)
+        where = ", ".join(claim.sections) or "published"
+        lines.append({"claim": claim.text, "sections": where, **finding._asdict()})
     result = {"model": Path(study.model).name, "claims": lines}
     keep(study, NAME, result)
     return result
 
 
 def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
-    """The table."""
+    """The table, and below it what the verdicts rest on."""
     del folder
+    keys = ("claim", "number", "verdict", "sections")
     return (
         Text(
-            f"What is measured here is measured with {record['model']}: a verdict is one on the "
-            "claim as made of it, not of the published models, whose weights this page may not "
-            f"have been made with (`--models` takes them). *{NOT_HERE}* is said where what a claim "
-            "is about is not to be had. A claim of more than something holds where the 95% "
-            "interval of the difference (or the two intervals, where the sections named have no "
-            "difference) lies above, and the p-value, if corrected there, is below "
-            f"{LEVEL}; two published shares are told apart by two standard errors."
+            f"Measured with {record['model']}: a verdict is one on the claim as made of it, not of "
+            f"the published models. *{NOT_HERE}*: the data are not to be had."
         ),
         Table(
-            ("the report says", "measured", "verdict", "sections"),
-            tuple(
-                tuple(line[key] for key in ("claim", "measured", "verdict", "sections"))
-                for line in record["claims"]
-            ),
-            "Every number is that of the sections named, and so is what its interval is over. "
-            "Of pre-training, the model is always `mini`.",
+            ("the report says", "number", "verdict", "section"),
+            tuple(tuple(line[key] for key in keys) for line in record["claims"]),
         ),
+        Text(
+            "A claim of more than something holds where the 95% interval of the difference (or the "
+            "two intervals, where the section has no difference) lies above, and the p-value, if "
+            f"corrected there, is below {LEVEL}; two published shares are told apart by two "
+            "standard errors. Intervals are over what the section says. The section *passes* is "
+            "always of `mini`. What each verdict rests on:"
+        ),
+        *(Text(f"*{_plain(line['claim'])}*: {line['detail']}.") for line in record["claims"]),
     )
+
+
+def _plain(text: str) -> str:
+    return text.replace("*", "")

@@ -3,41 +3,49 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.promoters.data.rows import CLEAN, LOCUS_CLEAN, PUBLISHED
-from ntjax.io.files import written_atomically
+from experiments.promoters.claims.findings import Records
+from experiments.promoters.claims.headline import sentences
+from experiments.promoters.claims.of_contests import PASSES, contested
+from experiments.promoters.data.genomic_negatives import GENOMIC
+from experiments.promoters.data.rows import CLEAN
+from ntjax.io.files import write_bytes
 from ntjax.reports.cells import interval_cell
 from ntjax.reports.page import Table, as_markdown
 
+_HEADS = {GENOMIC: "against the genome, equal GC", CLEAN: "against random bases, clean"}
 
-def write_summary(folder: Path, methods: dict[str, Any], ledger: dict[str, Any]) -> None:
-    """`summary.md`: the methods side by side, and the verdicts of the ledger."""
-    verdicts = tuple((line["claim"], line["verdict"]) for line in ledger["claims"])
-    blocks = [
-        "# Promoters of *E. coli*, in short",
-        f"AUROC on the 1,865 published test rows [95% interval over loci], by the rows that were "
-        f"trained on. Transformers: {methods['steps']:,} steps of 32 sequences "
-        f"({methods['passes']:.1f} passes over the rows), the CNN {methods['epochs']} passes; "
-        f"{methods['protocols'][CLEAN]['seeds']} seeds on the clean rows, else one. Seconds of "
-        f"training: {methods['machine']}.",
-        as_markdown(_methods(methods)),
+
+def write_summary(folder: Path, records: Records, ledger: dict[str, Any]) -> None:
+    """`summary.md`: sentences, the contest, and the verdicts of the ledger."""
+    keys = ("claim", "number", "verdict")
+    verdicts = tuple(tuple(line[key] for key in keys) for line in ledger["claims"])
+    blocks = ["# Promoters of *E. coli*, in short"]
+    blocks += [f"{number}. {text}" for number, text in enumerate(sentences(records), 1)]
+    if PASSES in records and contested(records[PASSES]):
+        blocks += [_lead(records[PASSES]), as_markdown(contest_table(records[PASSES]))]
+    blocks += [
         f"The report's claims, measured with {ledger['model']} (numbers: `report.md`):",
-        as_markdown(Table(("the report says", "verdict"), verdicts)),
+        as_markdown(Table(("the report says", "number", "verdict"), verdicts)),
     ]
-    data = ("\n\n".join(blocks) + "\n").encode()
-    with written_atomically(folder / "summary.md", len(data)) as file:
-        file.write(data)
+    write_bytes(folder / "summary.md", ("\n\n".join(blocks) + "\n").encode())
 
 
-def _methods(record: dict[str, Any]) -> Table:
-    protocols = {name: record["protocols"][name] for name in (CLEAN, LOCUS_CLEAN, PUBLISHED)}
-    heads = (
-        "method", "clean", "locus-clean", "test promoters in training", "trained numbers",
-        "seconds",
-    )  # fmt: skip
-    rows = []
-    for name in protocols[CLEAN]["results"]:
-        cost = protocols[CLEAN]["costs"].get(name, {})
-        cells = [interval_cell(of["results"][name]["auroc"]) for of in protocols.values()]
-        cells += [f"{cost[key]:,.0f}" if key in cost else "–" for key in ("trained", "seconds")]
-        rows.append((name, *cells))
-    return Table(heads, tuple(rows))
+def _lead(record: dict[str, Any]) -> str:
+    return (
+        f"AUROC on test rows [95% interval over loci] after {record['passes']} passes over the "
+        "training rows, by what promoters are told from (seeds in round brackets):"
+    )
+
+
+def contest_table(record: dict[str, Any]) -> Table:
+    """Lay out every arm's AUROC in both tasks."""
+    results = contested(record)
+    arms = list(dict.fromkeys(arm for of_task in results.values() for arm in of_task["arms"]))
+
+    def cell(of_task: dict[str, Any], arm: str) -> str:
+        if (one := of_task["arms"].get(arm)) is None:
+            return "–"
+        return f"{interval_cell(one['test']['auroc'])} ({len(one['auroc']['test'])})"
+
+    rows = ((arm, *(cell(of_task, arm) for of_task in results.values())) for arm in arms)
+    return Table(("method", *(_HEADS[name] for name in results)), tuple(rows))

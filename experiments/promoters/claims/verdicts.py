@@ -11,7 +11,7 @@ HOLDS, FAILS, OPEN = "holds", "does not hold", "not told apart"
 
 def by_difference(difference: dict[str, Any], p: float | None = None) -> str:
     """The verdict on "more" by the interval of a difference, and its corrected p if it has one."""
-    if p is not None and p >= LEVEL:
+    if difference["low"] is None or (p is not None and p >= LEVEL):
         return OPEN
     if difference["low"] > 0:
         return HOLDS

@@ -1,1 +1,1 @@
-"""Promoters over passes: each side at its best, with as many passes over the rows as the CNN."""
+"""Promoters over passes: a transformer with as many passes over the rows as the CNN."""

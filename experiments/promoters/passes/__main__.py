@@ -1,4 +1,4 @@
-"""Transformer against CNN on promoters, with as many passes over the rows as the CNN has.
+"""Transformer and CNN on promoters, with as many passes over the rows.
 
     python -m experiments.promoters.passes
     python -m experiments.promoters.passes --tasks genomic --arms 'mini, IA³' CNN --seeds 1
@@ -15,50 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
-from sklearn.metrics import roc_auc_score
 
 from experiments.promoters.data.genome_files import find_genome
-from experiments.promoters.data.genomic_negatives import GENOMIC
-from experiments.promoters.data.rows import CLEAN, labels_of
-from experiments.promoters.passes.arms import (
-    ARMS,
-    BEST,
-    CNN,
-    CNN_FRAMES,
-    Plan,
-    Scored,
-    score_file,
-    scored,
-)
-from experiments.promoters.passes.tasks import EQUAL_GC, TASKS, Task, task_of
+from experiments.promoters.passes.arms import ARMS, Plan, Scored, score_file, scored
+from experiments.promoters.passes.page import COMMAND, TITLE, blocks
+from experiments.promoters.passes.results import aurocs, result
+from experiments.promoters.passes.tasks import TASKS, Task, task_of
 from ntjax.errors import UserError
 from ntjax.io.json import write_json
-from ntjax.metrics.seeds import seed_means
-from ntjax.metrics.significance import holm
 from ntjax.reports import command_line
-from ntjax.reports.figures import COLOURS, new_picture, save
-from ntjax.reports.markdown import markdown_table
+from ntjax.reports.page import as_markdown
 
-_TITLES = {
-    GENOMIC: "Against windows of the genome of equal GC, held-out blocks",
-    CLEAN: "Against random bases (the published rows, clean)",
-    EQUAL_GC: "Against random bases, of equal GC in training",
-}
-# What is asked of two arms: the first minus the second.
-PAIRS = {
-    "pre-training": (BEST, "untrained, all weights"),
-    "LoRA on all six layers, against all weights": ("mini, LoRA on all six", BEST),
-    "LoRA on query and value, against all weights": ("mini, LoRA on query and value", BEST),
-    "IA³, against all weights": ("mini, IA³", BEST),
-    "the head alone, against all weights": ("mini, head alone", BEST),
-    "frames and dropout": (BEST, "mini, all weights, neither"),
-    "frames": (BEST, "mini, all weights, one frame"),
-    "dropout": (BEST, "mini, all weights, no dropout"),
-    "frames of the CNN": (CNN_FRAMES, CNN),
-}
-_PARTS = ("validation", "matched validation", "test")
+PASSES = 14
 _HERE = Path(__file__).parent
 
 
@@ -72,7 +41,7 @@ class Options:
     """Arms to train."""
     seeds: int = 3
     """Fits of each arm."""
-    passes: int = 14
+    passes: int = PASSES
     """Passes over the training rows."""
     share: float = 1.0
     """Share of a pass to train, to try it out."""
@@ -91,6 +60,11 @@ class Options:
         for chosen, known in ((self.tasks, TASKS), (self.arms, tuple(ARMS))):
             if unknown := [name for name in chosen if name not in known]:
                 raise UserError(f"{unknown[0]!r} is none of {', '.join(map(repr, known))}")
+        if _HERE in (self.out, self.scores.parent) and (self.share, self.passes) != (1.0, PASSES):
+            raise UserError(
+                "a trial with another --share or --passes does not go beside the real ones: give "
+                "it an --out and --scores of its own"
+            )
 
 
 def main() -> None:
@@ -101,24 +75,39 @@ def main() -> None:
 def run(options: Options) -> None:
     """Train what is missing, one seed of all arms after the other, and write the tables."""
     plan = Plan(options.passes, options.share, options.runs, options.scores)
-    tasks = [task_of(name, find_genome(options.genome)) for name in options.tasks]
+    genome = find_genome(options.genome)
     if not options.table:
+        tasks = [task_of(name, genome) for name in options.tasks]
         for seed in range(options.seeds):
             for task in tasks:
                 for name in options.arms:
+                    if seed and ARMS[name].kind == "boosting":
+                        continue  # the same for all seeds
                     one = scored(name, task, seed, plan)
                     print(f"{task.name}, {name}, seed {seed}: {aurocs(task, one)}", flush=True)
-    write({task.name: (task, all_scored(task, plan)) for task in tasks}, options)
+    found = {}
+    for name in TASKS:
+        if any(seeds_there(arm, name, plan) for arm in ARMS):
+            task = task_of(name, genome)
+            found[name] = (task, all_scored(task, plan))
+    if not found:
+        raise UserError(f"{options.scores}: holds no scores: run without --table first")
+    write(found, options)
+
+
+def seeds_there(arm: str, task: str, plan: Plan) -> list[int]:
+    """Seeds whose scores are kept."""
+    folder = score_file(arm, task, 0, plan).parent
+    return sorted(int(path.stem) for path in folder.glob("*.json"))
 
 
 def all_scored(task: Task, plan: Plan) -> dict[str, list[Scored]]:
-    """Read the scores of a task by arm, in the order of the arms."""
-    found: dict[str, list[Scored]] = {}
-    for name in ARMS:
-        seeds = range(len(list(score_file(name, task.name, 0, plan).parent.glob("*.json"))))
-        if ones := [scored(name, task, seed, plan) for seed in seeds]:
-            found[name] = ones
-    return found
+    """Read the scores of a task by arm, in the order of the arms; nothing is fitted."""
+    found = {
+        name: [scored(name, task, seed, plan) for seed in seeds_there(name, task.name, plan)]
+        for name in ARMS
+    }
+    return {name: ones for name, ones in found.items() if ones}
 
 
 def write(found: dict[str, tuple[Task, dict[str, list[Scored]]]], options: Options) -> None:
@@ -127,178 +116,13 @@ def write(found: dict[str, tuple[Task, dict[str, list[Scored]]]], options: Optio
     options.out.mkdir(parents=True, exist_ok=True)
     record = {"passes": options.passes, "share": options.share, "results": results}
     write_json(options.out / "passes.json", record)
-    (options.out / "passes.md").write_text(markdown(record))
-    draw(results, options)
+    (options.out / "passes.md").write_text(markdown(record, options.out))
 
 
-def aurocs(task: Task, one: Scored) -> dict[str, float]:
-    """AUROC of an arm and seed on validation rows, those of equal GC, and test rows."""
-    labels = {"validation": labels_of(task.validation), "test": labels_of(task.test)}
-    rows = {
-        "validation": (labels["validation"], one.probabilities["validation"]),
-        "matched validation": (
-            labels["validation"][task.matched],
-            one.probabilities["validation"][task.matched],
-        ),
-        "test": (labels["test"], one.probabilities["test"]),
-    }
-    return {part: float(roc_auc_score(*of_part)) for part, of_part in rows.items()}
-
-
-def crossed(task: Task, arms: list[Scored]) -> dict[str, float]:
-    """AUROC of the promoters of one part against the negatives of another, means over seeds.
-
-    Shows whether it is the promoters or the negatives of the test rows that are harder.
-    """
-    labels = {"validation": labels_of(task.validation), "test": labels_of(task.test)}
-
-    def auroc(promoters: str, negatives: str) -> float:
-        values = []
-        for one in arms:
-            positive = one.probabilities[promoters][labels[promoters] == 1]
-            negative = one.probabilities[negatives][labels[negatives] == 0]
-            truth = np.repeat([1, 0], [len(positive), len(negative)])
-            values.append(roc_auc_score(truth, np.concatenate([positive, negative])))
-        return float(np.mean(values))
-
-    return {
-        f"{promoters} promoters, {negatives} negatives": auroc(promoters, negatives)
-        for promoters in labels
-        for negatives in labels
-    }
-
-
-def result(task: Task, arms: dict[str, list[Scored]]) -> dict[str, Any]:
-    """Compare the arms of a task on its test rows."""
-    of_test = {
-        name: np.array([one.probabilities["test"] for one in of]) for name, of in arms.items()
-    }
-    against = CNN if CNN in arms else next(iter(arms))
-    means = seed_means(labels_of(task.test), of_test, against, groups=task.groups)
-    counts = {"train": len(task.train), "validation": len(task.validation)}
-    counts |= {"matched validation": len(task.matched), "test": len(task.test)}
-    found = {}
-    for name, of in arms.items():
-        each = [aurocs(task, one) for one in of]
-        found[name] = {
-            "test": means[name],
-            "auroc": {part: [one[part] for one in each] for part in _PARTS},
-            "crossed": crossed(task, of),
-            "curve": [one.curve for one in of],
-        }
-    return {
-        "rows": counts,
-        "groups": len(np.unique(task.groups)),
-        "against": against,
-        "arms": found,
-        "pairs": paired(task, of_test),
-    }
-
-
-def paired(task: Task, of_test: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Subtract one arm from another where both are there: AUROC, p-values corrected (Holm)."""
-    there = {name: pair for name, pair in PAIRS.items() if all(arm in of_test for arm in pair)}
-    found = {}
-    for name, (arm, without) in there.items():
-        of_pair = {one: of_test[one] for one in (arm, without)}
-        means = seed_means(
-            labels_of(task.test), of_pair, without, metrics=("auroc",), groups=task.groups
-        )
-        seeds = {one: len(of_test[one]) for one in (arm, without)}
-        found[name] = means[arm]["auroc"]["difference"] | {"seeds": seeds}
-    tested = [name for name, one in found.items() if one["p"] is not None]
-    for name, corrected in zip(tested, holm([found[n]["p"] for n in tested]), strict=True):
-        found[name]["holm"] = float(corrected)
-    return found
-
-
-def markdown(record: dict[str, Any]) -> str:
-    """Lay out a table for each task."""
-    lines = [
-        "# Transformer and CNN over passes",
-        "",
-        f"Made by `python -m experiments.promoters.passes`. {record['passes']} passes over the "
-        "training rows (of the CNN in six frames over all copies), head `tokens`, rates that are "
-        "the defaults of `mini`. But where an arm's name says otherwise, transformers learn from "
-        "each row in the six frames of its 6-mers, their outputs are averaged over the frames, "
-        "and 10% of what each layer adds is dropped in training. AUROC as means over seeds ± "
-        "standard deviation; of test rows with the 95% interval over loci, and the paired "
-        "difference with its own.",
-    ]
-    for name, of_task in record["results"].items():
-        rows = ", ".join(f"{count:,} {part}" for part, count in of_task["rows"].items())
-        heads = ("arm", "seeds", *_PARTS, "MCC, test", f"AUROC, test, minus {of_task['against']}")
-        body = [
-            (arm, *_cells(one), _difference(one["test"]["auroc"]["difference"]))
-            for arm, one in of_task["arms"].items()
-        ]
-        lines += ["", f"## {_TITLES[name]}", "", f"Rows: {rows}.", "", *markdown_table(heads, body)]
-        lines += ["", *_pair_table(of_task["pairs"])]
-        if name == CLEAN:
-            lines += ["", *_crossed_table(of_task["arms"])]
-    return "\n".join(lines) + "\n"
-
-
-def _pair_table(pairs: dict[str, dict[str, Any]]) -> list[str]:
-    body = [
-        (name, PAIRS[name][0], PAIRS[name][1], _difference(one), f"{one.get('holm', 1):.3f}")
-        for name, one in pairs.items()
-    ]
-    if not body:
-        return []
-    heads = ("what", "arm", "minus", "AUROC, test", "p, corrected (Holm)")
-    return markdown_table(heads, body)
-
-
-def _crossed_table(arms: dict[str, Any]) -> list[str]:
-    pairs = list(next(iter(arms.values()))["crossed"])
-    body = [(arm, *(f"{one['crossed'][pair]:.3f}" for pair in pairs)) for arm, one in arms.items()]
-    lead = "Promoters of one part against the negatives of another, AUROC, means over seeds:"
-    return [lead, "", *markdown_table(("arm", *pairs), body)]
-
-
-def _cells(arm: dict[str, Any]) -> tuple[str, ...]:
-    spread = {part: _spread(values) for part, values in arm["auroc"].items()}
-    auroc, mcc = arm["test"]["auroc"], arm["test"]["mcc"]
-    spread["test"] += _interval(auroc)
-    seeds = str(len(arm["auroc"]["test"]))
-    return (seeds, *spread.values(), f"{mcc['value']:.3f}{_interval(mcc)}")
-
-
-def _interval(found: dict[str, Any]) -> str:
-    return "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
-
-
-def _spread(values: list[float]) -> str:
-    mean = f"{np.mean(values):.3f}"
-    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.3f}"
-
-
-def _difference(found: dict[str, Any]) -> str:
-    if found["low"] is None or found["low"] == found["high"]:
-        return ""
-    return f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
-
-
-def draw(results: dict[str, Any], options: Options) -> None:
-    """Draw AUROC on matched validation rows over passes, a panel for each task."""
-    picture, axes = new_picture(columns=len(results), width=6.6, height=4.2)
-    for axis, (name, of_task) in zip(axes.flat, results.items(), strict=True):
-        there = [arm for arm in ARMS if arm in of_task["arms"]]
-        transformers = [arm for arm in there if ARMS[arm].is_transformer]
-        for colour, arm in zip(COLOURS, transformers, strict=False):
-            curve = np.mean(of_task["arms"][arm]["curve"], axis=0)
-            axis.plot(np.arange(1, len(curve) + 1), curve, color=colour, label=arm)
-        for arm in (arm for arm in there if not ARMS[arm].is_transformer):
-            level = np.mean(of_task["arms"][arm]["auroc"]["matched validation"])
-            axis.axhline(level, linestyle="--", color="0.4", linewidth=1)
-            axis.annotate(arm, (1, level), va="bottom", fontsize="small")
-        axis.set_title(_TITLES[name], fontsize="medium")
-        axis.set_xlabel("passes over the training rows")
-    axes.flat[0].set_ylabel("AUROC, validation rows of equal GC, one frame")
-    lines = axes.flat[0].get_legend_handles_labels()
-    picture.legend(*lines, loc="outside right upper", frameon=False, fontsize="small")
-    save(picture, options.out / "passes.png")
+def markdown(record: dict[str, Any], folder: Path) -> str:
+    """Lay out the page, and draw its figure into a folder."""
+    body = [as_markdown(block) for block in blocks(record, folder)]
+    return "\n\n".join([f"# {TITLE}", f"Made by `{COMMAND}`.", *body]) + "\n"
 
 
 if __name__ == "__main__":

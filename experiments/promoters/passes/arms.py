@@ -1,5 +1,6 @@
 """The arms: what is trained, scored, and picked up where it stopped."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from ntjax.io.tables import SequenceTable
 from ntjax.runs.folder import CONFIG_FILE, LOG_FILE
 
 BATCH = 32
+HEAD = "tokens"
 FRAMES = 6
 _LAST_BASES = FRAMES - 1  # that no frame but the last reads: all frames are of one length
 _SIX = ("query", "key", "value", "mha_output", "fc1", "fc2")
@@ -116,7 +118,7 @@ def scored(name: str, task: Task, seed: int, plan: Plan) -> Scored:
     Raises:
         UserError: what is there was made with other settings or rows.
     """
-    path, made_with = score_file(name, task.name, seed, plan), _made_with(name, task, plan)
+    path, made_with = score_file(name, task.name, seed, plan), made_with_for(name, task, plan)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         found = _fitted(ARMS[name], task, seed, plan, plan.runs / task.name / name / str(seed))
@@ -131,9 +133,23 @@ def scored(name: str, task: Task, seed: int, plan: Plan) -> Scored:
     return Scored(arrays, saved["curve"])
 
 
-def _made_with(name: str, task: Task, plan: Plan) -> dict[str, Any]:
-    rows = {part: len(getattr(task, part)) for part in ("train", *PARTS)}
-    return {**asdict(ARMS[name]), "passes": plan.passes, "share": plan.share, "rows": rows}
+def made_with_for(name: str, task: Task, plan: Plan) -> dict[str, Any]:
+    """Everything that decides the scores, but for versions and the seed."""
+    arm = ARMS[name]
+    made: dict[str, Any] = asdict(arm) | {"rows": _digest(task)}
+    if arm.kind != "boosting":
+        made["passes"] = plan.passes
+    if arm.is_transformer:
+        rate = ADAPTERS[arm.settings["adapter"]].learning_rate_for_mini
+        made |= {"share": plan.share, "batch": BATCH, "head": HEAD, "learning_rate": rate}
+    return made
+
+
+def _digest(task: Task) -> str:
+    """SHA-256 of the rows of all parts, their labels, and which validation rows choose."""
+    tables = (task.train, task.validation, task.test)
+    rows = [[table.sequences, table.labels] for table in tables]
+    return hashlib.sha256(json.dumps([rows, task.matched.tolist()]).encode()).hexdigest()
 
 
 def _fitted(arm: Arm, task: Task, seed: int, plan: Plan, folder: Path) -> dict[str, Any]:
@@ -190,7 +206,7 @@ def _transformer(
         copies(task.train, arm.frames),
         rows,
         rows,  # test rows are read below, in all frames
-        head="tokens",
+        head=HEAD,
         steps=plan.passes * one_pass,
         batch_size=BATCH,
         evaluate_every=one_pass,

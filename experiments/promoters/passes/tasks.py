@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.promoters.data.genomic_negatives import GENOMIC, tasks
+from experiments.promoters.data.genomic_negatives import GENOMIC, genomic_rows
 from experiments.promoters.data.rows import CLEAN, labels_of, protocol_tables
 from ntjax.datasets.splits import grouped_split
 from ntjax.genomes.indexing import open_genome
@@ -50,10 +50,7 @@ class Task:
 def task_of(name: str, genome: Path) -> Task:
     """Read the rows of a task: GENOMIC, CLEAN or EQUAL_GC."""
     if name == GENOMIC:
-        rows = tasks(genome)[GENOMIC]
-        assert isinstance(rows.train, SequenceTable)
-        assert rows.validation is not None
-        assert rows.test is not None
+        rows = genomic_rows(genome)
         train, validation, test = rows.train, rows.validation, rows.test
     else:
         whole, test = protocol_tables(CLEAN, genome)

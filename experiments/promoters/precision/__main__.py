@@ -3,13 +3,13 @@
     python -m experiments.promoters.precision
 
 Runs the commands as a user would: `windows` with genomic negatives around the promoters of the
-published set, `finetune`, and `scan` of the test blocks with the share of their known start sites
-as the prior. A window is right if its site lies within a base of a known start site on its strand;
-with a stride of three each of these has one such window. Writes `precision.json` and
+published set, `finetune`, and `scan` of the test blocks. Then counts, in two ways, what a right
+window is: its site is a known start site on its strand, or it is at most a base off. For either the
+share of right windows is the prior, and the precision that the run's test rows lead one to expect
+is set beside the true one, with the rates that it is made of. Writes `precision.json` and
 `precision.md` beside this file.
 """
 
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,23 +24,32 @@ from experiments.promoters.data.genome_files import find_genome
 from experiments.promoters.data.genomic_negatives import known_promoters
 from ntjax import load_run
 from ntjax.datasets.promoters import NegativeOptions
+from ntjax.errors import UserError
 from ntjax.evaluation.scan import ClassScore
-from ntjax.evaluation.scan_precision import tested_rows
+from ntjax.evaluation.scan_precision import TestedRows, tested_rows
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.promoter_windows import Sites
 from ntjax.genomes.regions import split_blocks
 from ntjax.genomes.windows import PROMOTER_WINDOW, Region
-from ntjax.io.json import write_json
-from ntjax.metrics.proportions import Interval, share_interval
+from ntjax.io.json import read_json, write_json
+from ntjax.metrics.bootstrap import estimates
+from ntjax.metrics.expected_precision import expected_precision
 from ntjax.reports import command_line
 from ntjax.reports.markdown import markdown_table
+from ntjax.runs.folder import CONFIG_FILE
 
-STRIDE, TOLERANCE = 3, 1
-_GROUP = 5_000  # bp of the genome; neighbouring windows err together
+STRIDE = 3
+TOLERANCES = (0, 1)  # bp
+_PIECE = 5_000  # bp of the genome; neighbouring windows err together
+_RESAMPLES = 1000
 BLOCK = NegativeOptions().block_letters
 # Of the windows' probabilities at the prior of the genome, where half is hardly ever reached.
 THRESHOLDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-_SETTINGS = ("--adapter", "full", "--head", "tokens", "--backbone-dropout", "0.1")
+_SETTINGS = ("--adapter", "full", "--head", "tokens", "--backbone-dropout", "0.1", "--no-baselines")
+
+
+Window = tuple[str, str, int]
+"""Contig, strand, and position of the site from 0."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Options:
     genome: Path | None = None
     """FASTA of E. coli K-12. Otherwise from NTJAX_DATA_DIR."""
     runs: Path = Path("runs/precision")
-    """Folder of windows, run and scan; what is there is removed."""
+    """Folder of windows, run and scan; a scan by the same steps that is there is used."""
     out: Path = Path(__file__).parent
     """Folder of the numbers."""
 
@@ -65,19 +74,27 @@ def main() -> None:
 def run(options: Options) -> None:
     """Cut windows, train, scan, and compare the two precisions."""
     path = find_genome(options.genome)
-    shutil.rmtree(options.runs, ignore_errors=True)
-    options.runs.mkdir(parents=True)
+    options.runs.mkdir(parents=True, exist_ok=True)
     known = known_promoters(path).start_sites
     defaults = NegativeOptions()
     parts = {"validation": defaults.validation, "test": defaults.test}
     blocks = split_blocks(open_genome(path), parts, BLOCK, defaults.seed)["test"]
-    _write_bed(options.runs / "sites.bed", known)
-    _write_regions(options.runs / "test.bed", blocks)
-    _train(path, options)
-    scanned, prior = _scan(path, known, blocks, options)
-    record = compared(scanned, known, prior, options)
+    _require_same(options)
+    if not (options.runs / "scan.parquet").exists():
+        _write_bed(options.runs / "sites.bed", known)
+        _write_regions(options.runs / "test.bed", blocks)
+        _train(path, options)
+        _scan(path, sites_per_window(known, blocks), options)
+    record = compared(known, blocks, options)
     write_json(options.out / "precision.json", record)
     (options.out / "precision.md").write_text(markdown(record))
+
+
+def _require_same(options: Options) -> None:
+    """Refuse a run of other steps."""
+    config = options.runs / "run" / CONFIG_FILE
+    if config.exists() and (found := read_json(config)["settings"]["steps"]) != options.steps:
+        raise UserError(f"{config}: has {found} steps, not {options.steps}: give another --runs")
 
 
 def _write_bed(path: Path, sites: Sites) -> None:
@@ -111,20 +128,21 @@ def _train(genome: Path, options: Options) -> None:
     _command("finetune", *given, *_SETTINGS, "--steps", options.steps, "--out", out)
 
 
-def _scan(
-    genome: Path, known: Sites, blocks: Region, options: Options
-) -> tuple[pd.DataFrame, float]:
-    """Score every window of the test blocks; return them and the prior."""
-    inside = known.places[_within(known.places, blocks.stretches)]
+def sites_per_window(known: Sites, blocks: Region) -> float:
+    """Known sites of some blocks for each window of both strands: what is taken as the prior."""
+    inside = _within(known.places, blocks.stretches).sum()
     bases = int(np.diff(blocks.stretches, axis=1).sum())
-    prior = len(inside) / (2 * bases / STRIDE)
-    prefix = options.runs / "scan"
+    return float(inside / (2 * bases / STRIDE))
+
+
+def _scan(genome: Path, prior: float, options: Options) -> None:
+    """Score every window of the test blocks, and keep those above the lowest threshold."""
     _command(
-        *("scan", "--run", options.runs / "run", "--genome", genome, "--out", prefix),
-        *("--regions", options.runs / "test.bed", "--stride", STRIDE, "--prior", prior),
-        *("--merge-distance", 0, "--threshold", THRESHOLDS[0], "--formats", "parquet"),
+        *("scan", "--run", options.runs / "run", "--genome", genome),
+        *("--out", options.runs / "scan", "--regions", options.runs / "test.bed"),
+        *("--stride", STRIDE, "--prior", prior, "--merge-distance", 0),
+        *("--threshold", THRESHOLDS[0], "--formats", "parquet"),
     )
-    return pd.read_parquet(f"{prefix}.parquet"), prior
 
 
 def _within(places: np.ndarray, stretches: np.ndarray) -> np.ndarray:
@@ -137,78 +155,153 @@ def _command(name: str, *arguments: Any) -> None:
     subprocess.run([sys.executable, "-m", f"ntjax.{name}", *map(str, arguments)], check=True)
 
 
-def compared(scanned: pd.DataFrame, known: Sites, prior: float, options: Options) -> dict[str, Any]:
-    """Set the expected precision of windows beside the true one, by threshold.
+def compared(known: Sites, blocks: Region, options: Options) -> dict[str, Any]:
+    """Set the expected precision of windows beside the true one, by threshold and tolerance.
 
     Arguments:
-        scanned: a row per window, with `contig`, `strand`, `site` and `probability`.
         known: start sites of the genome.
-        prior: share of right windows.
+        blocks: that were scanned.
         options: of the command.
     """
-    right = is_right(scanned, known)
-    groups = scanned["site"].to_numpy() // _GROUP
+    scanned = pd.read_parquet(options.runs / "scan.parquet")
+    summary = read_json(options.runs / "scan.json")
     fitted = load_run(options.runs / "run")
-    score = ClassScore(fitted, 1, {fitted.classes[1]: prior}, None)
+    score = ClassScore(fitted, 1, summary["prior"], None)
     tested = tested_rows(score, options.runs / "run", PROMOTER_WINDOW.length())
     assert not isinstance(tested, str), tested
+    inside = known.take(_within(known.places, blocks.stretches))
+    ways = {}
+    for tolerance in TOLERANCES:
+        there = right_windows(inside, tolerance)
+        ways[str(tolerance)] = {
+            "right": len(there),
+            "prior": len(there) / summary["windows"],
+            "thresholds": _by_threshold(scanned, there, tested, summary["windows"]),
+        }
+    auroc = fitted.metrics["auroc"]
+    return {
+        "steps": options.steps,
+        "auroc": auroc,
+        "windows": summary["windows"],
+        "prior of the scan": summary["prior"],
+        "tolerances": ways,
+    }
+
+
+def _by_threshold(
+    scanned: pd.DataFrame, there: set[Window], tested: TestedRows, windows: int
+) -> list[dict[str, Any]]:
+    keys = zip(scanned["contig"], scanned["strand"], scanned["site"].tolist(), strict=True)
+    right = np.array([key in there for key in keys])
+    probabilities = scanned["probability"].to_numpy()
+    pieces = np.unique(scanned["site"].to_numpy() // _PIECE, return_inverse=True)[1]
     rows = []
     for threshold in THRESHOLDS:
-        called = scanned["probability"].to_numpy() >= threshold
-        if not right[called].any():
-            continue
-        true: Interval = share_interval(right, called, np.unique(groups, return_inverse=True)[1])
+        called = probabilities >= threshold
+        found = expected_precision(
+            tested.probabilities >= threshold,
+            tested.positive,
+            tested.groups,
+            len(there) / windows,
+        )
+        hits = int((called & right).sum())
         rows.append(
             {
                 "threshold": threshold,
                 "windows": int(called.sum()),
-                "right": int(right[called].sum()),
-                "true": {"value": true.value, "low": true.low, "high": true.high},
-                "expected": tested.at(threshold),
+                "right": hits,
+                "precision": true_precision(called, right, pieces),
+                "expected": dict(zip(("value", "low", "high"), map(float, found), strict=False)),
+                "true_positive_rate": {
+                    "scan": hits / len(there),
+                    "test rows": found.true_positive_rate.value,
+                },
+                "false_positive_rate": {
+                    "scan": (int(called.sum()) - hits) / (windows - len(there)),
+                    "test rows": found.false_positive_rate.value,
+                },
             }
         )
-    auroc = fitted.metrics["auroc"]
-    return {"steps": options.steps, "prior": prior, "auroc": auroc, "thresholds": rows}
+    return rows
 
 
-def is_right(scanned: pd.DataFrame, known: Sites) -> np.ndarray:
-    """Tell which windows have their site within a base of a known one on their strand."""
+def true_precision(called: np.ndarray, right: np.ndarray, pieces: np.ndarray) -> dict[str, Any]:
+    """Share of the called windows that are right, with an interval that draws pieces anew.
+
+    Arguments:
+        called: bool [windows].
+        right: bool [windows].
+        pieces: number of the piece of the genome that each lies in, [windows].
+    """
+    counts = np.stack([np.bincount(pieces, called), np.bincount(pieces, called & right)])
+
+    def share(weights: np.ndarray) -> dict[str, np.ndarray]:
+        of_called, of_right = counts @ weights.T
+        return {"precision": of_right / of_called}
+
+    return dict(estimates(share, counts.shape[1], resamples=_RESAMPLES)["precision"])
+
+
+def right_windows(known: Sites, tolerance: int) -> set[Window]:
+    """Name the windows of the scan's grid whose site is at most so many bp from a known one.
+
+    Windows begin at every multiple of the stride of their contig, on both strands.
+    """
     contigs, positions = _located(known.genome, known.places)
-    strands = np.where(known.reverse, "-", "+")
-    there = {
-        (contig, strand, position + off)
-        for contig, strand, position in zip(contigs, strands, positions.tolist(), strict=True)
-        for off in range(-TOLERANCE, TOLERANCE + 1)
-    }
-    windows = zip(scanned["contig"], scanned["strand"], scanned["site"].tolist(), strict=True)
-    return np.array([window in there for window in windows])
+    before, after = PROMOTER_WINDOW.site_index, PROMOTER_WINDOW.after
+    found = set()
+    for contig, position, reverse in zip(contigs, positions.tolist(), known.reverse, strict=True):
+        first = after if reverse else before  # site of the window that begins at 0
+        for site in range(position - tolerance, position + tolerance + 1):
+            if (site - first) % STRIDE == 0:
+                found.add((contig, "-" if reverse else "+", site))
+    return found
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Lay out the two precisions."""
+    """Lay out the two precisions and what they are made of."""
     auroc = record["auroc"]
-    heads = ("probability from", "windows", "right ones", "precision", "expected precision")
-    body = [
-        (
-            f"{row['threshold']:g}",
-            f"{row['windows']:,}",
-            f"{row['right']:,}",
-            _share(row["true"]),
-            _share(row["expected"]),
-        )
-        for row in record["thresholds"]
-    ]
-    lead = (
+    heads = (
+        "probability from",
+        "windows",
+        "right ones",
+        "precision",
+        "expected precision",
+        "right windows called: scan, test rows",
+        "other windows called: scan, test rows",
+    )
+    lines = [
+        "# The precision that a scan expects, and the one it has",
         "Made by `python -m experiments.promoters.precision`: `mini`, all weights, "
         f"{record['steps']:,} steps, against windows of the genome of equal GC; AUROC of the test "
         f"rows {auroc['value']:.3f} [{auroc['low']:.3f}, {auroc['high']:.3f}]. The held-out blocks "
-        f"are scanned on both strands, a window every {STRIDE} bp. A share of "
-        f"{record['prior']:.5f} of the windows has its site within {TOLERANCE} bp of a known start "
-        "site, which is the prior. Intervals of 95%; those of the precision rest on pieces of "
-        f"{_GROUP:,} bp."
-    )
-    title = "# The precision that a scan expects, and the one it has"
-    return "\n".join([title, "", lead, "", *markdown_table(heads, body)]) + "\n"
+        f"are scanned on both strands, a window every {STRIDE} bp, {record['windows']:,} in all. "
+        "Intervals of 95%; those of the precision rest on pieces of the genome of "
+        f"{_PIECE:,} bp.",
+    ]
+    for tolerance, of in record["tolerances"].items():
+        where = {"0": "at a known start site", "1": "at most a base off a known start site"}
+        lines.append(
+            f"Right is a window whose site is {where[tolerance]} on its strand: {of['right']:,} "
+            f"windows, a share of {of['prior']:.5f}, which is the prior of the expected precision."
+        )
+        body = [
+            (
+                f"{row['threshold']:g}",
+                f"{row['windows']:,}",
+                f"{row['right']:,}",
+                _share(row["precision"]),
+                _share(row["expected"]),
+                *(_rates(row[f"{kind}_positive_rate"]) for kind in ("true", "false")),
+            )
+            for row in of["thresholds"]
+        ]
+        lines.append("\n".join(markdown_table(heads, body)))
+    return "\n\n".join(lines) + "\n"
+
+
+def _rates(found: dict[str, float]) -> str:
+    return f"{found['scan']:.3f}, {found['test rows']:.3f}"
 
 
 def _share(found: dict[str, Any]) -> str:

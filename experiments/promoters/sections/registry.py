@@ -7,11 +7,13 @@ from types import ModuleType
 
 import jax
 
-from experiments.promoters.claims import ledger
+from experiments.promoters.claims import headline, ledger
+from experiments.promoters.claims.findings import Records
 from experiments.promoters.claims.summary import write_summary
 from experiments.promoters.data.genome_files import find_annotation, find_genome
 from experiments.promoters.data.species import require_archive
 from experiments.promoters.lanes import Group, lanes_for, run_in_lanes
+from experiments.promoters.passes import page as passes
 from experiments.promoters.sections import (
     calibration,
     comparison,
@@ -79,16 +81,27 @@ def run(study: Study) -> None:
             for run_section in group.values():
                 run_section(study)
     claims = ledger.run(study)
-    chapters = []
+    records = ledger.records_of(study)
+    write_summary(study.out_folder, records, claims)
+    write_page(study.out_folder, "E. coli promoters", _INTRODUCTION, _chapters(study, records))
+    print(f"page: {study.out_folder / 'report.html'}")
+
+
+def _chapters(study: Study, records: Records) -> list[Chapter]:
+    """Everything that there is, the short before the long."""
+    folder, chapters = study.out_folder, []
+    if top := headline.blocks(records, folder):
+        chapters.append(Chapter(headline.TITLE, _command(study, headline.NAME), top))
     for section in (ledger, *_IN_ORDER):
         name = section.NAME
         if (record := result_of(study, name)) is not None:
-            blocks = section.blocks(record, study.out_folder)
-            chapters.append(Chapter(section.TITLE, _command(study, name), blocks))
-    if (compared := result_of(study, methods.NAME)) is not None:
-        write_summary(study.out_folder, compared, claims)
-    write_page(study.out_folder, "E. coli promoters", _INTRODUCTION, chapters)
-    print(f"page: {study.out_folder / 'report.html'}")
+            chapters.append(
+                Chapter(section.TITLE, _command(study, name), section.blocks(record, folder))
+            )
+    if passes.NAME in records:
+        told = passes.blocks(records[passes.NAME], folder)
+        chapters.insert(2, Chapter(passes.TITLE, passes.COMMAND, told))
+    return chapters
 
 
 def _require_files(sections: set[str], genome: Path) -> None:
@@ -118,9 +131,9 @@ def _run_section(name: str, study: Study) -> None:
 
 
 def _command(study: Study, section: str) -> str:
-    """What makes a section again; the ledger is of all of them."""
+    """What makes a section again; headline and ledger are of all of them."""
     options = ["--models", *study.models] if study.models != Study().models else []
     options += ["--full"] * study.full
     options += ["--share", f"{study.share:g}"] if study.share != 1 else []
-    options += ["--sections", section] if section != ledger.NAME else []
+    options += ["--sections", section] if section in SECTIONS else []
     return " ".join(["python -m experiments.promoters", *options])

@@ -10,9 +10,9 @@ from experiments.promoters.data.baseline_runs import CNN
 from experiments.promoters.data.genome_files import find_annotation, find_genome
 from experiments.promoters.data.genomic_negatives import (
     GENOMIC,
+    genomic_rows,
     known_promoters,
     parts_of_genome,
-    tasks,
 )
 from experiments.promoters.sections.scan_hits import expected_hits
 from experiments.promoters.sections.scan_locus import locus
@@ -60,7 +60,7 @@ def _run(study: Study) -> dict[str, Any]:
     path = find_genome(study.genome)
     located = known_promoters(path)
     known, genome = located.start_sites, located.sites.genome
-    task = tasks(path)[GENOMIC]
+    task = genomic_rows(path)
     methods = fitted(study, Rows(GENOMIC, task.train, task.test, task.validation))
     parts, size = parts_of_genome(genome), NegativeOptions().block_letters
     regions = {

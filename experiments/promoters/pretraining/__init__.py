@@ -1,1 +1,0 @@
-"""Does pre-training pay? `python -m experiments.promoters.pretraining`."""
