@@ -59,6 +59,26 @@ def with_gradients(query, key, value, mask, gradient):
     return context, *back(gradient)
 
 
+@jax.jit
+def plain_with_gradients(query, key, value, mask, gradient):
+    context, back = jax.vjp(lambda *heads: attend(*heads, mask)[0], query, key, value)
+    return context, *back(gradient)
+
+
+def assert_rounded_like_the_plain_form(got, plain, expected, tolerance):
+    """Near, or at most four times as far off as the plain form on the same processor.
+
+    How far float32 is off depends on the order in which a processor sums: more on those with
+    short vectors.
+    """
+    for name, one, other, exact in zip(
+        ("context", "query", "key", "value"), got, plain, expected, strict=True
+    ):
+        assert one.shape == exact.shape
+        bound = max(tolerance * np.abs(exact).max(), 4 * np.abs(np.asarray(other) - exact).max())
+        np.testing.assert_allclose(one, exact, rtol=0, atol=bound, err_msg=name)
+
+
 def assert_near(got, expected, tolerance):
     for name, one, other in zip(("context", "query", "key", "value"), got, expected, strict=True):
         assert one.shape == other.shape
@@ -71,7 +91,9 @@ def test_padding_masks(shape):
     *heads, gradient = draw(shape)
     mask = padding(shape)
     got = with_gradients(*heads, mask, gradient)
-    assert_near(got, reference(*heads, mask, gradient), 2e-6)
+    plain = plain_with_gradients(*heads, mask, gradient)
+    exact = reference(*heads, mask, gradient)
+    assert_rounded_like_the_plain_form(got, plain, exact, 2e-6)
     # What stands at <pad> moves nothing, and is moved by nothing.
     for of_key in got[2:]:
         assert not np.asarray(of_key)[~mask[:, 0, 0]].any()
