@@ -107,6 +107,14 @@ def draw_bars(
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
+def interval_lengths(metrics: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """Measure intervals from their values down and up, [2, metrics]; 0 where there is none."""
+    return [
+        [0 if m[end] is None else abs(m["value"] - m[end]) for m in metrics]
+        for end in ("low", "high")
+    ]
+
+
 def draw_intervals(
     axes: Axes, lines: Sequence[str], dots: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
@@ -119,15 +127,10 @@ def draw_intervals(
     for number, (name, metrics) in enumerate(dots.items()):
         shift = 0.22 * (number - (len(dots) - 1) / 2)
         values = [metric["value"] for metric in metrics]
-        # Where there is no interval, the dot stands alone.
-        lengths = [
-            [0 if m[end] is None else abs(m["value"] - m[end]) for m in metrics]
-            for end in ("low", "high")
-        ]
         axes.errorbar(
             values,
             [place + shift for place in range(len(lines))],
-            xerr=lengths,
+            xerr=interval_lengths(metrics),
             fmt=_MARKERS[number % len(_MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             capsize=2,

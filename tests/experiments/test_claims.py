@@ -8,7 +8,7 @@ import pytest
 
 from experiments.promoters.claims.claims import CLAIMS
 from experiments.promoters.claims.headline import draw, sentences
-from experiments.promoters.claims.of_contests import PASSES
+from experiments.promoters.claims.of_contests import PASSES, contested
 from experiments.promoters.claims.verdicts import FAILS, HOLDS, OPEN
 from experiments.promoters.study import HERE
 
@@ -225,7 +225,7 @@ def test_the_headline_without_sections_or_contest(measured):
 
 
 def test_the_headline_is_drawn(measured, tmp_path):
-    assert draw(measured[PASSES], tmp_path) == "headline.png"
+    assert draw(contested(measured), tmp_path) == "headline.png"
     assert (tmp_path / "headline.png").stat().st_size > 10_000
 
 

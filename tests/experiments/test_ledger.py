@@ -45,7 +45,7 @@ def test_more_of_two_intervals(one, other, verdict):
 
 def test_what_was_not_run_is_said(tmp_path):
     study = Study(out=tmp_path)
-    lines = {line["claim"]: line for line in ledger.run(study)["claims"]}
+    lines = {line["claim"]: line for line in ledger.run(study, ledger.records_of(study))["claims"]}
     assert len(lines) == len(CLAIMS)
     line = lines["the model is well calibrated"]
     assert line["detail"] == "not run: calibration"
@@ -75,7 +75,8 @@ def test_two_shares_are_apart_by_two_standard_errors():
 @pytest.mark.parametrize("size", ["reduced", "full"])
 def test_the_committed_ledger_is_what_the_committed_results_say(tmp_path, size):
     committed = copy_results(size, tmp_path)
-    ledger.run(Study(full=size == "full", out=tmp_path))
+    study = Study(full=size == "full", out=tmp_path)
+    ledger.run(study, ledger.records_of(study))
     before, after = (json.loads((f / "ledger.json").read_text()) for f in (committed, tmp_path))
     assert after["result"] == before["result"]
     shown = (committed / "report.md").read_text()

@@ -16,13 +16,13 @@ from experiments.promoters.claims.verdicts import FAILS, HOLDS, by_difference
 from experiments.promoters.data.baseline_runs import MARKOV
 from experiments.promoters.data.genomic_negatives import GENOMIC
 from experiments.promoters.data.rows import CLEAN
+from experiments.promoters.passes.arms import CNN
 from experiments.promoters.passes.page import SEEN
 from ntjax.reports.cells import interval_cell, signed_cell
-from ntjax.reports.figures import COLOURS, new_picture, save
+from ntjax.reports.figures import COLOURS, interval_lengths, new_picture, save
 from ntjax.reports.page import Block, Figure, Text
 
 NAME, TITLE = "headline", "In short"
-_CNN, _BOOSTING = "CNN", "gradient boosting"
 _TITLES = {
     GENOMIC: "promoters or other windows of the genome\n(equal GC, held-out blocks)",
     CLEAN: "promoters or random bases\n(published test rows, clean training)",
@@ -32,9 +32,9 @@ _TITLES = {
 def blocks(records: Records, folder: Path) -> tuple[Block, ...]:
     """Draw the figure, and say in sentences what it shows."""
     said = tuple(Text(f"{number}. {text}") for number, text in enumerate(sentences(records), 1))
-    if PASSES not in records or not contested(records[PASSES]):
+    if not (results := contested(records)):
         return said
-    file = draw(records[PASSES], folder)
+    file = draw(results, folder)
     passes = records[PASSES]["passes"]
     caption = (
         f"AUROC on test rows after {passes} passes over the training rows, the best state kept; "
@@ -43,23 +43,18 @@ def blocks(records: Records, folder: Path) -> tuple[Block, ...]:
     return (*said, Figure(file, caption))
 
 
-def draw(record: dict[str, Any], folder: Path) -> str:
+def draw(results: dict[str, dict[str, Any]], folder: Path) -> str:
     """Draw a dot with its interval for each arm, a panel for each task."""
-    results = contested(record)
     most = max(len(of_task["arms"]) for of_task in results.values())
     picture, axes = new_picture(columns=len(results), width=5.6, height=0.9 + 0.32 * most)
     for axis, (name, of_task) in zip(axes.flat, results.items(), strict=True):
         arms = {arm: one["test"]["auroc"] for arm, one in of_task["arms"].items()}
         arms = dict(sorted(arms.items(), key=lambda item: item[1]["value"], reverse=True))
         for place, (arm, found) in enumerate(arms.items()):
-            lengths = [
-                [0 if found[end] is None else abs(found["value"] - found[end])]
-                for end in ("low", "high")
-            ]
+            lengths = interval_lengths([found])
             colour = COLOURS[0 if arm.startswith("mini") else 1]
             axis.errorbar([found["value"]], [place], xerr=lengths, fmt="o", color=colour, capsize=2)
-        if _CNN in arms:
-            axis.axvline(arms[_CNN]["value"], color="0.6", linewidth=1)
+        axis.axvline(arms[CNN]["value"], color="0.6", linewidth=1)
         axis.set_yticks(range(len(arms)), list(arms))
         axis.invert_yaxis()
         axis.grid(axis="x", linewidth=0.5, alpha=0.5)
@@ -71,8 +66,7 @@ def draw(record: dict[str, Any], folder: Path) -> str:
 def sentences(records: Records) -> list[str]:
     """Say what a biologist should know, as far as it was measured."""
     found: list[str] = []
-    results = contested(records[PASSES]) if PASSES in records else {}
-    if results:
+    if results := contested(records):
         found += [_against_cnn(results), *_pre_training(results), *_adapters(results)]
     if {"leakage", "methods"} <= records.keys():
         found.append(_test_set(records))
@@ -90,7 +84,7 @@ def _against_cnn(results: dict[str, dict[str, Any]]) -> str:
     said = []
     for name, of_task in results.items():
         best = best_transformer(of_task)
-        ours, theirs = (of_task["arms"][arm] for arm in (best, _CNN))
+        ours, theirs = (of_task["arms"][arm] for arm in (best, CNN))
         one, cnn = (arm["test"]["auroc"] for arm in (ours, theirs))
         word = _word(one["difference"], "is ahead of", "is behind", "cannot be told from")
         said.append(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,13 +183,7 @@ def copies(table: SequenceTable, six: bool) -> SequenceTable:
         return table
     rows = [row for row in range(len(table)) for _ in cut]
     sequences = tuple(text for of_row in zip(*cut, strict=True) for text in of_row)
-    return _with_sequences(table.take(rows), sequences)
-
-
-def _with_sequences(table: SequenceTable, sequences: Sequence[str]) -> SequenceTable:
-    return SequenceTable(
-        table.names, tuple(sequences), table.labels, table.source, tuple(range(len(sequences)))
-    )
+    return replace(table.take(rows), sequences=sequences)
 
 
 def _transformer(
@@ -200,7 +194,7 @@ def _transformer(
     matched = task.validation.take(task.matched)
     [in_one_frame, *_] = in_frames(matched.sequences, arm.frames)
     one_pass = max(1, round(plan.share * len(task.train) / BATCH))
-    rows = _with_sequences(matched, in_one_frame)
+    rows = replace(matched, sequences=tuple(in_one_frame))
     run = fine_tune(
         model,
         copies(task.train, arm.frames),

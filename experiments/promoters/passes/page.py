@@ -11,7 +11,7 @@ from experiments.promoters.passes.arms import ARMS
 from experiments.promoters.passes.misclassified import BOXES, GC
 from experiments.promoters.passes.results import PAIRS, PARTS
 from experiments.promoters.passes.tasks import EQUAL_GC
-from ntjax.reports.cells import interval_cell, signed_cell
+from ntjax.reports.cells import interval_cell, signed_cell, spread_cell
 from ntjax.reports.figures import COLOURS, new_picture, save
 from ntjax.reports.page import Block, Figure, Table, Text
 
@@ -134,20 +134,14 @@ def _crossed_table(arms: dict[str, Any]) -> Table:
 
 
 def _cells(arm: dict[str, Any]) -> tuple[str, ...]:
-    spread = {part: _spread(values) for part, values in arm["auroc"].items()}
-    auroc = arm["test"]["auroc"]
-    if auroc["low"] is not None:
-        spread["test"] += f" [{auroc['low']:.3f}, {auroc['high']:.3f}]"
-    return (
-        str(len(arm["auroc"]["test"])),
-        *(spread[part] for part in PARTS),
-        interval_cell(arm["test"]["mcc"]),
-    )
+    validation = (_without_interval(arm["auroc"][part]) for part in PARTS[:-1])
+    test, seeds = arm["test"], str(len(arm["auroc"]["test"]))
+    return (seeds, *validation, spread_cell(test["auroc"]), interval_cell(test["mcc"]))
 
 
-def _spread(values: list[float]) -> str:
-    mean = f"{np.mean(values):.3f}"
-    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.3f}"
+def _without_interval(values: list[float]) -> str:
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return spread_cell({"value": np.mean(values), "sd": spread, "low": None})
 
 
 def _difference(found: dict[str, Any]) -> str:

@@ -21,15 +21,15 @@ import pandas as pd
 import tyro
 
 from experiments.promoters.data.genome_files import find_genome
-from experiments.promoters.data.genomic_negatives import known_promoters
+from experiments.promoters.data.genomic_negatives import known_promoters, parts_of_genome
 from ntjax import load_run
-from ntjax.datasets.promoters import NegativeOptions
 from ntjax.errors import UserError
 from ntjax.evaluation.scan import ClassScore
 from ntjax.evaluation.scan_precision import TestedRows, tested_rows
+from ntjax.evaluation.scan_rows import contigs_of
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.promoter_windows import Sites
-from ntjax.genomes.regions import split_blocks
+from ntjax.genomes.regions import holds
 from ntjax.genomes.windows import PROMOTER_WINDOW, Region
 from ntjax.io.json import read_json, write_json
 from ntjax.metrics.bootstrap import estimates
@@ -42,7 +42,6 @@ STRIDE = 3
 TOLERANCES = (0, 1)  # bp
 _PIECE = 5_000  # bp of the genome; neighbouring windows err together
 _RESAMPLES = 1000
-BLOCK = NegativeOptions().block_letters
 # Of the windows' probabilities at the prior of the genome, where half is hardly ever reached.
 THRESHOLDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 _SETTINGS = ("--adapter", "full", "--head", "tokens", "--backbone-dropout", "0.1", "--no-baselines")
@@ -76,9 +75,7 @@ def run(options: Options) -> None:
     path = find_genome(options.genome)
     options.runs.mkdir(parents=True, exist_ok=True)
     known = known_promoters(path).start_sites
-    defaults = NegativeOptions()
-    parts = {"validation": defaults.validation, "test": defaults.test}
-    blocks = split_blocks(open_genome(path), parts, BLOCK, defaults.seed)["test"]
+    blocks = parts_of_genome(open_genome(path))["test"]
     _require_same(options)
     if not (options.runs / "scan.parquet").exists():
         _write_bed(options.runs / "sites.bed", known)
@@ -98,25 +95,17 @@ def _require_same(options: Options) -> None:
 
 
 def _write_bed(path: Path, sites: Sites) -> None:
-    contigs, positions = _located(sites.genome, sites.places)
-    strands = np.where(sites.reverse, "-", "+")
-    rows = zip(contigs, positions, positions + 1, strands, strict=True)
-    path.write_text("".join(f"{c}\t{s}\t{e}\tsite\t0\t{strand}\n" for c, s, e, strand in rows))
+    contigs, first = contigs_of(sites)
+    rows = zip(contigs, sites.places - first, sites.reverse, strict=True)
+    path.write_text("".join(f"{c}\t{s}\t{s + 1}\tsite\t0\t{'+-'[r]}\n" for c, s, r in rows))
 
 
 def _write_regions(path: Path, region: Region) -> None:
-    starts = region.stretches[:, 0]
-    contigs, positions = _located(region.genome, starts)
-    lengths = region.stretches[:, 1] - starts
-    rows = zip(contigs, positions, positions + lengths, strict=True)
+    starts, ends = region.stretches.T
+    forward = np.zeros(len(starts), bool)
+    contigs, first = contigs_of(Sites(region.genome, starts, forward, PROMOTER_WINDOW))
+    rows = zip(contigs, starts - first, ends - first, strict=True)
     path.write_text("".join(f"{contig}\t{start}\t{end}\n" for contig, start, end in rows))
-
-
-def _located(genome: Any, places: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Names of the contigs and positions in them."""
-    numbers = genome.contig_numbers(places)
-    starts = np.array([contig.start for contig in genome.contigs])
-    return [genome.contigs[number].name for number in numbers], places - starts[numbers]
 
 
 def _train(genome: Path, options: Options) -> None:
@@ -130,9 +119,12 @@ def _train(genome: Path, options: Options) -> None:
 
 def sites_per_window(known: Sites, blocks: Region) -> float:
     """Known sites of some blocks for each window of both strands: what is taken as the prior."""
-    inside = _within(known.places, blocks.stretches).sum()
-    bases = int(np.diff(blocks.stretches, axis=1).sum())
-    return float(inside / (2 * bases / STRIDE))
+    return len(_within(known, blocks)) / (2 * blocks.letters / STRIDE)
+
+
+def _within(known: Sites, blocks: Region) -> Sites:
+    """The sites in some blocks, wherever their windows end."""
+    return known.take(holds(blocks, known.places, 1))
 
 
 def _scan(genome: Path, prior: float, options: Options) -> None:
@@ -143,12 +135,6 @@ def _scan(genome: Path, prior: float, options: Options) -> None:
         *("--stride", STRIDE, "--prior", prior, "--merge-distance", 0),
         *("--threshold", THRESHOLDS[0], "--formats", "parquet"),
     )
-
-
-def _within(places: np.ndarray, stretches: np.ndarray) -> np.ndarray:
-    order = stretches[np.argsort(stretches[:, 0])]
-    number = np.searchsorted(order[:, 0], places, side="right") - 1
-    return (number >= 0) & (places < order[np.maximum(number, 0), 1])
 
 
 def _command(name: str, *arguments: Any) -> None:
@@ -169,7 +155,7 @@ def compared(known: Sites, blocks: Region, options: Options) -> dict[str, Any]:
     score = ClassScore(fitted, 1, summary["prior"], None)
     tested = tested_rows(score, options.runs / "run", PROMOTER_WINDOW.length())
     assert not isinstance(tested, str), tested
-    inside = known.take(_within(known.places, blocks.stretches))
+    inside = _within(known, blocks)
     ways = {}
     for tolerance in TOLERANCES:
         there = right_windows(inside, tolerance)
@@ -247,10 +233,11 @@ def right_windows(known: Sites, tolerance: int) -> set[Window]:
 
     Windows begin at every multiple of the stride of their contig, on both strands.
     """
-    contigs, positions = _located(known.genome, known.places)
+    contigs, first_of_contig = contigs_of(known)
+    positions = (known.places - first_of_contig).tolist()
     before, after = PROMOTER_WINDOW.site_index, PROMOTER_WINDOW.after
     found = set()
-    for contig, position, reverse in zip(contigs, positions.tolist(), known.reverse, strict=True):
+    for contig, position, reverse in zip(contigs, positions, known.reverse, strict=True):
         first = after if reverse else before  # site of the window that begins at 0
         for site in range(position - tolerance, position + tolerance + 1):
             if (site - first) % STRIDE == 0:

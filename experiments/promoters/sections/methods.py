@@ -154,7 +154,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         Text(
             "These runs are short, and the head of `mini` reads the mean over tokens, which "
             "forgets where a base stands: what they cost and what the protocols change is to be "
-            "read here. For a contest in which each side is at its best see the chapter on "
+            "read here. For a contest over as many passes on both sides see the chapter on "
             "transformer and CNN."
         ),
         Text(_verdict(clean)),

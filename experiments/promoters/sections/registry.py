@@ -80,9 +80,8 @@ def run(study: Study) -> None:
         for group in groups:
             for run_section in group.values():
                 run_section(study)
-    claims = ledger.run(study)
     records = ledger.records_of(study)
-    write_summary(study.out_folder, records, claims)
+    write_summary(study.out_folder, records, ledger.run(study, records))
     write_page(study.out_folder, "E. coli promoters", _INTRODUCTION, _chapters(study, records))
     print(f"page: {study.out_folder / 'report.html'}")
 
