@@ -47,7 +47,7 @@ def blocks(record: dict[str, Any], folder: Path) -> tuple[Block, ...]:
         Figure(
             draw(record["results"], folder),
             "AUROC on validation rows of equal GC over passes, in one frame, means over seeds; "
-            "dashed: models that have no such curve.",
+            "in black: models that have no such curve.",
         ),
     ]
     for name, of_task in record["results"].items():
@@ -155,21 +155,15 @@ def draw(results: dict[str, Any], folder: Path) -> str:
     """Draw AUROC on matched validation rows over passes, a panel for each task."""
     picture, axes = new_picture(columns=len(results), width=5.6, height=4.2)
     handles: dict[str, Any] = {}
-    transformers = [arm for arm in ARMS if ARMS[arm].is_transformer]
+    styles = _styles()
     for axis, (name, of_task) in zip(axes.flat, results.items(), strict=True):
-        for number, arm in enumerate(transformers):
-            if arm not in of_task["arms"]:
-                continue
-            curve = np.mean(of_task["arms"][arm]["curve"], axis=0)
-            style = {"color": COLOURS[number % len(COLOURS)]}
-            style |= {"linestyle": "-" if number < len(COLOURS) else ":"}
-            [handles[arm]] = axis.plot(np.arange(1, len(curve) + 1), curve, **style)
         for arm, one in of_task["arms"].items():
             if ARMS[arm].is_transformer:
-                continue
-            level = np.mean(one["auroc"]["matched validation"])
-            axis.axhline(level, linestyle="--", color="0.4", linewidth=1)
-            axis.annotate(arm, (1, level), va="bottom", fontsize="small")
+                curve = np.mean(one["curve"], axis=0)
+                [handles[arm]] = axis.plot(np.arange(1, len(curve) + 1), curve, **styles[arm])
+            else:
+                level = np.mean(one["auroc"]["matched validation"])
+                handles[arm] = axis.axhline(level, linewidth=1, **styles[arm])
         axis.set_title(_TITLES[name], fontsize="medium", wrap=True)
         axis.set_xlabel("passes over the training rows")
     axes.flat[0].set_ylabel("AUROC, validation rows")
@@ -177,3 +171,16 @@ def draw(results: dict[str, Any], folder: Path) -> str:
         list(handles.values()), list(handles), loc="outside lower center", ncols=3, frameon=False
     )
     return save(picture, folder / "passes.png")
+
+
+def _styles() -> dict[str, dict[str, Any]]:
+    """Colour and stroke of each arm: transformers are in colour, others black and broken."""
+    transformers = [arm for arm, one in ARMS.items() if one.is_transformer]
+    others = [arm for arm in ARMS if arm not in transformers]
+    styles: dict[str, dict[str, Any]] = {}
+    for number, arm in enumerate(transformers):
+        stroke = "-" if number < len(COLOURS) else (0, (5, 1))
+        styles[arm] = {"color": COLOURS[number % len(COLOURS)], "linestyle": stroke}
+    for arm, stroke in zip(others, ("--", "-.", ":"), strict=True):
+        styles[arm] = {"color": "0.2", "linestyle": stroke}
+    return styles
