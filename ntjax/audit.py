@@ -7,7 +7,6 @@ python -m ntjax.audit train.csv test.csv --genome genome.fna.gz --out audited
 python -m ntjax.audit ecoli_promoters                     # a data set, as published
 """
 
-import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -15,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
-from ntjax.datasets.registry import DATASETS, load_dataset
+from ntjax.datasets.registry import DATASETS, load_dataset, suggested_dataset
 from ntjax.errors import MissingLabelsError, UserError
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.windows import WindowGeometry, recorded_windows
@@ -108,7 +107,10 @@ def _tables(options: Options) -> tuple[SequenceTable, SequenceTable]:
         train, test = data.train, data.test
     else:
         if not Path(options.train).exists() and not Path(options.train).suffix:
-            raise _no_such_data(options.train)
+            raise UserError(
+                f"{options.train}: there is no such file or data set; "
+                f"{suggested_dataset(options.train)}"
+            )
         if options.test is None:
             raise UserError(
                 f"no test file to compare {options.train} with: python -m ntjax.audit TRAIN TEST"
@@ -139,12 +141,6 @@ def _read(path: str, options: Options) -> SequenceTable:
         )
     except MissingLabelsError as error:
         raise MissingLabelsError(f"{error}; --unlabelled audits without labels") from None
-
-
-def _no_such_data(name: str) -> UserError:
-    near = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(DATASETS)}"
-    return UserError(f"{name}: there is no such file or data set; {hint}")
 
 
 class _Located(NamedTuple):

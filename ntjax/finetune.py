@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, NoReturn
@@ -19,19 +20,22 @@ import jax
 import tyro
 
 from ntjax.errors import UserError
+from ntjax.evaluation.cross_validation import cross_validated
 from ntjax.io.json import read_json, write_json
 from ntjax.io.settings_file import read_settings
 from ntjax.models.config import parameter_shapes
 from ntjax.reports import command_line
-from ntjax.reports.console import print_results, print_sweep
+from ntjax.reports.console import print_folds, print_results, print_sweep, setting_of
 from ntjax.runs.folder import (
     BASELINES_FILE,
+    FOLDS_FILE,
     RESULT_FILE,
     SWEEP_FILE,
     recorded_revision,
     refuse_occupied,
 )
 from ntjax.runs.page import REPORT_FILE, page_problem
+from ntjax.runs.results import results_of
 from ntjax.runs.run import Run
 from ntjax.training import swept_runs
 from ntjax.training.finetune import (
@@ -114,11 +118,14 @@ def finetune(options: Options) -> dict[str, Any]:
         UserError: bad input.
         Interrupted: stopped by a signal, with its state saved.
     """
-    if options.members_at_once and (options.resume or not options.sweep):
+    if options.members_at_once and (
+        options.resume or not (options.sweep or options.settings.folds)
+    ):
         raise UserError("--members-at-once goes with a new --sweep; leave it out")
     if options.resume and options.out is None:
         raise UserError("--resume needs --out FOLDER: the folder of the run to go on with")
-    if options.sweep or (options.resume and (options.out / SWEEP_FILE).exists()):
+    folds = options.settings.folds and options.settings.fold is None and not options.resume
+    if options.sweep or folds or (options.resume and (options.out / SWEEP_FILE).exists()):
         return _finetune_sweep(options)
     folder, settings, chosen = _where_and_what(options)
     if options.resume and is_finished(folder, settings):
@@ -200,9 +207,27 @@ def _finetune_sweep(options: Options) -> dict[str, Any]:
     table = swept_runs.table(sweep.members, by_name)
     parts = [job.parts.tables for job in sweep.jobs.values()]
     print_sweep(table, job.settings.select, job.parts.task, baselines, parts)
+    if job.settings.folds:
+        _summarise_folds(sweep, by_name, job)
     print(f"results: {sweep.folder}")
     _report(sweep.folder, options)
     return results
+
+
+def _summarise_folds(sweep: Sweep, done: dict[str, Run | FailedRun], job: Job) -> None:
+    """Print and write what the folds of each setting show together."""
+    found: dict[str, Any] = {}
+    for setting, names in groupby(sorted(done, key=setting_of), key=setting_of):
+        members = [done[name] for name in names]
+        failed = [one.failure for one in members if isinstance(one, FailedRun)]
+        folds = [results_of(one) for one in members if isinstance(one, Run)]
+        found[setting] = (
+            {"failure": f"{len(failed)} of {len(members)} failed ({failed[0]})"}
+            if failed
+            else cross_validated(folds, job.settings.fold_protocol)
+        )
+    print_folds(found, job.parts.task)
+    write_json(sweep.folder / FOLDS_FILE, found)
 
 
 def _baselines_of(sweep: Sweep, job: Job, progress: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ntjax.datasets.registry import DATA_FOLDER_VARIABLE
+from ntjax.datasets.remote_files import DATA_FOLDER_VARIABLE
 
 FOLDER = "promoters/prokprompred/published"
 _SMALL, _LARGE = "nucleotide-transformer-500m-1000g", "nucleotide-transformer-2.5b"

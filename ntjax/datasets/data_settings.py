@@ -12,8 +12,8 @@ class DataSettings:
     """What a row's label is: one class, several binary labels, or a number."""
     train: str | None = None
     """CSV, TSV, Parquet or FASTA file (gzip or not), or a data set (ecoli_promoters,
-    ecoli_coding_strand, simulated_sigma70). Default: ecoli_coding_strand for mini, ecoli_promoters
-    for the others."""
+    ecoli_coding_strand, simulated_sigma70, nt:TASK, nt-revised:TASK). Default:
+    ecoli_coding_strand for mini, ecoli_promoters for the others."""
     validation: str | None = None
     """File whose rows choose the checkpoint. Otherwise set aside from the training rows."""
     test: str | None = None
@@ -44,6 +44,14 @@ class DataSettings:
     third."""
     test_fraction: float = 0.1
     """Share of the rows that is kept apart for the test, unless there is a test set."""
+    folds: int = 0
+    """Cross-validate in this many folds of related rows, trained as one population; 0 for one
+    split."""
+    fold: int | None = None
+    """Train this fold of --folds alone, counted from 0. Default: all of them."""
+    fold_protocol: Literal["pooled", "official"] = "pooled"
+    """What a fold is: the test rows of its run (pooled), or its validation rows beside one test set
+    (official: the protocol of the Nucleotide Transformer's paper)."""
     augment_reverse_complement: Literal["none", "same", "flip-label"] | None = None
     """Also learn from the reverse complement of every training row: a row of the same label, or of
     the other one of two classes (flip-label). Baselines do so too. Default: what is known of the

@@ -1,6 +1,5 @@
 """Labelled sequences, split so that training, validation, calibration and test stay apart."""
 
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ import numpy as np
 from ntjax.datasets.batching import TokenisedSet
 from ntjax.datasets.calibration_slice import calibration_share
 from ntjax.datasets.data_settings import DataSettings
+from ntjax.datasets.folds import with_fold
 from ntjax.datasets.notes import (
     groups_of_test_rows,
     notes_on_calibration,
     notes_on_few_rows,
     notes_on_overlap,
 )
-from ntjax.datasets.registry import DATASETS, load_dataset
+from ntjax.datasets.registry import DATASETS, load_dataset, suggested_dataset
 from ntjax.datasets.reverse_complements import ReverseComplement
 from ntjax.datasets.row_groups import groups_of
 from ntjax.datasets.splits import grouped_split
@@ -96,7 +96,7 @@ def read_parts(settings: DataSettings, given: Mapping[str, Any] | None = None) -
                 f"{len(task.outputs)}: use temperature or isotonic"
             )
     k = kmer_length_for([seq for table in tables.values() for seq in table.sequences])
-    tables, note = _set_aside(tables, task, settings, k)
+    tables, note = _set_aside(with_fold(tables, task, settings, k), task, settings, k)
     notes += note
     labels = {part: task.encode(table) for part, table in tables.items()}
     task = task.fitted(labels["train"], whole.source)
@@ -173,19 +173,16 @@ def _given_tables(
     elif Path(settings.train).exists() or Path(settings.train).suffix:
         tables["train"] = read_table(settings.train, **options)
     else:
-        raise _no_such_data(settings.train)
+        raise UserError(
+            f"--train {settings.train}: there is no such file or data set; "
+            f"{suggested_dataset(settings.train)}"
+        )
     for part in ("validation", "test"):
         if part in given:
             tables[part] = given_table(given[part], part, **options)
         elif path := getattr(settings, part):
             tables[part] = read_table(path, **options)
     return tables, notes
-
-
-def _no_such_data(name: str) -> UserError:
-    near = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(DATASETS)}"
-    return UserError(f"--train {name}: there is no such file or data set; {hint}")
 
 
 def _set_aside(

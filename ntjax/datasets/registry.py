@@ -6,85 +6,19 @@ comes with the package.
 """
 
 import difflib
-import os
-import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
-from http.client import HTTPException
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
-from ntjax.checkpoints.cache import sha256
-from ntjax.datasets import coding_strand
-from ntjax.datasets.reverse_complements import ReverseComplement
+from ntjax.datasets import coding_strand, nt_benchmark
+from ntjax.datasets.named_dataset import Dataset, DatasetSplits, Protocol
+from ntjax.datasets.remote_files import RemoteFile, find_file
 from ntjax.datasets.simulated import simulated_task
 from ntjax.errors import UserError
 from ntjax.genomes.windows import PROMOTER_WINDOW, RecordedWindows
-from ntjax.io.files import cache_folder
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import KMER_LENGTH, rows_sharing_kmers
 
-DATA_FOLDER_VARIABLE = "NTJAX_DATA_DIR"
-CACHE_FOLDER_VARIABLE = "NTJAX_CACHE_DIR"
-OFFLINE_VARIABLE = "NTJAX_OFFLINE"
-
 PROMOTER = "1"
-
-_TIMEOUT_SECONDS = 20  # without a byte; a download may take as long as it likes
-_CHUNK_BYTES = 1 << 18
-
-Protocol = Literal["clean", "published"]
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A public file, pinned."""
-
-    path: str
-    """Below `NTJAX_DATA_DIR`, or below `datasets/` in the cache."""
-    url: str
-    sha256: str
-    size: int
-    """Bytes."""
-
-
-@dataclass(frozen=True)
-class DatasetSplits:
-    """A data set ready for use."""
-
-    name: str
-    protocol: Protocol
-    train: SequenceTable
-    test: SequenceTable
-    description: str
-    notes: tuple[str, ...]
-    """What was removed and why, with counts, and what to keep in mind about the result."""
-    validation: SequenceTable | None = None
-    """Rows that choose the checkpoint; None where they are set aside from the training rows."""
-    calibration: SequenceTable | None = None
-    """Rows that fit the calibration; None where they are set aside from the training rows."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A named data set: what it is, and how to make it ready."""
-
-    name: str
-    description: str
-    licence: str
-    citation: str
-    files: tuple[RemoteFile, ...]
-    """Training, then test file; empty for data that are bundled or made."""
-    load: Callable[["Dataset", Protocol], DatasetSplits]
-    reverse_complement: ReverseComplement = "none"
-    """Whether the reverse complement of a row is a row of the same label, or of the other one."""
-    windows: RecordedWindows | None = None
-    """Where the site lies in a row, and what the negatives are; None of rows without a site."""
 
 
 def load_dataset(name: str, protocol: Protocol = "clean") -> DatasetSplits:
@@ -93,14 +27,15 @@ def load_dataset(name: str, protocol: Protocol = "clean") -> DatasetSplits:
     Arguments:
         name: one of `DATASETS`.
         protocol: "published" takes the rows as their authors split them; "clean" removes the
-            training rows that share a 16-mer, on either strand, with a test promoter.
+            training rows that share a 16-mer, on either strand, with a test promoter (of the
+            Nucleotide Transformer's tasks: a k-mer with any test row).
 
     Raises:
         UserError: unknown name or protocol; a file is not to be had, or is not the file it
             should be.
     """
     if name not in DATASETS:
-        raise UserError(f"there is no data set {name!r}: {_suggestion(name, list(DATASETS))}")
+        raise UserError(f"there is no data set {name!r}: {suggested_dataset(name)}")
     protocols = ["clean", "published"]
     if protocol not in protocols:
         raise UserError(f"there is no protocol {protocol!r}: {_suggestion(protocol, protocols)}")
@@ -108,87 +43,18 @@ def load_dataset(name: str, protocol: Protocol = "clean") -> DatasetSplits:
     return dataset.load(dataset, protocol)
 
 
-def find_file(file: RemoteFile) -> Path:
-    """Find a file of a data set on this machine, or download it into the cache.
-
-    Looks in `NTJAX_DATA_DIR`, then in `datasets/` of the cache (`NTJAX_CACHE_DIR`, else
-    `$XDG_CACHE_HOME/ntjax`, else `~/.cache/ntjax`). `NTJAX_OFFLINE=1` forbids the download.
-
-    Raises:
-        UserError: the file is not to be had, or its SHA-256 differs.
-    """
-    own_folder = os.environ.get(DATA_FOLDER_VARIABLE)
-    if own_folder and not Path(own_folder).expanduser().is_dir():
-        raise UserError(f"{DATA_FOLDER_VARIABLE}={own_folder} is not a folder: correct or unset it")
-    if own_folder and (path := Path(own_folder).expanduser() / file.path).is_file():
-        _check_sha256(path, file, str(path), f"replace it by {file.url}")
-        return path
-    path = cache_folder() / "datasets" / file.path
-    if path.is_file():
-        _check_sha256(path, file, str(path), "delete it, and it is downloaded again")
-        return path
-    _download(file, path)
-    return path
+def suggested_dataset(name: str) -> str:
+    """Say which data set may have been meant, or which ones there are."""
+    near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    plain = [known for known in DATASETS if known not in nt_benchmark.TASKS]
+    return f"data sets are {', '.join(plain)}, and {nt_benchmark.HOW_TO_NAME}"
 
 
 def _suggestion(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
-
-
-def _check_sha256(path: Path, file: RemoteFile, shown: str, remedy: str) -> None:
-    found = sha256(path)
-    if found != file.sha256:
-        raise UserError(
-            f"{shown}: not the expected file: SHA-256 {found}, expected {file.sha256}: {remedy}"
-        )
-
-
-def _download(file: RemoteFile, path: Path) -> None:
-    by_hand = f"download {file.url} yourself and put it at {path}"
-    if os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0"):
-        raise UserError(
-            f"{file.path} is not on this machine and {OFFLINE_VARIABLE} is set: {by_hand}"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    except OSError as error:
-        raise UserError(
-            f"{path.parent}: can't be written ({error.strerror}): set {CACHE_FOLDER_VARIABLE} to a "
-            "folder that can"
-        ) from error
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as target:
-            _copy_url(file, target.write)
-        _check_sha256(partial, file, file.url, f"the download broke off, try again, or {by_hand}")
-        partial.chmod(0o644)  # mkstemp lets only the owner read
-        partial.replace(path)
-    except (OSError, HTTPException) as error:
-        raise UserError(
-            f"{file.url}: download failed ({_reason(error)}): try again, or {by_hand}"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _reason(error: Exception) -> object:
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()  # it is the server's answer, too, and holds the connection
-        return error
-    return getattr(error, "reason", error)
-
-
-def _copy_url(file: RemoteFile, write: Callable[[bytes], object]) -> None:
-    label = Path(file.path).name
-    with (
-        urllib.request.urlopen(file.url, timeout=_TIMEOUT_SECONDS) as response,
-        tqdm(total=file.size, unit="B", unit_scale=True, desc=label, disable=None) as progress,
-    ):
-        while chunk := response.read(_CHUNK_BYTES):
-            write(chunk)
-            progress.update(len(chunk))
 
 
 def _load_ecoli_promoters(dataset: Dataset, protocol: Protocol) -> DatasetSplits:
@@ -333,6 +199,7 @@ _ALL = (
         load=_load_ecoli_coding_strand,
         reverse_complement="flip-label",
     ),
+    *nt_benchmark.datasets(),
 )
 
 DATASETS = {dataset.name: dataset for dataset in _ALL}

@@ -1,6 +1,6 @@
 """Compare runs on the same test rows: how far apart are they, and could the rows have made that?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -86,7 +86,7 @@ def compare(runs: Mapping[str, Results], *, resamples: int = 0, seed: int = 0) -
     first, *others = runs
     _require_predictions(runs)
     for name in others:
-        if problem := _unlike(runs[first], runs[name]):
+        if problem := test_rows_differ(runs[first], runs[name]):
             raise UserError(
                 f"{name}: was not scored on the test rows of {first}: {problem}; give runs of the "
                 "same --test file, or of the same --train file with the same --split-seed"
@@ -96,7 +96,7 @@ def compare(runs: Mapping[str, Results], *, resamples: int = 0, seed: int = 0) -
     metrics = METRICS[runs[first].kind]
     comparisons = len(others) * len(metrics)
     resamples = resamples or max(_LEAST_RESAMPLES, _RESAMPLES_OF_A_COMPARISON * comparisons)
-    scored = {name: _scored(name, results) for name, results in runs.items()}
+    scored = {name: scored_run(name, results) for name, results in runs.items()}
     found = paired_differences(
         {name: one.statistic for name, one in scored.items()},
         first,
@@ -138,7 +138,7 @@ def _require_predictions(runs: Mapping[str, Results]) -> None:
             )
 
 
-def _unlike(first: Results, other: Results) -> str:
+def test_rows_differ(first: Results, other: Results) -> str:
     """Say how two sets of test rows differ; "" if they are the same, as far as is known."""
     if first.kind != other.kind or first.classes != other.classes:
         return f"it predicts {', '.join(other.classes)}, not {', '.join(first.classes)}"
@@ -185,15 +185,25 @@ def _unknown_sequences(runs: Mapping[str, Results]) -> list[str]:
 
 
 def _groups(runs: Mapping[str, Results]) -> tuple[NDArray[np.int64], list[str]]:
-    """Number the groups of related test rows, [rows]; rows related in any run are."""
-    known = [groups for results in runs.values() if (groups := results.test_groups) is not None]
-    if not known:
-        rows = len(next(iter(next(iter(runs.values())).predictions.values())))
-        return np.arange(rows), [
-            "the runs do not say which test rows are related (splits.csv has no groups): intervals "
-            "count single rows, and are too narrow if some are related"
-        ]
-    return joined_groups(known), []
+    """Number the groups of related test rows, and say if they are not known."""
+    several = list(runs.values())
+    if any(results.test_groups is not None for results in several):
+        return related_rows(several), []
+    return related_rows(several), [
+        "the runs do not say which test rows are related (splits.csv has no groups): intervals "
+        "count single rows, and are too narrow if some are related"
+    ]
+
+
+def related_rows(runs: Sequence[Results]) -> NDArray[np.int64]:
+    """Number the groups of related test rows, [rows]; rows related in any run are.
+
+    Where no run says which rows are related, each is a group of its own.
+    """
+    known = [groups for results in runs if (groups := results.test_groups) is not None]
+    if known:
+        return joined_groups(known)
+    return np.arange(len(next(iter(runs[0].predictions.values()))))
 
 
 def _labels(results: Results) -> NDArray[np.int64]:
@@ -205,7 +215,7 @@ def _labels(results: Results) -> NDArray[np.int64]:
     return np.array([number[label] for label in results.predictions["label"]], np.int64)
 
 
-class _Scored(NamedTuple):
+class ScoredRun(NamedTuple):
     """What is compared of a run.
 
     Attributes:
@@ -217,7 +227,12 @@ class _Scored(NamedTuple):
     wrong: NDArray[np.bool_] | None
 
 
-def _scored(name: str, results: Results) -> _Scored:
+def scored_run(name: str, results: Results) -> ScoredRun:
+    """Prepare the metrics of a run for resampling.
+
+    Raises:
+        UserError: its predictions lack a column.
+    """
     of_kind = {"regression": _scored_values, "multilabel": _scored_labels}
     try:
         return of_kind.get(results.kind, _scored_classes)(results)
@@ -227,23 +242,23 @@ def _scored(name: str, results: Results) -> _Scored:
         ) from None
 
 
-def _scored_values(results: Results) -> _Scored:
+def _scored_values(results: Results) -> ScoredRun:
     observed, predicted = results.numbers("label"), results.numbers("prediction")
-    return _Scored(regression.statistic(observed, predicted), None)
+    return ScoredRun(regression.statistic(observed, predicted), None)
 
 
-def _scored_labels(results: Results) -> _Scored:
+def _scored_labels(results: Results) -> ScoredRun:
     labels, probabilities = _labels(results), _probabilities(results)
     wrong = (labels != UNKNOWN_LABEL) & ((labels == 1) != (probabilities > 0.5))
-    return _Scored(multilabel.statistic(labels, probabilities, results.classes), wrong)
+    return ScoredRun(multilabel.statistic(labels, probabilities, results.classes), wrong)
 
 
-def _scored_classes(results: Results) -> _Scored:
+def _scored_classes(results: Results) -> ScoredRun:
     labels, probabilities, called = _labels(results), _probabilities(results), None
     if (threshold := (results.description.get("task") or {}).get("threshold")) is not None:
         called = (results.numbers("logit") > threshold).astype(np.int64)
     calls = predicted_classes(probabilities) if called is None else called
-    return _Scored(classification.statistic(labels, probabilities, called), calls != labels)
+    return ScoredRun(classification.statistic(labels, probabilities, called), calls != labels)
 
 
 def _probabilities(results: Results) -> NDArray[np.float64]:
@@ -255,7 +270,9 @@ def _probabilities(results: Results) -> NDArray[np.float64]:
     return np.stack(columns, axis=1)
 
 
-def _too_few(results: Results, first: _Scored, other: _Scored, groups: NDArray[np.int64]) -> str:
+def _too_few(
+    results: Results, first: ScoredRun, other: ScoredRun, groups: NDArray[np.int64]
+) -> str:
     """Say why the difference of two runs has no interval; "" where it has one."""
     own = groups if len(np.unique(groups)) < len(groups) else None
     if first.wrong is None or other.wrong is None:

@@ -106,7 +106,7 @@ def print_sweep(
     width = max(len(name) for name in (*table["member"], *baselines, "member")) + 2
     notes = ["test metrics with their 95% intervals"]
     if split_rows(parts, "test"):
-        notes.append("rows set aside for the test differ between seeds")
+        notes.append(f"rows set aside for the test differ between {repeats_of(table)}")
     if baselines:
         notes.append("baselines learn from the first member's rows")
     print("\n" + "; ".join(notes))
@@ -149,15 +149,16 @@ def _print_best(table: pd.DataFrame, select: str, split: tuple[int, int] | None 
     summary = means_over_seeds(table, select, split)
     if summary["members"].max() > 1:
         print(
-            f"mean validation {select} over seeds ± its standard error "
+            f"mean validation {select} over {repeats_of(table)} ± its standard error "
             + (
-                "(corrected: seeds split the same rows anew)"
+                f"(corrected: {repeats_of(table)} split the same rows anew)"
                 if split
-                else "(plain: all seeds share their validation rows)"
+                else f"(plain: all {repeats_of(table)} share their validation rows)"
             )
         )
         for line in summary.to_dict("records"):
-            print(f"  {line['setting'] or 'all members'}: {_mean_cell(line)}")
+            cell = _mean_cell(line, repeats_of(table)[:-1])
+            print(f"  {line['setting'] or 'all members'}: {cell}")
     best = best_setting(summary, select)
     if len(summary) < 2 or best is None:
         return
@@ -166,6 +167,28 @@ def _print_best(table: pd.DataFrame, select: str, split: tuple[int, int] | None 
         "figures of the setting that validation chose:\nthe best of the test column is chosen by "
         "the test rows, and too good."
     )
+
+
+def print_folds(results: Mapping[str, Mapping[str, Any]], task: Task) -> None:
+    """Print a line per setting: test metrics over the folds.
+
+    Arguments:
+        results: by setting, what `ntjax.evaluation.cross_validation.cross_validated` returns, or
+            the `failure` of a fold.
+        task: what the metrics are of.
+    """
+    print("test metrics over the folds [95% interval]")
+    for name, result in results.items():
+        of = f"  {name}: " if name else "  "
+        if "failure" in result:
+            print(f"{of}no mean over folds: {result['failure']}")
+            continue
+        shown = [metric for metric in task.shown if metric in result["metrics"]]
+        cells = [f"{metric} {_cell(result['metrics'][metric], metric)}" for metric in shown]
+        print(
+            f"{of}mean over {result['folds']} {result['protocol']} folds, {result['n']:,} test "
+            f"rows of {result['groups']:,} groups: {', '.join(cells)}"
+        )
 
 
 def best_setting(means: pd.DataFrame, select: str) -> str | None:
@@ -182,10 +205,10 @@ def best_setting(means: pd.DataFrame, select: str) -> str | None:
     return str(whole.loc[order.index[0], "setting"])
 
 
-def _mean_cell(line: dict[str, Any]) -> str:
-    seeds = f"{line['seeds']} seed{'' if line['seeds'] == 1 else 's'}"
+def _mean_cell(line: dict[str, Any], repeat: str) -> str:
+    seeds = f"{line['seeds']} {repeat}{'' if line['seeds'] == 1 else 's'}"
     if line["seeds"] < line["members"]:
-        seeds = f"{line['seeds']} of {line['members']} seeds, the others failed or undefined"
+        seeds = f"{line['seeds']} of {line['members']} {repeat}s, the others failed or undefined"
     if not line["seeds"]:
         return f"– ({seeds})"
     error = "" if pd.isna(line["error"]) else f" ± {_number(line['error'])}"
@@ -221,12 +244,18 @@ def means_over_seeds(
 
 
 def setting_of(name: str) -> str:
-    """Name a member's setting whatever its seed.
+    """Name a member's setting whatever its seed and fold.
 
     >>> setting_of("lora_rank=8,seed=0")
     'lora_rank=8'
     """
-    return ",".join(part for part in name.split(",") if not part.startswith("seed="))
+    own = [part for part in name.split(",") if not part.startswith(("seed=", "fold="))]
+    return ",".join(own)
+
+
+def repeats_of(table: pd.DataFrame) -> str:
+    """Name what members of one setting differ in: seeds or folds."""
+    return "folds" if any("fold=" in name for name in table["member"]) else "seeds"
 
 
 _HELD_OUT_METRICS = ("loss", "perplexity", "accuracy", "bits_per_nucleotide")

@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 
 from ntjax.io.json import read_json
-from ntjax.reports.console import best_setting, means_over_seeds, setting_of
+from ntjax.reports.console import best_setting, means_over_seeds, repeats_of, setting_of
 from ntjax.reports.rendering import write_html
 from ntjax.reports.run_figures import overlaid_curves
 from ntjax.reports.run_report import environment, facts, notes, parts, repeat
 from ntjax.reports.summary import data_name
 from ntjax.reports.wording import HEADLINE, metric_name
-from ntjax.runs.folder import BASELINES_FILE, RESULT_FILE
+from ntjax.runs.folder import BASELINES_FILE, FOLDS_FILE, RESULT_FILE
 from ntjax.runs.results import Results, read_history, read_results
 from ntjax.tasks import TASKS
 from ntjax.training.sweep import expand
@@ -70,6 +70,7 @@ def sweep_content(folder: Path) -> dict[str, Any]:
     best = best_setting(means, select) if scored else None
     shown = [name for name in task.shown if name != "ece"]
     baselines = folder / BASELINES_FILE
+    folds = read_json(folder / FOLDS_FILE) if (folder / FOLDS_FILE).exists() else {}
     return {
         "title": f"Sweep over {', '.join(_names(swept))}"
         + (f": {first.model}, {data_name(first)}" if first else ""),
@@ -79,6 +80,9 @@ def sweep_content(folder: Path) -> dict[str, Any]:
         "select_name": metric_name(select),
         "shown": {name: metric_name(name) for name in shown},
         "means": _lines(means) if scored else [],
+        "repeats": _repeats(members),
+        "folds": folds,
+        "metric_names": {key: metric_name(key) for one in folds.values() for key in _metrics(one)},
         "corrected": _split(scored) is not None,
         "best": best,
         "same_test_rows": len(_hashes(scored, "test")) < 2,
@@ -133,6 +137,15 @@ def _means(scored: list[Member], members: list[Member], select: str) -> pd.DataF
     return means_over_seeds(table, select, _split(scored))
 
 
+def _repeats(members: list[Member]) -> str:
+    """Name what members of one setting differ in."""
+    return repeats_of(pd.DataFrame({"member": [member.name for member in members]}))
+
+
+def _metrics(of_folds: dict[str, Any]) -> dict[str, Any]:
+    return of_folds.get("metrics") or {}
+
+
 def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a table by column, None where a cell is empty."""
     return [
@@ -158,7 +171,7 @@ def _summary(
     named = f", {best}," if best else ""
     if not values:
         return f"{trained}; of {what}{named} {metric_name(metric)} on the test rows is undefined."
-    seeds = f" (mean over {len(values)} seeds)" if len(values) > 1 else ""
+    seeds = f" (mean over {len(values)} {_repeats(members)})" if len(values) > 1 else ""
     mean = sum(values) / len(values)
     reached = f"{metric_name(metric)} {mean:.3f}{seeds}"
     return f"{trained}; {what}{named} reaches {reached} on its test rows."

@@ -9,7 +9,7 @@ from ntjax.io.json import as_json, read_json, write_json
 CONFIG_FILE, RESULT_FILE, PREDICTIONS_FILE = "config.json", "test_metrics.json", "predictions.csv"
 ADAPTER_FILE, DESCRIPTION_FILE = "adapter.safetensors", "adapter.json"
 RELIABILITY_FILE, SPLITS_FILE, BASELINES_FILE = "reliability.json", "splits.csv", "baselines.json"
-LOG_FILE, SWEEP_FILE = "metrics.jsonl", "sweep.json"
+LOG_FILE, SWEEP_FILE, FOLDS_FILE = "metrics.jsonl", "sweep.json", "folds.json"
 
 FILES = ("train", "validation", "test", "start_from")
 """Settings of fine-tuning that name files; when resuming, content is compared and not names."""

@@ -103,6 +103,11 @@ def prepare(
     given = given or Given()
     for settings in members:
         check(settings)
+        if settings.folds and settings.fold is None:
+            raise UserError(
+                f"--folds {settings.folds} trains {settings.folds} runs: say which with --fold, or "
+                "train all of them with python -m ntjax.finetune or ntjax.sweep"
+            )
         # Whatever is wrong with these is said before data are read, or downloaded.
         settings.adapter_config(), _optimizer_config(settings), _loop_config(settings)
         if not given.model and (unknown := _unknown_model(settings.model)):

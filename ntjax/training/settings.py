@@ -40,6 +40,8 @@ _AT_LEAST = {
     "patience": 0,
     "seed": 0,
     "split_seed": 0,
+    "folds": 0,
+    "fold": 0,
 }
 _ABOVE_ZERO = ("learning_rate", "head_learning_rate", "lora_alpha")
 # Settings that runs of earlier versions do not have.
@@ -55,6 +57,9 @@ _ADDED_LATER = (
     "threshold",
     "group_column",
     "backbone_dropout",
+    "folds",
+    "fold",
+    "fold_protocol",
 )
 # What they did without having the setting, where that is not its default today.
 _IN_EARLIER_RUNS = {"augment_reverse_complement": "none", "average_strands": False}
@@ -223,6 +228,7 @@ def _check_task(settings: Settings) -> None:
     check_threshold(settings.threshold)
     if settings.threshold != EVEN and settings.task != "classification":
         raise UserError(f"--threshold {settings.threshold} is for two classes: leave it out")
+    _check_folds(settings)
     columns = settings.label_columns()
     if len(set(columns)) < len(columns) or not all(columns):
         raise UserError(
@@ -239,6 +245,18 @@ def _check_task(settings: Settings) -> None:
             f"--calibration {settings.calibration} is for probabilities, which --task regression "
             "does not have: leave it out"
         )
+
+
+def _check_folds(settings: Settings) -> None:
+    folds, fold = settings.folds, settings.fold
+    if not folds:
+        if fold is not None:
+            raise UserError(f"--fold {fold} needs --folds, the number of all folds")
+        return
+    if folds == 1:
+        raise UserError("--folds is 1: give 2 or more, or 0 for one split")
+    if fold is not None and fold >= folds:
+        raise UserError(f"--fold is {fold}: should be at most {folds - 1}, counted from 0")
 
 
 def _problem(name: str, value: Any) -> str:

@@ -35,6 +35,7 @@ SWEPT = (
     "head_queries",
     "head_learning_rate",
     "seed",
+    "fold",
 )
 _MOST_MEMBERS = 1000
 
@@ -63,6 +64,13 @@ def written(vary: Mapping[str, Iterable[Any]]) -> list[str]:
     ['lora_dropout=0.1,0.4', 'seed=0,1']
     """
     return [f"{name}={','.join(map(_text, values))}" for name, values in vary.items()]
+
+
+def with_folds(settings: Settings, sweep: Sequence[str]) -> list[str]:
+    """Add the folds of a cross-validation to what is swept, unless they are there."""
+    if settings.folds < 2 or settings.fold is not None or "fold" in swept_names(sweep):
+        return list(sweep)
+    return [*sweep, f"fold=0:{settings.folds}"]
 
 
 def expand(settings: Settings, sweep: Sequence[str]) -> list[SweptSettings]:

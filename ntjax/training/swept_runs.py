@@ -34,7 +34,7 @@ from ntjax.training.job import Given, Job, prepare, record
 from ntjax.training.loop import DivergedError
 from ntjax.training.population import chunked, grouped, sharing_a_program
 from ntjax.training.settings import Settings, from_saved, resumed
-from ntjax.training.sweep import SweptSettings, expand, written
+from ntjax.training.sweep import SweptSettings, expand, with_folds, written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,8 @@ def sweep(
 
     Arguments:
         model: and the following ones as of `fine_tune`.
-        vary: values by setting, such as `{"seed": range(5), "lora_dropout": [0.1, 0.4]}`.
+        vary: values by setting, such as `{"seed": range(5), "lora_dropout": [0.1, 0.4]}`; with
+            `folds=10` the folds of a cross-validation are added, and it may be empty.
         members_at_once: most members to train at once; 0 for as many as the memory holds.
         report: write the page of the sweep into `out`, as the command does.
 
@@ -144,6 +145,7 @@ def begin(
     Raises:
         UserError: settings or data are unusable.
     """
+    sweep = with_folds(settings, sweep)
     members = expand(settings, sweep)
     jobs = _prepared(members, None, given)
     populations = _populations(jobs, members_at_once)
@@ -222,7 +224,7 @@ def reopen(
     """
     settings, begun_with, populations = saved_sweep(folder)
     settings = resumed(folder, explicit, settings)
-    if sweep and list(sweep) != begun_with:
+    if sweep and with_folds(settings, sweep) != begun_with:
         raise UserError(
             f"{folder}: cannot resume with --sweep {' '.join(sweep)}: it was begun with --sweep "
             f"{' '.join(begun_with)}; leave it out, or begin anew in another --out"

@@ -7,6 +7,7 @@ import ntjax
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # five runs of a real training: minutes, where two cores share one unit
 def test_simulated_promoters_in_300_steps():
     runs = ntjax.sweep("mini", "simulated_sigma70", vary={"seed": range(5)}, steps=300)
     reached = [run.metrics["auroc"]["value"] for run in runs]

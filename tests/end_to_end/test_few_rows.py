@@ -6,6 +6,8 @@ import pytest
 import ntjax
 from ntjax.metrics.multilabel import evaluate
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RANDOM = np.random.default_rng(9)
 OPTIONS = {"steps": 2, "adapter": "head", "head": "mean", "evaluate_every": 1}
 

@@ -27,6 +27,8 @@ from ntjax.errors import UserError
 from ntjax.training.callbacks import Callback
 from ntjax.training.interruption import Interrupted
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 QUICK = {
     "steps": 20,
     "batch_size": 16,

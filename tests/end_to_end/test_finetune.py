@@ -33,6 +33,8 @@ from ntjax.errors import UserError
 from ntjax.reports import command_line
 from ntjax.training.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 METRICS = (
     "accuracy",
     "mcc",

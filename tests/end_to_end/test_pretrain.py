@@ -17,6 +17,8 @@ from ntjax.io.json import read_json
 from ntjax.pretrain import Options, pretrain
 from ntjax.training.pretrain_settings import PretrainSettings
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 HYPERPARAMETERS = {
     "k_for_kmers": 3,
     "max_positions": 64,

@@ -9,6 +9,8 @@ from planted_task import planted_rows, quick, run, write_csv
 from ntjax.errors import UserError
 from ntjax.runs.saved_run import load_run
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 # Rates at which nothing moves that float32 could show, so that the start can be seen.
 STILL = {"learning_rate": 1e-30, "steps": 1, "evaluate_every": 1}
 

@@ -8,6 +8,8 @@ from ntjax.errors import UserError
 from ntjax.runs.export import export_esm
 from ntjax.sequences.alphabet import reverse_complement
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RANDOM = np.random.default_rng(5)
 
 

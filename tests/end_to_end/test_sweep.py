@@ -35,6 +35,8 @@ from ntjax.training.finetune import on_disk, train_jobs
 from ntjax.training.job import prepare
 from ntjax.training.sweep import expand
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SWEEP = ("learning_rate=0.005,0.02", "seed=0:2")
 NAMES = [f"learning_rate={rate},seed={seed}" for rate in ("0.005", "0.02") for seed in (0, 1)]
 

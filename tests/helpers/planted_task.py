@@ -73,7 +73,9 @@ def arguments(settings: Settings, out: Path) -> list[str]:
 
 def start(*given: str, cwd: Path | None = None) -> subprocess.Popen:
     """The real command in a process of its own; warnings are errors there too."""
+    quick = jax.config.read("jax_disable_most_optimizations")  # what is compared is compiled alike
     settings = {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": str(quick),
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",

@@ -20,6 +20,8 @@ from ntjax.errors import UserError
 from ntjax.runs.folder import ADAPTER_FILE, DESCRIPTION_FILE
 from ntjax.training.settings import from_saved
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ADAPTERS = ("ia3", "lora", "bitfit", "head", "full")
 HEAD_SHAPES = {
     "head.dense.b": (16,),

@@ -13,6 +13,8 @@ from ntjax.training.initial_state import hyperparameters, initial_trainable
 from ntjax.training.job import Given, prepare
 from ntjax.training.settings import Settings, complete
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RANDOM = np.random.default_rng(3)
 PARTS = ("train", "validation", "test")
 

@@ -17,6 +17,8 @@ from ntjax.training.loop import DivergedError, LoopConfig, Trainer
 from ntjax.training.members import new_member, spread_population, stack, take
 from ntjax.training.optimizers import OptimizerConfig
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 STEPS = 10
 CONFIG = step_config(optimizer=OptimizerConfig(STEPS), use_dropout=True)
 LOOP = LoopConfig(STEPS, batch_size=7, evaluate_every=5, log_every=1, select="loss")

@@ -20,6 +20,8 @@ from ntjax.training import pretraining
 from ntjax.training.optimizers import OptimizerConfig, schedule_factor
 from ntjax.training.pretrain_settings import PretrainSettings, complete
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 HYPERPARAMETERS = {
     "k_for_kmers": 3,
     "max_positions": 64,

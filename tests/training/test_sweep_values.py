@@ -48,7 +48,7 @@ def test_no_two_members_of_one_name():
 
 
 def test_what_is_swept_leaves_the_data_alone():
-    assert set(SWEPT) & {field.name for field in fields(DataSettings)} == {"seed"}
+    assert set(SWEPT) & {field.name for field in fields(DataSettings)} == {"seed", "fold"}
 
 
 def test_every_combination():

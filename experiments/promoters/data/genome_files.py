@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ntjax.datasets.registry import DATA_FOLDER_VARIABLE
+from ntjax.datasets.remote_files import DATA_FOLDER_VARIABLE
 from ntjax.errors import UserError
 
 _GENOME = "genomes/ecoli_k12_mg1655.fna.gz"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ntjax.datasets.registry import DATA_FOLDER_VARIABLE
+from ntjax.datasets.remote_files import DATA_FOLDER_VARIABLE
 from ntjax.errors import UserError
 from ntjax.io.fasta import read_fasta
 from ntjax.io.tables import SequenceTable
