@@ -18,7 +18,7 @@ from ntjax.inference.backbones import Adapted, backbone_of
 from ntjax.inference.devices import replicated_sharding
 from ntjax.inference.embed_file import Embedded, embed_file
 from ntjax.inference.embedding_cache import EmbeddingCache
-from ntjax.inference.embeddings import Pooling, check_layers
+from ntjax.inference.embeddings import Pooling, named_layers
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.io.part_formats import ARRAYS, check_name
 from ntjax.io.parts import Parts
@@ -93,7 +93,7 @@ def embed(options: Options) -> Embedded | None:
             model,
             stream,
             parts,
-            _layers(options.layers, backbone_of(model).model),
+            named_layers(options.layers, backbone_of(model).model),
             poolings,
             cache=EmbeddingCache(model) if options.cache else None,
             progress=options.progress,
@@ -114,18 +114,6 @@ def _poolings(text: str) -> list[Pooling]:
     if unknown := [name for name in names if name not in _POOLINGS]:
         raise UserError(f"--pooling {unknown[0]}: should be mean, cls or none, or several of them")
     return [_POOLINGS[name] for name in dict.fromkeys(names)]
-
-
-def _layers(text: str, model: PretrainedModel) -> list[int]:
-    last = model.config.num_layers
-    if text == "all":
-        return list(range(last + 1))
-    try:
-        layers = [last if word.strip() == "last" else int(word) for word in text.split(",")]
-    except ValueError:
-        raise UserError(f"--layers {text}: give numbers, last or all, such as 3,6,last") from None
-    check_layers(model, layers)
-    return list(dict.fromkeys(layers))
 
 
 def _plan(options: Options, model: Adapted | PretrainedModel) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from unittest import mock
 import jax
 import numpy as np
 import pytest
-from write_random_checkpoint import SIZES
 
 import ntjax
 from ntjax.adapters import ADAPTERS
 from ntjax.checkpoints import mini
+from ntjax.checkpoints.published_sizes import SIZES
 from ntjax.datasets.registry import DATASETS
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.models.config import parameter_shapes

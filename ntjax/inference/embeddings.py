@@ -99,6 +99,23 @@ def embed_poolings(
     return {key: np.stack(own) if key[1] else own for key, own in points.items()}
 
 
+def named_layers(text: str, model: PretrainedModel) -> list[int]:
+    """Read layers as a user writes them: `3,6,last`, or `all`, with 0 for what enters the first.
+
+    Raises:
+        UserError: something else, or a layer that the model does not have.
+    """
+    last = model.config.num_layers
+    if text == "all":
+        return list(range(last + 1))
+    try:
+        layers = [last if word.strip() == "last" else int(word) for word in text.split(",")]
+    except ValueError:
+        raise UserError(f"layers {text}: give numbers, last or all, such as 3,6,last") from None
+    check_layers(model, layers)
+    return list(dict.fromkeys(layers))
+
+
 def check_layers(model: PretrainedModel, layers: Sequence[int]) -> None:
     """Refuse layers that a model does not have.
 

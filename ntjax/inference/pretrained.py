@@ -208,7 +208,7 @@ def load_pretrained(
     if dtype not in DTYPES:
         raise UserError(f"unknown dtype '{dtype}'; known: {', '.join(DTYPES)}")
     name = str(name_or_dir)
-    place = partial(_place, dtype=dtype, sharding=sharding)
+    place = partial(place_parameters, dtype=dtype, sharding=sharding)
     if name == mini.NAME:
         weights = {"weights": mini.weights_id()}
         return _model(name, mini.CONFIG, place(mini.parameters()), dtype, weights)
@@ -263,7 +263,7 @@ def _model(
     return PretrainedModel(name, config, params, tokenizer, dtype, source, notice)
 
 
-def _place(params: Any, *, dtype: str, sharding: jax.sharding.Sharding | None) -> Any:
+def place_parameters(params: Any, *, dtype: str, sharding: jax.sharding.Sharding | None) -> Any:
     """Put weights on the device, matrices in `dtype`; one array at a time, to spare memory."""
     cast: Callable = jax.jit(lambda w: w.astype(dtype))
 

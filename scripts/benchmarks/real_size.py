@@ -34,8 +34,9 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1]))  # where write_random_checkpoint lies
 
-from write_random_checkpoint import SIZES, write_random_checkpoint
+from write_random_checkpoint import write_random_checkpoint
 
+from ntjax.checkpoints.published_sizes import SIZES
 from ntjax.reports.markdown import markdown_table
 
 GIB = 1 << 30

@@ -42,9 +42,8 @@ from ahead_of_time import (
 )
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from write_random_checkpoint import SIZES
-
 from ntjax.adapters import IA3, LoRA
+from ntjax.checkpoints.published_sizes import SIZES
 from ntjax.inference.forward import ForwardConfig
 from ntjax.io.files import write_bytes
 from ntjax.models.heads import Cls

@@ -123,7 +123,7 @@ def test_killed_and_completed(here):
     ("others", "problem"),
     [
         ({"layers": "9"}, "layer 9 does not exist"),
-        ({"layers": "x"}, "--layers x"),
+        ({"layers": "x"}, "layers x: give numbers"),
         ({"pooling": "max"}, "--pooling max"),
         ({"model": ""}, "--model"),
         ({"out": "embeddings.csv"}, ".npz or .parquet"),

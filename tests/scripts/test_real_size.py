@@ -131,8 +131,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import jax
-from write_random_checkpoint import SIZES, write_random_checkpoint
-from ntjax.inference.pretrained import _place, _read_folder
+from write_random_checkpoint import write_random_checkpoint
+
+from ntjax.checkpoints.published_sizes import SIZES
+from ntjax.inference.pretrained import _read_folder, place_parameters
 
 def peak():
     status = Path("/proc/self/status").read_text()
@@ -145,7 +147,7 @@ def run(name, **sizes):
         return [peak() - peaks[0]]
     params = _read_folder(folder, None)[1]
     peaks.append(peak())
-    _place(params, dtype="bfloat16", sharding=None)
+    place_parameters(params, dtype="bfloat16", sharding=None)
     peaks.append(peak())
     return [after - before for before, after in zip(peaks, peaks[1:])]
 

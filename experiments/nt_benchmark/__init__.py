@@ -1,0 +1,1 @@
+"""The evaluations of the Nucleotide Transformer, on what data are at hand."""

@@ -1,0 +1,87 @@
+"""The Nucleotide Transformer's evaluations: tasks, storage and the deck's claims.
+
+    python -m experiments.nt_benchmark
+    python -m experiments.nt_benchmark --sections storage
+
+A section whose JSON is there is read; `--again` computes it anew. Writes `results/NAME.json` and
+`results.md` beside this file.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import tyro
+
+from experiments.nt_benchmark import deck, storage, task_table
+from ntjax.errors import UserError
+from ntjax.io.json import read_json, write_json
+from ntjax.reports import command_line
+from ntjax.reports.page import Block, as_markdown
+
+
+class Section(Protocol):
+    """A module of this folder."""
+
+    NAME: str
+    TITLE: str
+
+    def run(self) -> dict[str, Any]:
+        """Compute the content of the section's JSON."""
+        ...
+
+    def blocks(self, record: dict[str, Any]) -> tuple[Block, ...]:
+        """Lay it out."""
+        ...
+
+
+SECTIONS: dict[str, Section] = {one.NAME: one for one in (task_table, storage, deck)}
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `python -m experiments.nt_benchmark`."""
+
+    sections: tuple[str, ...] = tuple(SECTIONS)
+    """Which to run: tasks, storage, deck."""
+    again: bool = False
+    """Compute sections whose results are there."""
+    out: Path = _HERE
+    """Folder of the results."""
+
+
+def main() -> None:
+    """Run the command."""
+    command_line.run(lambda: run(tyro.cli(Options, description=__doc__)))
+
+
+def run(options: Options) -> None:
+    """Run sections, and write the page of all that have results.
+
+    Raises:
+        UserError: there is no such section.
+    """
+    if unknown := [name for name in options.sections if name not in SECTIONS]:
+        raise UserError(f"there is no section {unknown[0]!r}: choose of {', '.join(SECTIONS)}")
+    folder = options.out / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in options.sections:
+        if options.again or not (folder / f"{name}.json").exists():
+            write_json(folder / f"{name}.json", SECTIONS[name].run())
+    (options.out / "results.md").write_text(markdown(folder))
+
+
+def markdown(folder: Path) -> str:
+    """Lay out the sections that have results."""
+    parts = ["# Results", "Made by `python -m experiments.nt_benchmark`."]
+    for name, section in SECTIONS.items():
+        path = folder / f"{name}.json"
+        if path.exists():
+            parts.append(f"## {section.TITLE}")
+            parts += [as_markdown(block) for block in section.blocks(read_json(path))]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()
