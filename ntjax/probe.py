@@ -328,10 +328,13 @@ def _write(
     check_writable(folder)
     data = pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
     write_bytes(folder / TABLE, data.encode())
-    from ntjax.reports.probe_figures import draw_layers  # loads Matplotlib
-
-    draw_layers(content["results"], "mcc", "MCC", folder / FIGURE)
     write_json(folder / SUMMARY, content)
+    try:
+        from ntjax.reports.probe_figures import draw_layers
+    except ImportError:
+        print('note: no figure: Matplotlib is missing: pip install "ntjax[plots]"')
+        return
+    draw_layers(content["results"], "mcc", "MCC", folder / FIGURE)
 
 
 def _print(content: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from ntjax.errors import UserError
 from ntjax.evaluation.paired_runs import METRICS, related_rows, scored_run, test_rows_differ
 from ntjax.metrics.bootstrap import estimates
-from ntjax.metrics.significance import corrected_resampled_t
+from ntjax.metrics.splits import mean_over_splits
 from ntjax.runs.results import Results
 
 FoldProtocol = Literal["pooled", "official"]
@@ -47,45 +47,31 @@ def cross_validated(
     """
     if len(folds) < 2:
         raise UserError(f"{len(folds)} fold(s) show no variation: two or more are needed")
-    metrics = METRICS[folds[0].kind]
-    of_folds = {
-        metric: [fold.metrics.get(metric, {}).get("value") for fold in folds] for metric in metrics
-    }
-    found = {metric: _mean(values) for metric, values in of_folds.items()}
     summarise = _pooled if protocol == "pooled" else _official
-    counts = summarise(folds, found, resamples, seed)
-    return {"protocol": protocol, "folds": len(folds), **counts, "metrics": found}
-
-
-def _mean(values: Sequence[float | None]) -> dict[str, Any]:
-    known = [value for value in values if value is not None]
-    found: dict[str, Any] = {"value": None, "low": None, "high": None, "sd": None}
-    if len(known) == len(values):
-        found |= {"value": float(np.mean(known)), "sd": float(np.std(known, ddof=1))}
-    else:
-        missing = [str(fold) for fold, value in enumerate(values) if value is None]
-        found["interval"] = f"it is not defined in fold {', '.join(missing)}"
-    return found | {"of_folds": list(values)}
+    values = {
+        metric: [fold.metrics.get(metric, {}).get("value") for fold in folds]
+        for metric in METRICS[folds[0].kind]
+    }
+    return {"protocol": protocol, "folds": len(folds), **summarise(folds, values, resamples, seed)}
 
 
 def _pooled(
-    folds: Sequence[Results], found: dict[str, dict[str, Any]], resamples: int, seed: int
-) -> dict[str, int]:
-    for metric in found.values():
-        if metric["value"] is not None:
-            values, others = metric["of_folds"], len(folds) - 1
-            interval = corrected_resampled_t(values, np.zeros(len(folds)), others, 1)
-            metric |= {"low": interval.low, "high": interval.high}
+    folds: Sequence[Results], values: dict[str, list[float | None]], resamples: int, seed: int
+) -> dict[str, Any]:
+    others = len(folds) - 1
     # Folds share no related rows, so that their groups add up.
     return {
         "n": sum(fold.metrics["n"] for fold in folds),
         "groups": sum(len(np.unique(related_rows([fold]))) for fold in folds),
+        "metrics": {
+            metric: mean_over_splits(own, metric, others, 1) for metric, own in values.items()
+        },
     }
 
 
 def _official(
-    folds: Sequence[Results], found: dict[str, dict[str, Any]], resamples: int, seed: int
-) -> dict[str, int]:
+    folds: Sequence[Results], values: dict[str, list[float | None]], resamples: int, seed: int
+) -> dict[str, Any]:
     for number, fold in enumerate(folds[1:], 1):
         if problem := test_rows_differ(folds[0], fold):
             raise UserError(f"fold {number} was not scored on the test rows of fold 0: {problem}")
@@ -94,17 +80,19 @@ def _official(
 
     def mean(weights: np.ndarray) -> dict[str, np.ndarray]:
         drawn = [statistic(weights) for statistic in statistics]
-        return {metric: np.mean([one[metric] for one in drawn], axis=0) for metric in found}
+        return {metric: np.mean([one[metric] for one in drawn], axis=0) for metric in values}
 
     ends = estimates(mean, len(groups), resamples=resamples, seed=seed, groups=groups)
-    for metric, of_metric in found.items():
-        own = [fold.metrics.get(metric, {}) for fold in folds]
-        reasons = [one["interval"] for one in own if one.get("interval")]
-        if reasons:  # what a single run has no interval of, their mean on the same rows has not
-            of_metric["interval"] = reasons[0]
-        elif of_metric["value"] is not None:
-            of_metric |= {end: ends[metric][end] for end in ("low", "high")}
-    return {"n": len(groups), "groups": len(np.unique(groups))}
+    no_ends = {"low": None, "high": None}
+    found = {}
+    for metric, own in values.items():
+        found[metric] = mean_over_splits(own, metric, len(folds) - 1, 1) | no_ends
+        reasons = [fold.metrics.get(metric, {}).get("interval") for fold in folds]
+        if any(reasons):  # a mean on the rows that are too few for one run has no interval either
+            found[metric]["interval"] = next(reason for reason in reasons if reason)
+        elif found[metric]["value"] is not None:
+            found[metric] |= {end: ends[metric][end] for end in ("low", "high")}
+    return {"n": len(groups), "groups": len(np.unique(groups)), "metrics": found}
 
 
 def against_published(metric: dict[str, Any], published: float | None) -> Verdict:

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from ntjax.errors import UserError
 
@@ -30,6 +32,7 @@ INNER_FOLDS = 3
 _INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _HIDDEN_LAYERS = ((64,), (64, 64))
 _PENALTY, _EPOCHS = 1e-2, 40
+_ROWS_OF_A_THREAD = 5_000
 
 SETTINGS: Mapping[ProbeKind, tuple[Any, ...]] = {
     "logistic": _INVERSE_PENALTIES,
@@ -120,8 +123,9 @@ def probes(
         kinds: of probes.
         seed: of the perceptron's initial weights and batches.
     """
-    for kind in kinds:
-        for number, fold in enumerate(folds):
+    for kind, (number, fold) in product(kinds, enumerate(folds)):
+        # More threads than rows keep busy wait for each other.
+        with threadpool_limits(1 if len(labels) < _ROWS_OF_A_THREAD else None):
             began = time.perf_counter()
             losses = [
                 np.mean(
@@ -134,7 +138,7 @@ def probes(
             model = fitted(kind, setting, features[fold.train], labels[fold.train], seed)
             probabilities = model.predict_proba(features[fold.test])
             seconds = time.perf_counter() - began
-            yield Probed(kind, number, setting, float(losses[best]), probabilities, seconds)
+        yield Probed(kind, number, setting, float(losses[best]), probabilities, seconds)
 
 
 def fitted(

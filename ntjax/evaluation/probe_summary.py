@@ -15,6 +15,7 @@ from ntjax.evaluation.layer_probes import Fold, Probed, ProbeKind
 from ntjax.metrics.classification import evaluate, score, statistic
 from ntjax.metrics.paired import paired_differences, too_few_for_a_difference
 from ntjax.metrics.significance import corrected_resampled_t, holm
+from ntjax.metrics.splits import mean_over_splits
 
 METRICS = ("mcc", "accuracy", "auroc")
 PRIMARY = "mcc"
@@ -85,17 +86,9 @@ def metrics_of(probabilities: Sequence[np.ndarray], rows: Rows, seed: int = 0) -
         )
         return {metric: found[metric] for metric in METRICS}
     return {
-        metric: _mean(of_folds(probabilities, rows, metric), *rows.shares()) for metric in METRICS
+        metric: mean_over_splits(of_folds(probabilities, rows, metric), metric, *rows.shares())
+        for metric in METRICS
     }
-
-
-def _mean(values: Sequence[float | None], train: int, test: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"value": None, "low": None, "high": None, "of_folds": list(values)}
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return found | {"interval": "it is not defined in every fold"}
-    result = corrected_resampled_t(known, np.zeros(len(known)), train, test)
-    return found | {"value": result.difference, "low": result.low, "high": result.high}
 
 
 def differences(
