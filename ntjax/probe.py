@@ -134,6 +134,7 @@ def probe(options: Options) -> dict[str, Any]:
         "model": model.name,
         "train": options.train,
         "classes": list(classes),
+        "rows": len(table),
         "protocol": "test set" if rows.one_test_set else f"{len(rows.folds)} folds",
         **rows.counts(),
         **summary(found, rows, options.seed),

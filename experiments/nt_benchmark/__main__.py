@@ -1,4 +1,4 @@
-"""The Nucleotide Transformer's evaluations: tasks, storage and the deck's claims.
+"""The Nucleotide Transformer's evaluations: tasks, storage, probes and the deck's claims.
 
     python -m experiments.nt_benchmark
     python -m experiments.nt_benchmark --sections storage
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from experiments.nt_benchmark import deck, storage, task_table
+from experiments.nt_benchmark import deck, probing, storage, task_table
 from ntjax.errors import UserError
 from ntjax.io.json import read_json, write_json
 from ntjax.reports import command_line
@@ -26,8 +26,8 @@ class Section(Protocol):
     NAME: str
     TITLE: str
 
-    def run(self) -> dict[str, Any]:
-        """Compute the content of the section's JSON."""
+    def run(self, folder: Path, runs: Path) -> dict[str, Any]:
+        """Compute the content of the section's JSON; pictures go to the folder."""
         ...
 
     def blocks(self, record: dict[str, Any]) -> tuple[Block, ...]:
@@ -35,7 +35,7 @@ class Section(Protocol):
         ...
 
 
-SECTIONS: dict[str, Section] = {one.NAME: one for one in (task_table, storage, deck)}
+SECTIONS: dict[str, Section] = {one.NAME: one for one in (task_table, storage, probing, deck)}
 _HERE = Path(__file__).parent
 
 
@@ -44,9 +44,11 @@ class Options:
     """Options of `python -m experiments.nt_benchmark`."""
 
     sections: tuple[str, ...] = tuple(SECTIONS)
-    """Which to run: tasks, storage, deck."""
+    """Which to run: tasks, storage, probing, deck."""
     again: bool = False
     """Compute sections whose results are there."""
+    runs: Path = Path("runs/nt_benchmark")
+    """Folder of what is being computed; an interrupted section goes on from there."""
     out: Path = _HERE
     """Folder of the results."""
 
@@ -68,7 +70,7 @@ def run(options: Options) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in options.sections:
         if options.again or not (folder / f"{name}.json").exists():
-            write_json(folder / f"{name}.json", SECTIONS[name].run())
+            write_json(folder / f"{name}.json", SECTIONS[name].run(folder, options.runs))
     (options.out / "results.md").write_text(markdown(folder))
 
 

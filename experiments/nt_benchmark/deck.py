@@ -5,6 +5,7 @@ Genomics" (24 August 2023), slides on the paper of Dalla-Torre et al. 2023. Its 
 it prints them.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.nt_benchmark import storage
@@ -47,7 +48,7 @@ class Claim(NamedTuple):
     rests_on: str
 
 
-def run() -> dict[str, Any]:
+def run(folder: Path, runs: Path) -> dict[str, Any]:
     """Compute every number."""
     species, nucleotides = (sum(column) for column in zip(*SPECIES.values(), strict=True))
     small, large = SIZES["500M_human_ref"], SIZES["2B5_multi_species"]

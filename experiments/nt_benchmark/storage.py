@@ -25,7 +25,7 @@ TASKS = 18
 ADAPTERS: dict[str, AdapterConfig] = {"IA³": IA3(), "LoRA, rank 4": LoRA(rank=4)}
 
 
-def run() -> dict[str, Any]:
+def run(folder: Path, runs: Path) -> dict[str, Any]:
     """Write the adapter files of one task for every published model, and weigh them."""
     return {"tasks": TASKS, "models": {name: _of_model(config) for name, config in SIZES.items()}}
 

@@ -1,5 +1,6 @@
 """The 18 tasks of both sets beside the published figures."""
 
+from pathlib import Path
 from typing import Any
 
 from ntjax.datasets.nt_benchmark import PUBLISHED_MODELS, BenchmarkTask, tasks_of
@@ -8,7 +9,7 @@ from ntjax.reports.page import Block, Table, Text
 NAME, TITLE = "tasks", "The 18 tasks of both sets"
 
 
-def run() -> dict[str, Any]:
+def run(folder: Path, runs: Path) -> dict[str, Any]:
     """List what the registry knows; nothing is measured."""
     return {
         release: [_described(task) for task in tasks_of(release)]
