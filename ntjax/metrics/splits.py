@@ -47,6 +47,9 @@ def mean_over_splits(
         missing = [str(split) for split, value in enumerate(values) if value is None]
         return found | {"interval": f"it is not defined in fold {', '.join(missing)}"}
     result = corrected_resampled_t(known, np.zeros(len(known)), train_rows, test_rows)
+    if np.ptp(known) == 0:
+        equal = {"value": result.difference, "sd": 0.0}
+        return found | equal | {"interval": "it is the same in every fold, which shows no spread"}
     lowest, highest = RANGES.get(metric, (0, 1))
     return found | {
         "value": result.difference,
