@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
-from ntjax.datasets.registry import DATASETS, load_dataset, suggested_dataset
+from ntjax.datasets.registry import DATASETS, load_dataset, require_data
 from ntjax.errors import MissingLabelsError, UserError
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.windows import WindowGeometry, recorded_windows
@@ -106,11 +106,7 @@ def _tables(options: Options) -> tuple[SequenceTable, SequenceTable]:
         data = load_dataset(options.train, "published")
         train, test = data.train, data.test
     else:
-        if not Path(options.train).exists() and not Path(options.train).suffix:
-            raise UserError(
-                f"{options.train}: there is no such file or data set; "
-                f"{suggested_dataset(options.train)}"
-            )
+        require_data(options.train, options.train)
         if options.test is None:
             raise UserError(
                 f"no test file to compare {options.train} with: python -m ntjax.audit TRAIN TEST"

@@ -82,7 +82,8 @@ def embed(options: Options) -> Embedded | None:
         UserError: bad input.
     """
     check_name(options.out, ARRAYS)
-    poolings = _poolings(options.pooling)
+    names = command_line.chosen("--pooling", options.pooling, tuple(_POOLINGS))
+    poolings = [_POOLINGS[name] for name in names]
     if not options.model and not options.run:
         raise UserError("give --model (a published name, mini or a folder), or --run FOLDER")
     loaded = cache(lambda: _model(options))
@@ -109,24 +110,12 @@ def _model(options: Options) -> Adapted | PretrainedModel:
     return load_pretrained(options.model, options.dtype, sharding=replicated_sharding())
 
 
-def _poolings(text: str) -> list[Pooling]:
-    names = [name.strip() for name in text.split(",")]
-    if unknown := [name for name in names if name not in _POOLINGS]:
-        raise UserError(f"--pooling {unknown[0]}: should be mean, cls or none, or several of them")
-    return [_POOLINGS[name] for name in dict.fromkeys(names)]
-
-
 def _plan(options: Options, model: Adapted | PretrainedModel) -> dict[str, Any]:
     """Everything that the file's content depends on, beside the input."""
     settings = {name: value for name, value in asdict(options).items() if name not in _PLACES}
     names = (ADAPTER_FILE, DESCRIPTION_FILE) if options.run else ()
     files = {name: sha256((options.run or Path()) / name) for name in names}
-    source = backbone_of(model).model.source
-    weights = {
-        "weights": source.get("sha256", source.get("weights", "")),
-        "architecture": repr(backbone_of(model).model.config),
-    }
-    return {**weights, **files, **settings}
+    return {**backbone_of(model).model.identity, **files, **settings}
 
 
 if __name__ == "__main__":

@@ -124,8 +124,8 @@ def finetune(options: Options) -> dict[str, Any]:
         raise UserError("--members-at-once goes with a new --sweep; leave it out")
     if options.resume and options.out is None:
         raise UserError("--resume needs --out FOLDER: the folder of the run to go on with")
-    folds = options.settings.folds and options.settings.fold is None and not options.resume
-    if options.sweep or folds or (options.resume and (options.out / SWEEP_FILE).exists()):
+    several = options.sweep or (options.settings.cross_validates and not options.resume)
+    if several or (options.resume and (options.out / SWEEP_FILE).exists()):
         return _finetune_sweep(options)
     folder, settings, chosen = _where_and_what(options)
     if options.resume and is_finished(folder, settings):

@@ -18,39 +18,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from scipy.sparse import sparray
 from tqdm import tqdm
 
 from ntjax.baselines.gradient_boosting import sequence_features
 from ntjax.datasets.folds import grouped_folds
 from ntjax.datasets.prepare import fingerprint
-from ntjax.datasets.registry import DATASETS, load_dataset, suggested_dataset
+from ntjax.datasets.registry import DATASETS, load_dataset, require_data
 from ntjax.datasets.row_groups import row_groups
 from ntjax.errors import UserError
 from ntjax.evaluation.layer_probes import SETTINGS, Probed, ProbeKind, nested_folds, probes
 from ntjax.evaluation.probe_cost import costs
-from ntjax.evaluation.probe_summary import METRICS, SEQUENCE, Features, Rows, of_folds, summary
+from ntjax.evaluation.probe_summary import SEQUENCE, Features, Rows, summary
 from ntjax.inference.devices import replicated_sharding
-from ntjax.inference.embedding_cache import EmbeddingCache
-from ntjax.inference.embeddings import Pooling, bag_of_kmers, embed_poolings, named_layers
+from ntjax.inference.embedding_cache import EmbeddingCache, embed_with_cache
+from ntjax.inference.embeddings import Pooling, bag_of_kmers, named_layers
 from ntjax.inference.pretrained import PretrainedModel, load_pretrained
 from ntjax.inference.untrained import untrained_like
-from ntjax.io.files import check_writable, write_bytes
-from ntjax.io.json import write_json
 from ntjax.io.labels import classes_of, encode_labels
 from ntjax.io.parts import PartFolder
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import kmer_length_for
 from ntjax.reports import command_line
-from ntjax.reports.wording import metric_name
+from ntjax.reports.probe_report import print_probe, write_probe
 from ntjax.runs.folder import refuse_occupied
 from ntjax.sequences.alphabet import Ambiguous
 
-TABLE, SUMMARY, FIGURE = "probe.csv", "probe.json", "probe.png"
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls"}
 _PLACES = ("out", "resume", "progress", "train", "test")
-_SHOWN = ("mcc", "auroc")
 
 
 @dataclass(frozen=True)
@@ -112,21 +107,18 @@ def probe(options: Options) -> dict[str, Any]:
         UserError: bad input.
     """
     refuse_occupied(options.out, can_resume=False)
-    kinds = _named(options.probes, "--probes", tuple(SETTINGS))
-    poolings = [_POOLINGS[name] for name in _named(options.pooling, "--pooling", tuple(_POOLINGS))]
-    table, of_row, notes = _rows(options)
+    kinds: list[Any] = command_line.chosen("--probes", options.probes, tuple(SETTINGS))
+    names = command_line.chosen("--pooling", options.pooling, tuple(_POOLINGS))
+    poolings = [_POOLINGS[name] for name in names]
+    table, tested, notes = _tables(options)
     classes = classes_of(table.labels or ())
-    if len(classes) < 2:
-        raise UserError(f"{table.source}: all rows are of class {classes[0]}: give rows of two")
-    labels = encode_labels(table.labels or (), classes, table.source, table.rows)
-    k = kmer_length_for(table.sequences)
-    groups = row_groups(table.sequences, k, table.groups)
-    rows = Rows(labels, groups, nested_folds(labels, groups, of_row, options.seed))
+    rows = _rows(options, table, tested, classes)
     for note in notes:
         print(f"note: {note}")
     model = load_pretrained(options.model, options.dtype, sharding=replicated_sharding())
     layers = named_layers(options.layers, model)
-    parts = PartFolder(options.out, _plan(options, model, table), options.resume, ".npz")
+    plan = _plan(options, model, table, tested)
+    parts = PartFolder(options.out, plan, options.resume, ".npz")
     embeddings = _Embeddings(table.sequences, layers, poolings, options.progress)
     work = list(_work(options, model, table.sequences, embeddings))
     found, seconds = _probe_all(work, rows, kinds, options, parts)
@@ -141,47 +133,44 @@ def probe(options: Options) -> dict[str, Any]:
         "costs": costs(model, table.sequences, embeddings.seconds, seconds),
         "notes": notes,
     }
-    _write(options.out, content, found, rows, classes)
+    write_probe(options.out, content, found, rows)
     parts.discard()
-    _print(content)
+    print_probe(content)
     print(f"results: {options.out}")
     return content
 
 
-def _named(text: str, option: str, known: tuple[str, ...]) -> list[Any]:
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    if unknown := [name for name in names if name not in known]:
-        raise UserError(f"{option} {unknown[0]}: should be {' or '.join(known)}, or both")
-    return names
+def _rows(options: Options, table: SequenceTable, tested: int, classes: tuple[str, ...]) -> Rows:
+    """Lay out folds: each in turn, or the rows of a test set, which stand last in the table."""
+    if len(classes) < 2:
+        raise UserError(f"{table.source}: all rows are of class {classes[0]}: give rows of two")
+    labels = encode_labels(table.labels or (), classes, table.source, table.rows)
+    k = kmer_length_for(table.sequences)
+    groups = row_groups(table.sequences, k, table.groups)
+    if tested:
+        of_row = np.repeat([-1, 0], [len(table) - tested, tested])
+    elif options.folds < 2:
+        raise UserError(f"--folds is {options.folds}: give 2 or more, or a --test file")
+    else:
+        folds, seed = options.folds, options.seed
+        of_row = grouped_folds(table.sequences, labels, folds, seed, k, groups=table.groups)
+    return Rows(labels, groups, nested_folds(labels, groups, of_row, options.seed))
 
 
-def _rows(options: Options) -> tuple[SequenceTable, np.ndarray, list[str]]:
-    """Read all rows; of each the number of the fold that tests it, or -1; and notes."""
-    train, test, notes = _tables(options)
-    if test is None:
-        if options.folds < 2:
-            raise UserError(f"--folds is {options.folds}: give 2 or more, or a --test file")
-        classes = classes_of(train.labels or ())
-        labels = encode_labels(train.labels or (), classes, train.source, train.rows)
-        k = kmer_length_for(train.sequences)
-        of_row = grouped_folds(
-            train.sequences, labels, options.folds, options.seed, k, True, train.groups
-        )
-        return train, of_row, [*notes, *train.notes]
-    of_row = np.repeat([-1, 0], [len(train), len(test)])
-    return _joined(train, test), of_row, [*notes, *train.notes, *test.notes]
-
-
-def _tables(options: Options) -> tuple[SequenceTable, SequenceTable | None, list[str]]:
-    notes: list[str] = []
-    test = _read(options.test, options) if options.test else None
+def _tables(options: Options) -> tuple[SequenceTable, int, list[str]]:
+    """Read all rows; the number of those of a test set, which stand last, and notes."""
+    require_data(options.train, f"--train {options.train}")
+    test, notes = None, []
     if options.train in DATASETS:
         data = load_dataset(options.train, options.protocol)
-        return data.train, test or data.test, [*data.notes]
-    if not Path(options.train).exists() and not Path(options.train).suffix:
-        hint = suggested_dataset(options.train)
-        raise UserError(f"--train {options.train}: there is no such file or data set; {hint}")
-    return _read(options.train, options), test, notes
+        train, test, notes = data.train, data.test, [*data.notes]
+    else:
+        train = _read(options.train, options)
+    if options.test:
+        test = _read(options.test, options)
+    if test is None:
+        return train, 0, [*notes, *train.notes]
+    return _joined(train, test), len(test), [*notes, *train.notes, *test.notes]
 
 
 def _read(path: str, options: Options) -> SequenceTable:
@@ -209,10 +198,11 @@ def _joined(train: SequenceTable, test: SequenceTable) -> SequenceTable:
     )
 
 
-def _plan(options: Options, model: PretrainedModel, table: SequenceTable) -> dict[str, Any]:
+def _plan(
+    options: Options, model: PretrainedModel, table: SequenceTable, tested: int
+) -> dict[str, Any]:
     settings = {name: value for name, value in asdict(options).items() if name not in _PLACES}
-    weights = model.source.get("sha256", model.source.get("weights", ""))
-    return {**settings, "rows": fingerprint(table), "weights": weights}
+    return {**settings, **model.identity, "rows": fingerprint(table), "test rows": tested}
 
 
 class _Embeddings:
@@ -232,18 +222,13 @@ class _Embeddings:
     def of(self, network: PretrainedModel) -> dict[tuple[int, Pooling], np.ndarray]:
         """Return embeddings [rows, dim] by layer and pooling."""
         began, kept = time.perf_counter(), EmbeddingCache(network)
-        keys = [(layer, pooling) for layer in self.layers for pooling in self.poolings]
-        found = {key: kept.read(self.sequences, *key) for key in keys}
-        missing = any(values is None for values in found.values())
-        if missing:
-            name = f"embeddings of {network.name}" if self._progress else ""
-            found = embed_poolings(
-                network, self.sequences, self.layers, self.poolings, progress=name
-            )
-            for key, values in found.items():
-                kept.keep(self.sequences, *key, values)
+        name = f"embeddings of {network.name}" if self._progress else ""
+        found = embed_with_cache(
+            network, self.sequences, self.layers, self.poolings, kept, progress=name
+        )
         seconds = time.perf_counter() - began
-        self.seconds[network.name] = {"seconds": seconds, "from_cache": not missing}
+        there = all(isinstance(values, np.memmap) for values in found.values())
+        self.seconds[network.name] = {"seconds": seconds, "from_cache": there}
         return found
 
 
@@ -306,61 +291,6 @@ def _from_arrays(kind: ProbeKind, path: Path) -> list[Probed]:
             Probed(kind, fold, SETTINGS[kind][int(setting)], loss, arrays[str(fold)], seconds)
             for fold, (setting, loss, seconds) in enumerate(arrays["numbers"].tolist())
         ]
-
-
-def _write(
-    folder: Path,
-    content: dict[str, Any],
-    found: dict[Features, list[Probed]],
-    rows: Rows,
-    classes: tuple[str, ...],
-) -> None:
-    lines = []
-    for features, own in found.items():
-        for one in own:
-            fold = rows.folds[one.fold]
-            one_fold = Rows(rows.labels, rows.groups, [fold])
-            scores = {name: of_folds([one.probabilities], one_fold, name)[0] for name in METRICS}
-            lines.append(
-                {**features._asdict(), "probe": one.kind, "fold": one.fold}
-                | {"train_rows": len(fold.train), "test_rows": len(fold.test)}
-                | {"setting": str(one.setting), "inner_log_loss": one.inner_loss, **scores}
-            )
-    check_writable(folder)
-    data = pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
-    write_bytes(folder / TABLE, data.encode())
-    write_json(folder / SUMMARY, content)
-    try:
-        from ntjax.reports.probe_figures import draw_layers
-    except ImportError:
-        print('note: no figure: Matplotlib is missing: pip install "ntjax[plots]"')
-        return
-    draw_layers(content["results"], "mcc", "MCC", folder / FIGURE)
-
-
-def _print(content: dict[str, Any]) -> None:
-    print(f"{content['n']:,} test rows ({content['protocol']}), 95% intervals")
-    for one in content["chosen"]:
-        cells = [f"{metric_name(name)} {_cell(one['metrics'][name])}" for name in _SHOWN]
-        layers = ", ".join(map(str, sorted(set(one["layers"]))))
-        what = f"{one['network']}, {one['pooling']}, {one['probe']}"
-        print(f"  {what}: layer {layers} chosen by inner folds: {', '.join(cells)}")
-        last = one.get("chosen_minus_last")
-        if last and last["low"] is not None:
-            print(f"    MCC above the last layer: {_cell(last)}")
-    for one in content["results"]:
-        if one["network"] == SEQUENCE:
-            cells = [f"{metric_name(name)} {_cell(one['metrics'][name])}" for name in _SHOWN]
-            print(f"  {one['pooling']}, {one['probe']}: {', '.join(cells)}")
-
-
-def _cell(estimate: dict[str, Any]) -> str:
-    if estimate["value"] is None:
-        return "–"
-    text = f"{estimate['value']:.3f}"
-    if estimate["low"] is not None:
-        text += f" [{estimate['low']:.3f}, {estimate['high']:.3f}]"
-    return text
 
 
 if __name__ == "__main__":

@@ -232,9 +232,7 @@ def _plan(options: Options, loaded: Loaded, window: int) -> dict[str, Any]:
         files |= {name: options.run / name for name in (ADAPTER_FILE, DESCRIPTION_FILE)}
     plan = {**versions(["ntjax"]), **settings, "window": window}
     if not options.check:
-        model = backbone_of(loaded()).model
-        plan["weights"] = model.source.get("sha256", model.source.get("weights", ""))
-        plan["architecture"] = repr(model.config)
+        plan |= backbone_of(loaded()).model.identity
     return plan | {f"{name} file": sha256(path) for name, path in files.items()}
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import ntjax
 from ntjax.evaluation.probe_summary import SEQUENCE
-from ntjax.probe import FIGURE, Options, probe
+from ntjax.probe import Options, probe
 from ntjax.reports.cells import interval_cell, signed_cell
 from ntjax.reports.page import Block, Figure, Table, Text
+from ntjax.reports.probe_report import FIGURE
 
 NAME, TITLE = "probing", "Probes of every layer"
 DATASET = "ecoli_coding_strand"

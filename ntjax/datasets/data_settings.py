@@ -69,6 +69,11 @@ class DataSettings:
     temperature scaling of more. isotonic needs 100 rows at least."""
 
     @property
+    def cross_validates(self) -> bool:
+        """Whether these are the settings of all folds, and of no single run."""
+        return self.folds != 0 and self.fold is None
+
+    @property
     def seed_of_the_split(self) -> int:
         """The seed that rows are split with."""
         return self.seed if self.split_seed is None else self.split_seed

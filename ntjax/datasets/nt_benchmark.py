@@ -8,7 +8,7 @@ Rows and lengths are those of the data sets' cards. The published MCC are those 
 fine-tuned models; they came without standard deviations.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -234,21 +234,26 @@ def _read(task: BenchmarkTask, file: RemoteFile, part: str) -> SequenceTable:
             if (path := beside.with_suffix(suffix)).is_file():
                 return read_table(path)
         folder = beside.parents[1]
-        for path in (*folder.glob(f"{part}*.parquet"), *folder.glob(f"data/{part}*.parquet")):
-            return _rows_of_task(path, task.task)
+        for whole in (folder, folder / "data"):
+            if paths := sorted(whole.glob(f"{part}*.parquet")):
+                return _rows_of_task(paths, task.task)
     return read_table(find_file(file))
 
 
-def _rows_of_task(path: Path, task: str) -> SequenceTable:
-    """Read the rows of a task from a file that holds those of all, told by a column `task`."""
-    with opened_parquet(path) as file:
-        if "task" not in file.schema_arrow.names:
-            raise UserError(
-                f"{path}: has no column 'task' to choose the rows of {task} by: put them in "
-                f"{task}/{path.stem.partition('-')[0]}.parquet"
-            )
-        rows = file.read().to_pandas()
-    rows = rows[rows["task"] == task]
-    if not len(rows):
-        raise UserError(f"{path}: holds no row of the task {task}: put its rows there")
-    return given_table(rows, str(path))
+def _rows_of_task(paths: Sequence[Path], task: str) -> SequenceTable:
+    """Read the rows of a task from files that hold those of all, told by a column `task`."""
+    import pandas as pd  # slow to load: only where there is a table
+
+    pieces = []
+    for path in paths:
+        with opened_parquet(path) as file:
+            if "task" not in file.schema_arrow.names:
+                raise UserError(
+                    f"{path}: has no column 'task' to choose the rows of {task} by: put them in "
+                    f"{task}/{path.stem.partition('-')[0]}.parquet"
+                )
+            rows = file.read().to_pandas()
+        pieces.append(rows[rows["task"] == task])
+    if not sum(map(len, pieces)):
+        raise UserError(f"{paths[0]}: holds no row of the task {task}: put its rows there")
+    return given_table(pd.concat(pieces), str(paths[0]))

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ntjax.datasets.notes import (
     notes_on_few_rows,
     notes_on_overlap,
 )
-from ntjax.datasets.registry import DATASETS, load_dataset, suggested_dataset
+from ntjax.datasets.registry import DATASETS, load_dataset, require_data
 from ntjax.datasets.reverse_complements import ReverseComplement
 from ntjax.datasets.row_groups import groups_of
 from ntjax.datasets.splits import grouped_split
@@ -170,13 +169,9 @@ def _given_tables(
         own = {part: getattr(dataset, part) for part in PARTS}
         tables = {part: table for part, table in own.items() if table is not None}
         notes = list(dataset.notes)
-    elif Path(settings.train).exists() or Path(settings.train).suffix:
-        tables["train"] = read_table(settings.train, **options)
     else:
-        raise UserError(
-            f"--train {settings.train}: there is no such file or data set; "
-            f"{suggested_dataset(settings.train)}"
-        )
+        require_data(settings.train, f"--train {settings.train}")
+        tables["train"] = read_table(settings.train, **options)
     for part in ("validation", "test"):
         if part in given:
             tables[part] = given_table(given[part], part, **options)

@@ -6,6 +6,7 @@ comes with the package.
 """
 
 import difflib
+from pathlib import Path
 
 import numpy as np
 
@@ -50,6 +51,21 @@ def suggested_dataset(name: str) -> str:
         return f"did you mean {near[0]!r}?"
     plain = [known for known in DATASETS if known not in nt_benchmark.TASKS]
     return f"data sets are {', '.join(plain)}, and {nt_benchmark.HOW_TO_NAME}"
+
+
+def require_data(name: str, shown: str) -> None:
+    """Refuse what is neither a data set nor a file, nor looks like one.
+
+    Arguments:
+        name: as the user gave it.
+        shown: what messages call it, such as `--train NAME`.
+
+    Raises:
+        UserError: says which data set may have been meant.
+    """
+    if name not in DATASETS and not Path(name).exists() and not Path(name).suffix:
+        hint = suggested_dataset(name)
+        raise UserError(f"{shown}: there is no such file or data set; {hint}")
 
 
 def _suggestion(name: str, known: list[str]) -> str:

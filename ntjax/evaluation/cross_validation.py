@@ -17,7 +17,7 @@ import numpy as np
 from ntjax.errors import UserError
 from ntjax.evaluation.paired_runs import METRICS, related_rows, scored_run, test_rows_differ
 from ntjax.metrics.bootstrap import estimates
-from ntjax.metrics.splits import mean_over_splits
+from ntjax.metrics.splits import mean_of_splits, mean_over_splits
 from ntjax.runs.results import Results
 
 FoldProtocol = Literal["pooled", "official"]
@@ -47,17 +47,17 @@ def cross_validated(
     """
     if len(folds) < 2:
         raise UserError(f"{len(folds)} fold(s) show no variation: two or more are needed")
-    summarise = _pooled if protocol == "pooled" else _official
     values = {
         metric: [fold.metrics.get(metric, {}).get("value") for fold in folds]
         for metric in METRICS[folds[0].kind]
     }
-    return {"protocol": protocol, "folds": len(folds), **summarise(folds, values, resamples, seed)}
+    found = {"protocol": protocol, "folds": len(folds)}
+    if protocol == "pooled":
+        return found | _pooled(folds, values)
+    return found | _official(folds, values, resamples, seed)
 
 
-def _pooled(
-    folds: Sequence[Results], values: dict[str, list[float | None]], resamples: int, seed: int
-) -> dict[str, Any]:
+def _pooled(folds: Sequence[Results], values: dict[str, list[float | None]]) -> dict[str, Any]:
     others = len(folds) - 1
     # Folds share no related rows, so that their groups add up.
     return {
@@ -83,15 +83,13 @@ def _official(
         return {metric: np.mean([one[metric] for one in drawn], axis=0) for metric in values}
 
     ends = estimates(mean, len(groups), resamples=resamples, seed=seed, groups=groups)
-    no_ends = {"low": None, "high": None}
-    found = {}
-    for metric, own in values.items():
-        found[metric] = mean_over_splits(own, metric, len(folds) - 1, 1) | no_ends
+    found = {metric: mean_of_splits(own) for metric, own in values.items()}
+    for metric, of_metric in found.items():
         reasons = [fold.metrics.get(metric, {}).get("interval") for fold in folds]
         if any(reasons):  # a mean on the rows that are too few for one run has no interval either
-            found[metric]["interval"] = next(reason for reason in reasons if reason)
-        elif found[metric]["value"] is not None:
-            found[metric] |= {end: ends[metric][end] for end in ("low", "high")}
+            of_metric["interval"] = next(reason for reason in reasons if reason)
+        elif of_metric["value"] is not None:
+            of_metric |= {end: ends[metric][end] for end in ("low", "high")}
     return {"n": len(groups), "groups": len(np.unique(groups)), "metrics": found}
 
 

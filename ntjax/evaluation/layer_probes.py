@@ -25,6 +25,7 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ntjax.errors import UserError
+from ntjax.evaluation.probing import class_of_few_groups
 
 ProbeKind = Literal["logistic", "mlp"]
 INNER_FOLDS = 3
@@ -91,16 +92,14 @@ def nested_folds(
     Raises:
         UserError: a class has fewer groups than inner folds.
     """
-    folds = []
+    folds, classes = [], np.unique(labels)
     for number in range(of_row.max() + 1):
         train, test = np.flatnonzero(of_row != number), np.flatnonzero(of_row == number)
-        for label in np.unique(labels):
-            held = len(np.unique(groups[train][labels[train] == label]))
-            if held < INNER_FOLDS:
-                raise UserError(
-                    f"class {label} has {held} groups of related training rows, and settings are "
-                    f"chosen on {INNER_FOLDS} folds of them: add rows, or ask for fewer --folds"
-                )
+        if few := class_of_few_groups(classes, labels[train], groups[train], INNER_FOLDS):
+            raise UserError(
+                f"class {few[0]} has {few[1]} groups of related training rows, and settings are "
+                f"chosen on {INNER_FOLDS} folds of them: add rows of it"
+            )
         split = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=seed)
         inner = split.split(train, labels[train], groups[train])
         folds.append(Fold(train, test, tuple((train[fit], train[held]) for fit, held in inner)))

@@ -13,7 +13,7 @@ from ntjax.metrics import UNKNOWN_LABEL, classification, multilabel, regression
 from ntjax.metrics.bootstrap import Statistic
 from ntjax.metrics.confusion import predicted_classes
 from ntjax.metrics.paired import paired_differences, too_few_for_a_difference, too_few_wrong
-from ntjax.metrics.significance import holm
+from ntjax.metrics.significance import correct
 from ntjax.runs.results import Results
 from ntjax.tasks import HIGHER_IS_BETTER
 
@@ -117,11 +117,9 @@ def compare(runs: Mapping[str, Results], *, resamples: int = 0, seed: int = 0) -
 def _judge(differences: dict[str, dict[str, dict[str, Any]]]) -> None:
     """Correct the p-values for their number, and say what may be claimed."""
     every = [(found, metric) for of_run in differences.values() for metric, found in of_run.items()]
-    tested = [found for found, _ in every if found["p"] is not None]
-    for found, corrected in zip(tested, holm([one["p"] for one in tested]), strict=True):
-        found["corrected"] = float(corrected)
+    correct([found for found, _ in every])
     for found, metric in every:
-        corrected = found.setdefault("corrected", None)
+        corrected = found["corrected"]
         if corrected is None or found["low"] <= 0 <= found["high"] or corrected >= LEVEL:
             found["verdict"] = NOT_TOLD_APART
         else:

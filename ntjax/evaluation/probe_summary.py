@@ -14,15 +14,13 @@ import numpy as np
 from ntjax.evaluation.layer_probes import Fold, Probed, ProbeKind
 from ntjax.metrics.classification import evaluate, score, statistic
 from ntjax.metrics.paired import paired_differences, too_few_for_a_difference
-from ntjax.metrics.significance import corrected_resampled_t, holm
+from ntjax.metrics.significance import correct, corrected_resampled_t
 from ntjax.metrics.splits import mean_over_splits
 
 METRICS = ("mcc", "accuracy", "auroc")
 PRIMARY = "mcc"
 SEQUENCE = "sequence"
 """The network of features that no network has made."""
-
-
 _NO_DIFFERENCE = {"value": 0.0, "low": None, "high": None, "interval": "the last layer is chosen"}
 
 
@@ -102,12 +100,7 @@ def differences(
     """
     compare: Callable = _of_one_test_set if rows.one_test_set else _over_folds
     found = compare(probabilities, against, rows, seed)
-    tested = [one for one in found.values() if one["p"] is not None]
-    corrected = holm([one["p"] for one in tested]) if tested else []
-    for one in found.values():
-        one["corrected"] = None
-    for one, p_value in zip(tested, corrected, strict=True):
-        one["corrected"] = float(p_value)
+    correct(list(found.values()))
     return found
 
 

@@ -1,6 +1,7 @@
 """How well classes lie apart in a representation, in numbers: what a picture only suggests."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse, sparray
@@ -117,10 +118,29 @@ def _check(rows: int, labels: np.ndarray, groups: np.ndarray, folds: int) -> Non
     classes = np.unique(labels)
     if len(classes) < 2:
         raise UserError(f"all rows are of class {classes[0]}: there is nothing to tell apart")
+    if few := class_of_few_groups(classes, labels, groups, folds):
+        label, families = few
+        raise UserError(
+            f"class {label} has {families} groups of related rows, fewer than {folds} folds: "
+            "give more rows or fewer folds"
+        )
+
+
+def class_of_few_groups(
+    classes: np.ndarray, labels: np.ndarray, groups: np.ndarray, least: int
+) -> tuple[Any, int] | None:
+    """Find a class whose rows are of fewer groups than folds need; None if there is none.
+
+    Arguments:
+        classes: that are looked at; one may have no row.
+        labels: [rows] class of each.
+        groups: [rows], relatives share a number.
+        least: number of groups that is enough.
+
+    Returns:
+        The first such class, and its number of groups.
+    """
     for label in classes:
-        families = len(np.unique(groups[labels == label]))
-        if families < folds:
-            raise UserError(
-                f"class {label} has {families} groups of related rows, fewer than {folds} folds: "
-                "give more rows or fewer folds"
-            )
+        if (count := len(np.unique(groups[labels == label]))) < least:
+            return label, count
+    return None

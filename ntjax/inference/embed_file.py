@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from ntjax.errors import UserError
 from ntjax.inference.backbones import Adapted, backbone_of, buckets_of, check_rows
-from ntjax.inference.embedding_cache import EmbeddingCache
-from ntjax.inference.embeddings import Pooling, embed_poolings
+from ntjax.inference.embedding_cache import EmbeddingCache, embed_with_cache
+from ntjax.inference.embeddings import Pooling
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.part_formats import OFFSETS
 from ntjax.io.parts import Parts, of_this_input
@@ -80,7 +80,9 @@ def embed_file(
             else:
                 check_rows(backbone, str(stream.path), chunk)
                 _check_names(stream, chunk)
-                found = _embeddings(model, chunk.sequences, layers, poolings, buckets, cache)
+                found = embed_with_cache(
+                    model, chunk.sequences, layers, poolings, cache, buckets=buckets
+                )
                 as_table = parts.out.suffix.lower() == ".parquet"
                 parts.write(number, (_table if as_table else _arrays)(chunk.names, found))
             rows += len(chunk)
@@ -101,28 +103,6 @@ def _check_names(stream: RowStream, chunk: RowChunk) -> None:
                 f"{stream.path}: row {row} has a name of {len(name):,} characters: shorten it to "
                 f"{_LONGEST_NAME} at most"
             )
-
-
-def _embeddings(
-    model: Adapted | PretrainedModel,
-    sequences: list[str],
-    layers: Sequence[int],
-    poolings: Sequence[Pooling],
-    buckets: np.ndarray,
-    cache: EmbeddingCache | None,
-) -> Embeddings:
-    """Read what is in the cache, and compute the other layers in one pass."""
-    if cache is None:
-        return embed_poolings(model, sequences, layers, poolings, buckets=buckets)
-    keys = [(layer, pooling) for layer in layers for pooling in poolings]
-    kept = {key: cache.read(sequences, *key) for key in keys}
-    missing = [n for n in layers if any(kept[n, pooling] is None for pooling in poolings)]
-    if missing:
-        new = embed_poolings(model, sequences, missing, poolings, buckets=buckets)
-        for key, values in new.items():
-            cache.keep(sequences, *key, values)
-        kept |= new
-    return kept
 
 
 def _arrays(names: list[str], embeddings: Embeddings) -> dict[str, np.ndarray]:

@@ -9,13 +9,14 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from ntjax.errors import UserError
 from ntjax.inference.backbones import Adapted, backbone_of
-from ntjax.inference.embeddings import Pooling
+from ntjax.inference.embeddings import Pooling, embed_poolings
 from ntjax.inference.pretrained import PretrainedModel
 from ntjax.io.files import cache_folder, written_atomically
 
@@ -57,6 +58,42 @@ class EmbeddingCache:
     def _path(self, sequences: Sequence[str], layer: int, pooling: Pooling) -> Path:
         digest = hashlib.sha256("\n".join(sequences).encode()).hexdigest()
         return self.folder / f"{digest[:32]}-{layer}-{pooling}.npy"
+
+
+def embed_with_cache(
+    model: Adapted | PretrainedModel,
+    sequences: Sequence[str],
+    layers: Sequence[int],
+    poolings: Sequence[Pooling],
+    cache: EmbeddingCache | None,
+    *,
+    progress: str = "",
+    buckets: np.ndarray | None = None,
+) -> dict[tuple[int, Pooling], Any]:
+    """Read what was kept, and compute the other layers in one pass, as `embed_poolings` does.
+
+    Arguments:
+        model: and all others but the cache as of `embed_poolings`.
+        cache: what was kept, and where what is computed is kept; None for nowhere.
+
+    Raises:
+        UserError: as `embed_poolings`, or the disk is full.
+    """
+    settings: dict[str, Any] = {"progress": progress, "buckets": buckets}
+    if cache is None:
+        return embed_poolings(model, sequences, layers, poolings, **settings)
+    found: dict[tuple[int, Pooling], Any] = {
+        (layer, pooling): cache.read(sequences, layer, pooling)
+        for layer in layers
+        for pooling in poolings
+    }
+    missing = [n for n in layers if any(found[n, pooling] is None for pooling in poolings)]
+    if missing:
+        new = embed_poolings(model, sequences, missing, poolings, **settings)
+        for key, values in new.items():
+            cache.keep(sequences, *key, values)
+        found |= new
+    return found
 
 
 def _identity(model: Adapted | PretrainedModel) -> str:

@@ -58,6 +58,12 @@ class PretrainedModel:
     source: dict[str, str] = field(default_factory=dict)
     notice: str = ""
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What an unfinished result remembers of a model: its weights and its architecture."""
+        weights = self.source.get("sha256", self.source.get("weights", ""))
+        return {"weights": weights, "architecture": repr(self.config)}
+
     def apply(
         self,
         params: dict[str, Any],

@@ -8,7 +8,8 @@ most of their rows for independent; `corrected_blocked_t` is the same for many m
 Whoever makes many comparisons corrects them with `holm`.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -187,3 +188,18 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return adjusted
+
+
+def correct(comparisons: Sequence[dict[str, Any]]) -> None:
+    """Set `corrected` beside `p` in each comparison: Holm's p-value, None where there is no `p`.
+
+    >>> found = [{"p": 0.01}, {"p": None}, {"p": 0.04}]
+    >>> correct(found)
+    >>> [one["corrected"] for one in found]
+    [0.02, None, 0.04]
+    """
+    tested = [one for one in comparisons if one["p"] is not None]
+    for one in comparisons:
+        one["corrected"] = None
+    for one, corrected in zip(tested, holm([one["p"] for one in tested]), strict=True):
+        one["corrected"] = float(corrected)

@@ -18,6 +18,26 @@ RANGES: dict[str, tuple[float, float]] = {
 """What a metric can be; those that are not here are between 0 and 1."""
 
 
+def mean_of_splits(values: Sequence[float | None]) -> dict[str, Any]:
+    """Average a metric over splits, without an interval.
+
+    Arguments:
+        values: of each split; None where the metric is not defined.
+
+    Returns:
+        `value`, `sd` between splits and `of_folds`, the values; `low` and `high` are None. Of a
+        metric that is not defined in every split `value` and `sd` are, too, and `interval` is the
+        reason.
+    """
+    found: dict[str, Any] = {"value": None, "low": None, "high": None, "sd": None}
+    found["of_folds"] = list(values)
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        missing = [str(split) for split, value in enumerate(values) if value is None]
+        return found | {"interval": f"it is not defined in fold {', '.join(missing)}"}
+    return found | {"value": float(np.mean(known)), "sd": float(np.std(known, ddof=1))}
+
+
 def mean_over_splits(
     values: Sequence[float | None], metric: str, train_rows: int, test_rows: int
 ) -> dict[str, Any]:
@@ -37,23 +57,15 @@ def mean_over_splits(
         test_rows: rows that it is scored on.
 
     Returns:
-        `value`, `low`, `high` (95%), `sd` between splits and `of_folds`, the values. Of a metric
-        that is not defined in every split all but the last are None, and `interval` is the reason.
+        As `mean_of_splits`, with `low` and `high` (95%). They are None, and `interval` is the
+        reason, of a metric that is not defined in every split, or is the same in all of them.
     """
-    found: dict[str, Any] = {"value": None, "low": None, "high": None, "sd": None}
-    found["of_folds"] = list(values)
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        missing = [str(split) for split, value in enumerate(values) if value is None]
-        return found | {"interval": f"it is not defined in fold {', '.join(missing)}"}
+    found = mean_of_splits(values)
+    if found["value"] is None:
+        return found
+    if len(set(values)) == 1:
+        return found | {"interval": "it is the same in every fold, which shows no spread"}
+    known = np.array(values, np.float64)
     result = corrected_resampled_t(known, np.zeros(len(known)), train_rows, test_rows)
-    if np.ptp(known) == 0:
-        equal = {"value": result.difference, "sd": 0.0}
-        return found | equal | {"interval": "it is the same in every fold, which shows no spread"}
     lowest, highest = RANGES.get(metric, (0, 1))
-    return found | {
-        "value": result.difference,
-        "low": max(result.low, lowest),
-        "high": min(result.high, highest),
-        "sd": float(np.std(known, ddof=1)),
-    }
+    return found | {"low": max(result.low, lowest), "high": min(result.high, highest)}

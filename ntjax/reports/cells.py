@@ -9,7 +9,9 @@ Metric = dict[str, Any]  # value, low and high; sd where there are seeds
 
 
 def interval_cell(metric: Metric) -> str:
-    """`0.812 [0.790, 0.834]`; without an interval, as of few rows, the value alone."""
+    """`0.812 [0.790, 0.834]`; without an interval, as of few rows, the value alone, or `–`."""
+    if metric["value"] is None:
+        return "–"
     return f"{metric['value']:.3f}{_ends(metric)}"
 
 

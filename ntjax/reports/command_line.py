@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import jax
@@ -154,6 +154,22 @@ def naming_options(**renamed: str) -> Iterator[None]:
         option = name.replace("_", "-")
         told = f"--{text}" if text.startswith(f"{option} ") else f"--{option}: {text}"
         raise UserError(told) from None
+
+
+def chosen(option: str, text: str, known: Sequence[str]) -> list[str]:
+    """Read an option of several words with commas between them; each counts once.
+
+    >>> chosen("--pooling", "mean, cls,mean", ("mean", "cls", "none"))
+    ['mean', 'cls']
+
+    Raises:
+        UserError: a word that is none of the known ones.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if unknown := [word for word in words if word not in known]:
+        allowed = f"{', '.join(known[:-1])} or {known[-1]}"
+        raise UserError(f"{option} {unknown[0]}: should be {allowed}, or several of them")
+    return list(dict.fromkeys(words))
 
 
 def typed_options() -> tuple[str, ...]:

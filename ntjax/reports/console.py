@@ -1,6 +1,6 @@
 """What a command prints at its end: one line per model, or per member of a sweep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -106,7 +106,7 @@ def print_sweep(
     width = max(len(name) for name in (*table["member"], *baselines, "member")) + 2
     notes = ["test metrics with their 95% intervals"]
     if split_rows(parts, "test"):
-        notes.append(f"rows set aside for the test differ between {repeats_of(table)}")
+        notes.append(f"rows set aside for the test differ between {repeats_of(table['member'])}")
     if baselines:
         notes.append("baselines learn from the first member's rows")
     print("\n" + "; ".join(notes))
@@ -146,18 +146,18 @@ def _sweep_cells(line: dict[str, Any], select: str, task: Task) -> str:
 def _print_best(table: pd.DataFrame, select: str, split: tuple[int, int] | None = None) -> None:
     if f"validation_{select}" not in table:
         return  # every member has failed
-    summary = means_over_seeds(table, select, split)
+    summary, repeats = means_over_seeds(table, select, split), repeats_of(table["member"])
     if summary["members"].max() > 1:
         print(
-            f"mean validation {select} over {repeats_of(table)} ± its standard error "
+            f"mean validation {select} over {repeats} ± its standard error "
             + (
-                f"(corrected: {repeats_of(table)} split the same rows anew)"
+                f"(corrected: {repeats} split the same rows anew)"
                 if split
-                else f"(plain: all {repeats_of(table)} share their validation rows)"
+                else f"(plain: all {repeats} share their validation rows)"
             )
         )
         for line in summary.to_dict("records"):
-            cell = _mean_cell(line, repeats_of(table)[:-1])
+            cell = _mean_cell(line, repeats[:-1])
             print(f"  {line['setting'] or 'all members'}: {cell}")
     best = best_setting(summary, select)
     if len(summary) < 2 or best is None:
@@ -253,9 +253,9 @@ def setting_of(name: str) -> str:
     return ",".join(own)
 
 
-def repeats_of(table: pd.DataFrame) -> str:
-    """Name what members of one setting differ in: seeds or folds."""
-    return "folds" if any("fold=" in name for name in table["member"]) else "seeds"
+def repeats_of(names: Iterable[str]) -> str:
+    """Tell by the names of members what those of one setting differ in: seeds or folds."""
+    return "folds" if any("fold=" in name for name in names) else "seeds"
 
 
 _HELD_OUT_METRICS = ("loss", "perplexity", "accuracy", "bits_per_nucleotide")

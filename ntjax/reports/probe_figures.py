@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ntjax.evaluation.probe_summary import SEQUENCE
 from ntjax.reports.colours import COLOURS
 from ntjax.reports.figures import interval_lengths, new_picture, save
 
-_SEQUENCE = "sequence"
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -24,7 +24,7 @@ def draw_layers(results: Sequence[Mapping[str, Any]], metric: str, label: str, p
     picture, axes = new_picture(columns=len(kinds), width=5.6)
     for axis, kind in zip(axes[0], kinds, strict=True):
         own = [result for result in results if result["probe"] == kind]
-        layers = [result for result in own if result["network"] != _SEQUENCE]
+        layers = [result for result in own if result["network"] != SEQUENCE]
         lines = list(dict.fromkeys((one["network"], one["pooling"]) for one in layers))
         networks = list(dict.fromkeys(network for network, _ in lines))
         for number, (network, pooling) in enumerate(lines):
@@ -42,7 +42,7 @@ def draw_layers(results: Sequence[Mapping[str, Any]], metric: str, label: str, p
                 capsize=2,
                 label=f"{network}, {pooling}",
             )
-        for number, one in enumerate(result for result in own if result["network"] == _SEQUENCE):
+        for number, one in enumerate(result for result in own if result["network"] == SEQUENCE):
             if (value := one["metrics"][metric]["value"]) is not None:
                 colour = COLOURS[(len(lines) + number) % len(COLOURS)]
                 axis.axhline(value, color=colour, linewidth=1, label=one["pooling"])

@@ -80,7 +80,7 @@ def sweep_content(folder: Path) -> dict[str, Any]:
         "select_name": metric_name(select),
         "shown": {name: metric_name(name) for name in shown},
         "means": _lines(means) if scored else [],
-        "repeats": _repeats(members),
+        "repeats": repeats_of(member.name for member in members),
         "folds": folds,
         "metric_names": {key: metric_name(key) for one in folds.values() for key in _metrics(one)},
         "corrected": _split(scored) is not None,
@@ -137,11 +137,6 @@ def _means(scored: list[Member], members: list[Member], select: str) -> pd.DataF
     return means_over_seeds(table, select, _split(scored))
 
 
-def _repeats(members: list[Member]) -> str:
-    """Name what members of one setting differ in."""
-    return repeats_of(pd.DataFrame({"member": [member.name for member in members]}))
-
-
 def _metrics(of_folds: dict[str, Any]) -> dict[str, Any]:
     return of_folds.get("metrics") or {}
 
@@ -171,7 +166,8 @@ def _summary(
     named = f", {best}," if best else ""
     if not values:
         return f"{trained}; of {what}{named} {metric_name(metric)} on the test rows is undefined."
-    seeds = f" (mean over {len(values)} {_repeats(members)})" if len(values) > 1 else ""
+    repeats = repeats_of(member.name for member in members)
+    seeds = f" (mean over {len(values)} {repeats})" if len(values) > 1 else ""
     mean = sum(values) / len(values)
     reached = f"{metric_name(metric)} {mean:.3f}{seeds}"
     return f"{trained}; {what}{named} reaches {reached} on its test rows."

@@ -103,7 +103,7 @@ def prepare(
     given = given or Given()
     for settings in members:
         check(settings)
-        if settings.folds and settings.fold is None:
+        if settings.cross_validates:
             raise UserError(
                 f"--folds {settings.folds} trains {settings.folds} runs: say which with --fold, or "
                 "train all of them with python -m ntjax.finetune or ntjax.sweep"

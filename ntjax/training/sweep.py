@@ -68,7 +68,7 @@ def written(vary: Mapping[str, Iterable[Any]]) -> list[str]:
 
 def with_folds(settings: Settings, sweep: Sequence[str]) -> list[str]:
     """Add the folds of a cross-validation to what is swept, unless they are there."""
-    if settings.folds < 2 or settings.fold is not None or "fold" in swept_names(sweep):
+    if settings.folds < 2 or not settings.cross_validates or "fold" in swept_names(sweep):
         return list(sweep)
     return [*sweep, f"fold=0:{settings.folds}"]
 

@@ -9,7 +9,8 @@ from reference_transformer import reference_forward
 
 from ntjax import adapters
 from ntjax.adapters import IA3, Adapter, ia3
-from ntjax.models.config import TransformerConfig, parameter_shapes
+from ntjax.checkpoints.published_sizes import SIZES
+from ntjax.models.config import parameter_shapes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -30,21 +31,15 @@ def model(request):
 
 
 @pytest.mark.parametrize(
-    ("layers", "embed", "ffn", "numbers"),
-    [(24, 1280, 5120, 184_320), (32, 2560, 10_240, 491_520)],
+    ("name", "layers", "embed", "ffn", "numbers"),
+    [
+        ("500M_1000G", 24, 1280, 5120, 184_320),
+        ("2B5_multi_species", 32, 2560, 10_240, 491_520),
+    ],
     ids=["500M", "2.5B"],
 )
-def test_the_tree_at_published_sizes(layers, embed, ffn, numbers):
-    model = TransformerConfig(
-        vocabulary_size=4105,
-        k_for_kmers=6,
-        max_positions=1000,
-        attention_heads=20,
-        embed_dim=embed,
-        ffn_embed_dim=ffn,
-        num_layers=layers,
-        key_dim=embed // 20,
-    )
+def test_the_tree_at_published_sizes(name, layers, embed, ffn, numbers):
+    model = SIZES[name]
     key = jax.random.key(0)
     adapter = jax.eval_shape(lambda: adapters.init(IA3(), model, {}, key))
     assert jax.tree.map(lambda leaf: leaf.shape, adapter.parameters) == {

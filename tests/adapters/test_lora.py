@@ -10,8 +10,9 @@ from reference_transformer import reference_forward
 from ntjax import adapters
 from ntjax.adapters import Adapter, Dropout, LoRA
 from ntjax.adapters.lora import PROJECTIONS, make_hook
+from ntjax.checkpoints.published_sizes import SIZES
 from ntjax.errors import UserError
-from ntjax.models.config import TransformerConfig, parameter_shapes
+from ntjax.models.config import parameter_shapes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -41,16 +42,7 @@ def model(request):
 
 
 def test_the_tree_at_the_reports_size():
-    model = TransformerConfig(
-        vocabulary_size=4105,
-        k_for_kmers=6,
-        max_positions=1000,
-        attention_heads=20,
-        embed_dim=1280,
-        ffn_embed_dim=5120,
-        num_layers=24,
-        key_dim=64,
-    )
+    model = SIZES["500M_1000G"]
     config = LoRA(rank=1, alpha=32, targets=("query", "value"))
     key = jax.random.key(0)
     adapter = jax.eval_shape(lambda: adapters.init(config, model, {}, key))

@@ -64,6 +64,14 @@ def as_one_parquet(folder):
         )
 
 
+def as_pieces(folder):
+    (folder / "data").mkdir(parents=True)
+    for part in PARTS:
+        rows = frame(part, "H3")
+        for number, piece in enumerate((rows[:7], rows[7:])):
+            piece.to_parquet(folder / "data" / f"{part}-{number:05d}-of-00002.parquet")
+
+
 @pytest.fixture
 def own(monkeypatch, tmp_path):
     """The user's own folder; nothing can be downloaded."""
@@ -73,7 +81,7 @@ def own(monkeypatch, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("write", [as_fasta, as_gzip, as_parquet, as_one_parquet])
+@pytest.mark.parametrize("write", [as_fasta, as_gzip, as_parquet, as_one_parquet, as_pieces])
 def test_all_layouts_give_the_same_rows(own, write):
     write(own / REPOSITORY)
     splits = load_dataset("nt:H3")

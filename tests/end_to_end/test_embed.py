@@ -4,27 +4,26 @@ import numpy as np
 import pandas as pd
 import pytest
 from kill_and_resume import kill_and_resume, ntjax_command, random_rows
-from planted_task import MODEL, compilation_cache, planted_rows, quick, run, write_csv
+from planted_task import MODEL, planted_rows, quick, run, write_csv
 
 import ntjax
 from ntjax.embed import Options, embed
 from ntjax.errors import UserError
-from ntjax.inference import embed_file as module
+from ntjax.inference import embedding_cache
 from ntjax.io import row_stream
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, compilations_kept):
     folder = tmp_path_factory.mktemp("embed")
     rows = planted_rows(60)
     write_csv(
         folder / "rows.csv",
         [(name, text[: 20 + n % 17], "0") for n, (name, text, _) in enumerate(rows)],
     )
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield folder
+    return folder
 
 
 @pytest.fixture
@@ -45,7 +44,9 @@ def test_every_layer_and_pooling(here, chunks):
     model, sequences = ntjax.load_pretrained(MODEL), rows["sequence"].tolist()
     # One by one, as the plain loop of tests/inference checks it.
     layers, poolings = range(4), ("mean", "cls", None)
-    one_by_one = [module.embed_poolings(model, [s], layers, poolings) for s in sequences[:5]]
+    one_by_one = [
+        embedding_cache.embed_poolings(model, [s], layers, poolings) for s in sequences[:5]
+    ]
     with np.load(here / "all.npz") as found:
         assert found["names"].tolist() == rows["name"].tolist()
         assert len(found.files) == 2 + 3 * 4
@@ -78,13 +79,13 @@ def test_parquet_holds_the_same(here, chunks):
 @pytest.mark.compiled
 def test_the_cache(here, chunks, monkeypatch, tmp_path):
     monkeypatch.setenv("NTJAX_CACHE_DIR", str(tmp_path))
-    asked, compute = [], module.embed_poolings
+    asked, compute = [], embedding_cache.embed_poolings
 
     def counted(model, sequences, layers, poolings, **others):
         asked.append((len(sequences), tuple(layers)))
         return compute(model, sequences, layers, poolings, **others)
 
-    monkeypatch.setattr(module, "embed_poolings", counted)
+    monkeypatch.setattr(embedding_cache, "embed_poolings", counted)
     embed(options(here, "first.npz", layers="1", cache=True))
     assert asked == [(25, (1,)), (25, (1,)), (10, (1,))]
     asked.clear()

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from planted_task import compilation_cache, planted_rows, quick, run, write_csv
+from planted_task import planted_rows, quick, run, write_csv
 
 import ntjax
 from ntjax.errors import UserError
@@ -13,13 +13,12 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.usefixtures("quick_compilation
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, compilations_kept):
     folder = tmp_path_factory.mktemp("explain")
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        write_csv(folder / "train.csv", planted_rows(200))
-        run(quick(folder / "train.csv"), folder / "run")
-        write_csv(folder / "rows.csv", planted_rows(3))
-        yield folder
+    write_csv(folder / "train.csv", planted_rows(200))
+    run(quick(folder / "train.csv"), folder / "run")
+    write_csv(folder / "rows.csv", planted_rows(3))
+    return folder
 
 
 def options(here, out, **others):

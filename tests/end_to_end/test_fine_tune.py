@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from planted_task import (
     MODEL,
-    compilation_cache,
     contents,
     planted_rows,
     quick,
@@ -27,7 +26,7 @@ from ntjax.errors import UserError
 from ntjax.training.callbacks import Callback
 from ntjax.training.interruption import Interrupted
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "compilations_kept")
 
 QUICK = {
     "steps": 20,
@@ -39,12 +38,6 @@ QUICK = {
     "calibration_fraction": 0.1,
     "test_fraction": 0.1,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled(tmp_path_factory, quick_compilation):
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield
 
 
 @pytest.fixture(scope="module")

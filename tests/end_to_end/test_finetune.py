@@ -17,7 +17,6 @@ import pytest
 from planted_task import (
     MODEL,
     arguments,
-    compilation_cache,
     contents,
     planted_rows,
     quick,
@@ -52,11 +51,10 @@ RESULTS = ("metrics.jsonl", "test_metrics.json", "predictions.csv", "adapter.saf
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, compilations_kept):
     folder = tmp_path_factory.mktemp("finetune")
     write_csv(folder / "train.csv", planted_rows(200))
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield folder
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from planted_task import compilation_cache, quick, run
+from planted_task import quick, run
 from scipy import stats
 from scipy.special import expit
 from sklearn import metrics as sk
@@ -39,9 +39,8 @@ def write(path, header, rows):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield tmp_path_factory.mktemp("tasks")
+def folder(tmp_path_factory, compilations_kept):
+    return tmp_path_factory.mktemp("tasks")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from planted_task import compilation_cache, planted_rows, quick, write_csv
+from planted_task import planted_rows, quick, write_csv
 
 import ntjax
 from ntjax.errors import UserError
@@ -15,11 +15,10 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.usefixtures("quick_compilation
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, compilations_kept):
     folder = tmp_path_factory.mktemp("folds")
     write_csv(folder / "rows.csv", planted_rows(300))
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield folder
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from kill_and_resume import kill_and_resume, ntjax_command, random_rows
-from planted_task import MODEL, compilation_cache, planted_rows, write_csv
+from planted_task import MODEL, planted_rows, write_csv
 from small_runs import small_run
 
 import ntjax
@@ -23,15 +23,14 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, compilations_kept):
     folder = tmp_path_factory.mktemp("predict")
     write_csv(folder / "train.csv", planted_rows(300))
     rows = TrainingRows((36, 36), (0.1, 0.9), 0.0)
     run = small_run(ntjax.load_pretrained(MODEL), "ia3")
     run = replace(run, training_rows=rows, calibration_shares=(0.5, 0.5))
     replace(run, calibration=PlattScaling(0.8, 0.1)).save(folder / "run")
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield folder
+    return folder
 
 
 def options(here, name, out, **others):

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 from parsed_page import Page
-from planted_task import compilation_cache, contents, planted_rows, quick, run, start, write_csv
+from planted_task import contents, planted_rows, quick, run, start, write_csv
 
 import ntjax
 from ntjax.errors import UserError
@@ -17,11 +17,10 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.usefixtures("quick_compilation
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        folder = tmp_path_factory.mktemp("report")
-        write_csv(folder / "train.csv", planted_rows(200))
-        yield folder
+def here(tmp_path_factory, compilations_kept):
+    folder = tmp_path_factory.mktemp("report")
+    write_csv(folder / "train.csv", planted_rows(200))
+    return folder
 
 
 @pytest.fixture(scope="module")

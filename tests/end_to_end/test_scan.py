@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from kill_and_resume import kill_and_resume, ntjax_command, random_genome
 from made_genomes import other_strand
-from planted_task import compilation_cache, planted_rows, quick, run, write_csv
+from planted_task import planted_rows, quick, run, write_csv
 
 import ntjax
 from ntjax.errors import UserError
@@ -23,14 +23,13 @@ made\t.\tgene\t3001\t3600\t.\t-\t.\tID=g2;Name=second
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, compilations_kept):
     folder = tmp_path_factory.mktemp("scan")
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        write_csv(folder / "train.csv", planted_rows(400))
-        run(quick(folder / "train.csv"), folder / "run")
-        random_genome(folder / "genome.fa", 6000)
-        (folder / "genes.gff").write_text(GFF)
-        yield folder
+    write_csv(folder / "train.csv", planted_rows(400))
+    run(quick(folder / "train.csv"), folder / "run")
+    random_genome(folder / "genome.fa", 6000)
+    (folder / "genes.gff").write_text(GFF)
+    return folder
 
 
 def options(here, out, **others):

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from planted_task import (
     arguments,
-    compilation_cache,
     contents,
     planted_rows,
     quick,
@@ -35,16 +34,10 @@ from ntjax.training.finetune import on_disk, train_jobs
 from ntjax.training.job import prepare
 from ntjax.training.sweep import expand
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "compilations_kept")
 
 SWEEP = ("learning_rate=0.005,0.02", "seed=0:2")
 NAMES = [f"learning_rate={rate},seed={seed}" for rate in ("0.005", "0.02") for seed in (0, 1)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled(tmp_path_factory, quick_compilation):
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from kill_and_resume import ntjax_command
 from kill_and_resume import variants as kill_and_resume_variants
 from made_genomes import random_text
-from planted_task import MODEL, compilation_cache
+from planted_task import MODEL
 from small_runs import small_run
 
 from ntjax import load_pretrained
@@ -42,7 +42,7 @@ def substituted(position):
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, compilations_kept):
     folder = tmp_path_factory.mktemp("variants")
     (folder / "genome.fa").write_text(f">1 of a test\n{TEXT}\n")
     random = np.random.default_rng(0)
@@ -55,8 +55,7 @@ def here(tmp_path_factory):
         record(950, "C", contig="chrX"),
     ]
     (folder / "some.vcf").write_text(HEADER + "".join(records))
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield folder
+    return folder
 
 
 @pytest.fixture

@@ -96,6 +96,17 @@ def test_a_metric_undefined_in_a_fold_has_no_mean():
     assert auroc["interval"] == "it is not defined in fold 1"
 
 
+def test_equal_folds_have_an_interval_of_their_test_rows_and_none_of_their_spread():
+    labels, [probabilities], groups = rows_of(np.random.default_rng(6), folds=1)
+    folds = [fold(labels, probabilities, groups)] * 3
+    official = cross_validated(folds, "official")["metrics"]["mcc"]
+    assert official["low"] < official["value"] < official["high"]
+    assert "interval" not in official
+    pooled = cross_validated(folds, "pooled")["metrics"]["mcc"]
+    assert (pooled["value"], pooled["low"]) == (official["value"], None)
+    assert pooled["interval"] == "it is the same in every fold, which shows no spread"
+
+
 def test_official_folds_must_share_their_test_rows():
     random = np.random.default_rng(3)
     folds = [

@@ -4,12 +4,10 @@ import csv
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
 from ntjax.finetune import Options, finetune
 from ntjax.training.settings import Settings
@@ -89,26 +87,6 @@ def start(*given: str, cwd: Path | None = None) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-@contextmanager
-def compilation_cache(folder: Path):
-    """Keep what XLA compiles in a folder: the same step is compiled once for many runs."""
-    wanted = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in wanted}
-    try:
-        for name, value in wanted.items():
-            jax.config.update(name, value)
-        jax_cache.reset_cache()
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        jax_cache.reset_cache()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from planted_task import MODEL, compilation_cache, planted_rows, quick, run, write_csv
+from planted_task import MODEL, planted_rows, quick, run, write_csv
 from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 from tiers import first_by_default
@@ -48,11 +48,10 @@ ADAPTER_SHAPES = {
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, compilations_kept):
     folder = tmp_path_factory.mktemp("runs")
     write_csv(folder / "train.csv", planted_rows(200))
-    with compilation_cache(tmp_path_factory.getbasetemp() / "compiled"):
-        yield folder
+    return folder
 
 
 @pytest.fixture(scope="module")
