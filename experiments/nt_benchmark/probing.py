@@ -8,12 +8,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import ntjax
 from ntjax.evaluation.probe_summary import SEQUENCE
 from ntjax.probe import Options, probe
 from ntjax.reports.cells import interval_cell, signed_cell
 from ntjax.reports.page import Block, Figure, Table, Text
 from ntjax.reports.probe_report import FIGURE
+from ntjax.runs.results import results_of
 
 NAME, TITLE = "probing", "Probes of every layer"
 DATASET = "ecoli_coding_strand"
@@ -41,6 +44,7 @@ def run(folder: Path, runs: Path) -> dict[str, Any]:
     content["ia3"] = {
         "metrics": {metric: tuned.metrics[metric] for metric in _METRICS},
         "n": tuned.metrics["n"],
+        "groups": len(np.unique(results_of(tuned).test_groups)),
         "steps": settings["steps"],
         "rows_trained": rows,
         "seconds": seconds,

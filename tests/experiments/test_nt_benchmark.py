@@ -17,6 +17,28 @@ def committed(name):
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def estimates(content, counts=frozenset()):
+    """Every value with ends, and the counts that stand beside it or above it."""
+    if isinstance(content, list):
+        for one in content:
+            yield from estimates(one, counts)
+    if isinstance(content, dict):
+        counts = counts | (content.keys() & {"n", "groups"})
+        if {"value", "low", "high"} <= content.keys():
+            yield content, counts
+        for one in content.values():
+            yield from estimates(one, counts)
+
+
+def test_no_committed_metric_without_rows_groups_and_interval_or_reason():
+    found = [one for path in RESULTS.glob("*.json") for one in estimates(committed(path.stem))]
+    assert len(found) > 100
+    for metric, counts in found:
+        assert counts == {"n", "groups"}
+        whole = metric["low"] is not None and metric["high"] is not None
+        assert whole != bool(metric.get("interval"))
+
+
 @pytest.mark.parametrize("name", ["tasks", "deck"])
 def test_committed_numbers_are_what_is_computed(name):
     assert json.loads(json.dumps(SECTIONS[name].run(RESULTS, RESULTS))) == committed(name)
