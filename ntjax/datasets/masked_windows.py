@@ -106,6 +106,27 @@ def cut_windows(
         windows uint8 [windows, letters], and the block of `GROUP_LETTERS` that each begins in,
         int64 [windows], numbered through all regions.
     """
+    region_of, places = _cut_places(regions, letters, most, seed)
+    windows = np.empty((len(places), letters), np.uint8)
+    for number, region in enumerate(regions):
+        own = region_of == number
+        windows[own] = read_windows(region.genome, places[own], letters)
+    # Of the same genome and the same block, counted from the genome's first letter.
+    blocks = np.stack([region_of, places // GROUP_LETTERS], axis=1)
+    return windows, np.unique(blocks, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def cut_starts(
+    regions: Sequence[Region], letters: int, most: int | None = None, seed: int = 0
+) -> np.ndarray:
+    """Tell where the windows of `cut_windows` begin: int64 [windows], each in its own genome."""
+    return _cut_places(regions, letters, most, seed)[1]
+
+
+def _cut_places(
+    regions: Sequence[Region], letters: int, most: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each window's region, and its first base."""
     region_of, places = [], []
     for number, region in enumerate(regions):
         fit = np.diff(region.stretches)[:, 0] // letters
@@ -117,13 +138,7 @@ def cut_windows(
     if most is not None and most < len(places):
         drawn = np.sort(np.random.default_rng(seed).choice(len(places), most, replace=False))
         region_of, places = region_of[drawn], places[drawn]
-    windows = np.empty((len(places), letters), np.uint8)
-    for number, region in enumerate(regions):
-        own = region_of == number
-        windows[own] = read_windows(region.genome, places[own], letters)
-    # Of the same genome and the same block, counted from the genome's first letter.
-    blocks = np.stack([region_of, places // GROUP_LETTERS], axis=1)
-    return windows, np.unique(blocks, axis=0, return_inverse=True)[1].reshape(-1)
+    return region_of, places
 
 
 class HeldOut(NamedTuple):

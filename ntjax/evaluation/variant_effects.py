@@ -24,7 +24,7 @@ from ntjax.genomes.intervals import ContigNames
 from ntjax.genomes.store import Genome
 from ntjax.inference.backbones import Adapted, Backbone, backbone_of
 from ntjax.inference.pretrained import PretrainedModel
-from ntjax.inference.token_spans import masked_token_logits, span_embeddings
+from ntjax.inference.token_spans import masked_token_likelihoods, span_embeddings
 from ntjax.sequences.alphabet import BASES, UNKNOWN, reverse_complement_codes
 from ntjax.sequences.phases import (
     PhaseTokens,
@@ -171,16 +171,15 @@ class VariantScorer:
         windows = allele_windows(self.genome, alleles, self.options.window)
         rows, count = self._rows(alleles, windows), len(alleles)
         total, phases = np.zeros((len(rows.pairs), len(MEASURES))), np.zeros(count, np.int64)
-        ratios, read = np.zeros(count), np.zeros(count)
-        snvs = np.flatnonzero([allele.change.is_snv for allele in alleles if allele.change])
         for reverse in self._reverse:
             found, held = self._distances(rows, reverse)
             total += found / len(self._reverse)
             phases += held[:count]
-            sums, readings = self._ratios(windows, snvs, reverse)
-            ratios[snvs] += sums
-            read[snvs] += readings
-        ratios = np.divide(ratios, read, out=np.full(count, np.nan), where=read > 0)
+        ratios = np.full(count, np.nan)
+        snvs = np.flatnonzero([allele.change.is_snv for allele in alleles if allele.change])
+        if len(snvs):
+            reference, alternative = self._likelihoods(windows, snvs).T
+            ratios[snvs] = alternative - reference
         columns = dict(zip(MEASURES, total[:count].T, strict=True))
         if self.options.shams:
             columns |= self._sham_columns(total, rows, count)
@@ -190,6 +189,19 @@ class VariantScorer:
             "phases": phases,
             "window_n": (windows.reference >= UNKNOWN).sum(axis=1),
         }
+
+    def log_likelihoods(self, alleles: Sequence[Allele]) -> np.ndarray:
+        """How likely the k-mers with REF and with ALT are where the k-mer is masked.
+
+        Arguments:
+            alleles: SNVs of status "scored", and not `unreadable`.
+
+        Returns:
+            Means of log p over phases and strands, in nats: float64 [alleles, 2], REF and ALT;
+            NaN where no phase has the site in a k-mer.
+        """
+        windows = allele_windows(self.genome, alleles, self.options.window)
+        return self._likelihoods(windows, np.arange(len(alleles)))
 
     @property
     def _reverse(self) -> tuple[bool, ...]:
@@ -271,36 +283,41 @@ class VariantScorer:
             codes, sites = reverse_complement_codes(codes), self.options.window - sites[:, ::-1]
         return phase_tokens(self.backbone.model.tokenizer, codes, sites, phase)
 
-    def _ratios(
-        self, windows: AlleleWindows, snvs: np.ndarray, reverse: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Sum log-likelihood ratios over phases, float64 [SNVs], and count the phases [SNVs].
+    def _likelihoods(self, windows: AlleleWindows, snvs: np.ndarray) -> np.ndarray:
+        """Average over phases and strands, float64 [SNVs, 2].
 
         Phases in which the site is a single base are left out: near a contig's end the bases behind
         an N may be too few for a k-mer.
         """
-        result, phases = np.zeros(len(snvs)), np.zeros(len(snvs))
-        if not len(snvs):
-            return result, phases
+        result, readings = np.zeros((len(snvs), 2)), np.zeros(len(snvs))
+        for reverse in self._reverse:
+            for phase in self._phases:
+                found, usable = self._likelihoods_in(windows, snvs, phase, reverse)
+                result += found
+                readings += usable
+        readings = readings[:, None]
+        return np.divide(result, readings, out=np.full_like(result, np.nan), where=readings > 0)
+
+    def _likelihoods_in(
+        self, windows: AlleleWindows, snvs: np.ndarray, phase: int, reverse: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One reading: log p float64 [SNVs, 2], 0 where it is of no use, and where it is of use."""
         sites = windows.reference_spans[snvs]
         first, same = _distinct(windows.starts[snvs], sites)
-        index = np.arange(len(snvs))
+        read = self._read(windows.reference[snvs[first]], sites[first], phase, reverse)
+        kmers = read.ids[np.arange(len(first)), read.spans[:, 0]]
+        usable = read.held & is_whole_kmer(self.backbone.model.tokenizer, kmers)
+        held = np.flatnonzero(usable)
+        ids, positions, kmers = read.ids[held], read.spans[held, 0], kmers[held]
+        targets = base_kmers(self.backbone.model.tokenizer, kmers, read.offsets[held])
+        found = np.zeros((len(first), len(BASES)))
+        found[held] = masked_token_likelihoods(
+            self.backbone, ids, positions, targets, self._buckets
+        )
         before = windows.reference[snvs, sites[:, 0]] ^ reverse
         after = windows.alternative[snvs, windows.alternative_spans[snvs, 0]] ^ reverse
-        for phase in self._phases:
-            read = self._read(windows.reference[snvs[first]], sites[first], phase, reverse)
-            kmers = read.ids[np.arange(len(first)), read.spans[:, 0]]
-            usable = read.held & is_whole_kmer(self.backbone.model.tokenizer, kmers)
-            held = np.flatnonzero(usable)
-            ids, positions, kmers = read.ids[held], read.spans[held, 0], kmers[held]
-            targets = base_kmers(self.backbone.model.tokenizer, kmers, read.offsets[held])
-            logits = np.zeros((len(first), len(BASES)))
-            logits[held] = masked_token_logits(
-                self.backbone, ids, positions, targets, self._buckets
-            )
-            result += logits[same][index, after] - logits[same][index, before]
-            phases += usable[same]
-        return result, phases
+        both = np.column_stack([before, after])
+        return np.take_along_axis(found[same], both, axis=1), usable[same]
 
     def _sham_columns(self, total: np.ndarray, rows: _Rows, count: int) -> dict[str, np.ndarray]:
         """Return the mean of the shams, and the score's distance from it in their SDs."""

@@ -1,4 +1,4 @@
-"""Embeddings of parts of sequences, and the logits of single masked tokens, in batches."""
+"""Embeddings of parts of sequences, and the likelihoods of single masked tokens, in batches."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -53,36 +53,34 @@ def span_embeddings(
     return means[0], means[1]
 
 
-def masked_token_logits(
+def masked_token_likelihoods(
     backbone: Backbone,
     ids: np.ndarray,
     positions: np.ndarray,
     targets: np.ndarray,
     buckets: np.ndarray,
 ) -> np.ndarray:
-    """Mask one token of each row and read the logits of some tokens there.
-
-    The difference of two logits is that of the log-likelihoods, in nats.
+    """Mask one token of each row and read how likely some tokens are there.
 
     Arguments:
         backbone: the model and its adapter.
         ids: int [rows, tokens], padded.
         positions: int [rows], of the token that is masked.
-        targets: int [rows, targets], ids whose logits are wanted.
+        targets: int [rows, targets], ids whose likelihoods are wanted.
         buckets: as of `span_embeddings`.
 
     Returns:
-        float32 [rows, targets].
+        log p in nats over the whole vocabulary, float32 [rows, targets].
     """
     masked = ids.copy()
     masked[np.arange(len(ids)), positions] = Tokenizer.mask_id
-    compiled = _compiled_logits(_config(backbone))
-    logits = np.empty(targets.shape, np.float32)
+    compiled = _compiled_likelihoods(_config(backbone))
+    likelihoods = np.empty(targets.shape, np.float32)
     others = positions.astype(np.int32), targets.astype(np.int32)
     params, adapter = backbone.model.params, backbone.adapter
     for rows, values in in_batches(compiled, params, adapter, _batches(masked, others, buckets)):
-        logits[rows] = values
-    return logits
+        likelihoods[rows] = values
+    return likelihoods
 
 
 def _config(backbone: Backbone) -> ForwardConfig:
@@ -104,8 +102,8 @@ def _compiled_means(config: ForwardConfig) -> Callable:
 
 
 @lru_cache(maxsize=16)
-def _compiled_logits(config: ForwardConfig) -> Callable:
-    return over_devices(partial(_logits, config), config.dtype, in_axes=(None, None, 0, 0, 0))
+def _compiled_likelihoods(config: ForwardConfig) -> Callable:
+    return over_devices(partial(_likelihoods, config), config.dtype, in_axes=(None, None, 0, 0, 0))
 
 
 def _means(
@@ -123,7 +121,7 @@ def _means(
     return mean_over_nucleotides(embeddings, tokens), part
 
 
-def _logits(
+def _likelihoods(
     config: ForwardConfig,
     params: Any,
     adapter: Adapter | None,
@@ -131,6 +129,6 @@ def _logits(
     positions: jax.Array,
     targets: jax.Array,
 ) -> jax.Array:
-    """Logits [rows, targets] of ids [rows, targets] at positions [rows]."""
+    """Log p [rows, targets] of ids [rows, targets] at positions [rows]."""
     logits = masked_logits(config, params, adapter, tokens, positions[:, None])
-    return jnp.take_along_axis(logits[:, 0], targets, axis=1)
+    return jnp.take_along_axis(jax.nn.log_softmax(logits[:, 0]), targets, axis=1)

@@ -50,6 +50,32 @@ def windows_seen_in_training(
     return seen
 
 
+def kmer_occurrences(
+    windows: np.ndarray, regions: Sequence[Region], k: int = SHARED_LETTERS
+) -> np.ndarray:
+    """Count how often the k-mers of windows occur in regions, both strands as one.
+
+    Arguments:
+        windows: uint8 [n, letters], 0 to 3 for A, T, C, G.
+        regions: where they are looked for.
+        k: 1 to 31 letters, at most as many as a window has.
+
+    Returns:
+        int64 [n, letters - k + 1]; 0 for a k-mer that holds anything but A, C, G and T.
+    """
+    n, letters = windows.shape
+    codes = np.zeros((n, letters - k + 1), np.uint64)
+    known = np.zeros(codes.shape, bool)
+    for row, window in enumerate(windows):
+        codes[row], known[row] = canonical_codes(window, k), whole_windows(window, k)
+    wanted = np.unique(codes[known])
+    counts = np.zeros(len(wanted), np.int64)
+    for places in _found(wanted, regions, k):
+        np.add.at(counts, places, 1)
+    places, _ = find_sorted(wanted, codes)
+    return np.where(known, counts[places] if len(counts) else 0, 0)
+
+
 def _coded_windows(windows: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Canonical k-mers [kmers] of windows and the number of the window [kmers], in batches."""
     n, letters = windows.shape
@@ -65,18 +91,24 @@ def _coded_windows(windows: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np
 def _occurring(wanted: np.ndarray, training: Sequence[Region], k: int) -> np.ndarray:
     """Which of the codes `wanted` (ascending) occur in the regions, bool [wanted]."""
     present = np.zeros(len(wanted), bool)
+    for places in _found(wanted, training, k):
+        present[places] = True
+    return present
+
+
+def _found(wanted: np.ndarray, regions: Sequence[Region], k: int) -> Iterator[np.ndarray]:
+    """Indices in `wanted` (ascending) of every k-mer of the regions that is there, in batches."""
     # Most of a genome is not wanted: a look at a table of a place for each hash, one in sixteen or
     # less of them set, spares the search for it.
     bits = int(np.clip(np.ceil(np.log2(16 * len(wanted) + 1)), 10, 27))
     table = np.zeros(1 << bits, bool)
     table[_hashes(wanted, bits)] = True
-    for region in training:
+    for region in regions:
         for piece in stretch_pieces(region, k, _PIECE_LETTERS):
             codes = canonical_codes(piece, k)
             candidates = codes[table[_hashes(codes, bits)] & whole_windows(piece, k)]
             places, found = find_sorted(wanted, candidates)
-            present[places[found]] = True
-    return present
+            yield places[found]
 
 
 def _hashes(codes: np.ndarray, bits: int) -> np.ndarray:
