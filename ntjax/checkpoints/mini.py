@@ -1,8 +1,9 @@
-"""`mini`: a small Nucleotide Transformer that comes with the package.
+"""`mini` and `mini_human`: small Nucleotide Transformers that come with the package.
 
-Its architecture is that of NT-v2 with GELU and biases, so that it can be written for Hugging Face
-transformers too. It was trained on ten bacterial genomes by `scripts/mini/train_mini.py`; `mini.md`
-beside its weights says on what, how far, and how it compares with simpler models of DNA.
+Their architecture is that of NT-v2 with GELU and biases, so that they can be written for Hugging
+Face transformers too. `scripts/mini/train_mini.py` trained `mini` on ten bacterial genomes, and
+`mini_human` on human chromosome 20. `mini.md` and `mini_human.md` beside the weights say on what,
+how far, and how they compare with simpler models of DNA.
 """
 
 import hashlib
@@ -13,7 +14,9 @@ from typing import Any
 from ntjax.checkpoints import safetensors
 from ntjax.models.config import TransformerConfig
 
-NAME = "mini"
+NAME, HUMAN = "mini", "mini_human"
+NAMES = (NAME, HUMAN)
+"""Models of `CONFIG` whose weights are in the package."""
 WEIGHTS_FILE = Path(__file__).with_name("mini.safetensors")
 
 CONFIG = TransformerConfig(
@@ -30,12 +33,20 @@ CONFIG = TransformerConfig(
 )
 
 
-def parameters() -> dict[str, Any]:
-    """The weights; matrices are bfloat16 in the file, norms and biases float32."""
-    return safetensors.unflatten(safetensors.read(WEIGHTS_FILE)[0])
+def weights_file(name: str = NAME) -> Path:
+    """Where the weights of one of `NAMES` lie."""
+    return WEIGHTS_FILE.with_stem(name)
+
+
+def parameters(name: str = NAME) -> dict[str, Any]:
+    """Read the weights of one of `NAMES`.
+
+    Matrices are bfloat16 in the file, norms and biases float32.
+    """
+    return safetensors.unflatten(safetensors.read(weights_file(name))[0])
 
 
 @lru_cache
-def weights_id() -> str:
-    """What a run records, so that no adapter is ever put on weights it was not trained on."""
-    return f"sha256-{hashlib.sha256(WEIGHTS_FILE.read_bytes()).hexdigest()}"
+def weights_id(name: str = NAME) -> str:
+    """Return what a run records, so that no adapter is put on weights it was not trained on."""
+    return f"sha256-{hashlib.sha256(weights_file(name).read_bytes()).hexdigest()}"

@@ -2,6 +2,7 @@
 
 import difflib
 
+from ntjax.checkpoints import mini
 from ntjax.errors import UserError
 
 # Repositories on the Hugging Face Hub. On disk: 1.94 GB for 500M, 10.19 GB for 2.5B.
@@ -26,7 +27,7 @@ def unknown_model(name: str) -> UserError:
     >>> print(str(unknown_model("500m_1000g")).partition(" known")[0])
     no model or folder is called '500m_1000g'; did you mean '500M_1000G'?
     """
-    names = [*PUBLISHED, "mini"]
+    names = [*PUBLISHED, *mini.NAMES]
     lower = {known.lower(): known for known in names}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
     hint = f"did you mean '{lower[near[0]]}'? " if near else ""

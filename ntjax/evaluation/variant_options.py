@@ -64,11 +64,12 @@ class EffectOptions:
 def default_window(model: PretrainedModel) -> int:
     """Return the length of the sequences a model was trained on, in bp.
 
-    768 for `mini`; 6,000 for models with learned positions (version 1) and 12,000 for those with
-    rotary positions (version 2), or as much as the model has positions for, `<cls>` included.
+    768 for `mini` and `mini_human`; 6,000 for models with learned positions (version 1) and 12,000
+    for those with rotary positions (version 2), or as much as the model has positions for, `<cls>`
+    included.
     """
     config = model.config
     usual = _ROTARY_WINDOW if config.use_rotary_embedding else _LEARNED_WINDOW
-    usual = _MINI_WINDOW if model.name == mini.NAME else usual
+    usual = _MINI_WINDOW if model.name in mini.NAMES else usual
     k = config.k_for_kmers
     return min(usual // k * k, (config.max_positions - 1) * k)

@@ -204,7 +204,7 @@ def load_pretrained(
 
     Arguments:
         name_or_dir: a published name such as '500M_1000G' (of a certain revision:
-            '500M_1000G@COMMIT'), 'mini', or a folder.
+            '500M_1000G@COMMIT'), 'mini' or 'mini_human', or a folder.
         dtype: 'float32' or 'bfloat16'; norms and biases are float32 in both.
         sharding: where to put the weights; default: the first device.
 
@@ -215,9 +215,9 @@ def load_pretrained(
         raise UserError(f"unknown dtype '{dtype}'; known: {', '.join(DTYPES)}")
     name = str(name_or_dir)
     place = partial(place_parameters, dtype=dtype, sharding=sharding)
-    if name == mini.NAME:
-        weights = {"weights": mini.weights_id()}
-        return _model(name, mini.CONFIG, place(mini.parameters()), dtype, weights)
+    if name in mini.NAMES:
+        weights = {"weights": mini.weights_id(name)}
+        return _model(name, mini.CONFIG, place(mini.parameters(name)), dtype, weights)
     source: dict[str, str] = {}
     sha256 = None
     published_name, _, revision = name.partition("@")

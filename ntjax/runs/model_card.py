@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from ntjax.calibration import PredictionInterval
+from ntjax.checkpoints import mini
 from ntjax.checkpoints.published import PUBLISHED
 from ntjax.io.files import write_bytes
 from ntjax.runs.run import Run
 
-_LICENCES = {"mini": ("apache-2.0", "Apache-2.0")} | dict.fromkeys(
+_LICENCES = dict.fromkeys(mini.NAMES, ("apache-2.0", "Apache-2.0")) | dict.fromkeys(
     PUBLISHED, ("cc-by-nc-sa-4.0", "CC BY-NC-SA 4.0 (not for commercial use)")
 )
 _ONE_STRAND = (

@@ -201,7 +201,7 @@ def _described(head: HeadConfig | None) -> str:
 
 def _unknown_model(model: str) -> UserError | None:
     name = model.partition("@")[0]
-    if name in (mini.NAME, *PUBLISHED) or Path(model).is_dir():
+    if name in (*mini.NAMES, *PUBLISHED) or Path(model).is_dir():
         return None
     return unknown_model(model)
 

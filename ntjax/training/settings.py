@@ -160,7 +160,7 @@ def complete(settings: Settings) -> tuple[Settings, dict[str, Any]]:
         and where rows decide: of the head's learning rate and the share set aside to calibrate.
     """
     adapter = settings.adapter_config()
-    bundled = settings.model == mini.NAME
+    bundled = settings.model in mini.NAMES
     suggested = {
         "train": _DATASET_FOR_MINI if bundled else _DATASET,
         "steps": _STEPS,
@@ -344,7 +344,7 @@ def resumed(folder: Path, given: Mapping[str, Any], own: Any, files: Sequence[st
 
 def _is_path(model: str) -> bool:
     name = model.partition("@")[0]
-    return name not in ("", mini.NAME, *PUBLISHED) and Path(model).exists()
+    return name not in ("", *mini.NAMES, *PUBLISHED) and Path(model).exists()
 
 
 def from_saved(saved: Any, partial: bool = False) -> Settings:

@@ -189,11 +189,15 @@ def sets_table(sets: dict[str, Any]) -> list[str]:
 
 def difference_table(sets: dict[str, Any]) -> list[str]:
     """A row for every pair."""
-    rows = {
+    return table(["loss of", *sets], difference_cells(sets))
+
+
+def difference_cells(sets: dict[str, Any]) -> dict[str, list[str]]:
+    """Cells of every pair, or baseline that a model is compared with."""
+    return {
         pair: [cell(result["difference"][pair], "+.3f") for result in sets.values()]
         for pair in next(iter(sets.values()))["difference"]
     }
-    return table(["loss of", *sets], rows)
 
 
 def genome_table(results: dict[str, Any], model: str) -> list[str]:

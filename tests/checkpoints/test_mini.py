@@ -1,4 +1,4 @@
-"""The bundled model: what its file holds, and that it has learnt something."""
+"""The bundled models: what their files hold, and that they have learnt something."""
 
 import json
 from importlib.resources import files
@@ -15,24 +15,33 @@ from ntjax.genomes.windows import encode
 from ntjax.models.config import parameter_shapes
 
 
-def test_the_file_is_the_architecture_and_small():
-    shapes = jax.tree.map(np.shape, mini.parameters())
+@pytest.mark.parametrize("name", mini.NAMES)
+def test_the_file_is_the_architecture_and_small(name):
+    shapes = jax.tree.map(np.shape, mini.parameters(name))
     assert shapes == parameter_shapes(mini.CONFIG)
-    assert mini.WEIGHTS_FILE.stat().st_size <= 20_000_000
-    for path, leaf in jax.tree_util.tree_leaves_with_path(mini.parameters()):
+    assert mini.weights_file(name).stat().st_size <= 8_000_000
+    for path, leaf in jax.tree_util.tree_leaves_with_path(mini.parameters(name)):
         is_matrix = path[-1].key in ("w", "embeddings")
         assert leaf.dtype == (ml_dtypes.bfloat16 if is_matrix else np.float32)
 
 
-def test_the_card_belongs_to_the_weights():
-    card = json.loads(mini.WEIGHTS_FILE.with_suffix(".json").read_text())
-    assert card["weights"] == mini.weights_id()
-    folder = files("ntjax.checkpoints")
-    assert all((folder / f"mini.{ending}").is_file() for ending in ("md", "png"))
+@pytest.mark.parametrize("name", mini.NAMES)
+def test_the_card_belongs_to_the_weights(name):
+    card = json.loads(mini.weights_file(name).with_suffix(".json").read_text())
+    assert card["weights"] == mini.weights_id(name)
+    assert (files("ntjax.checkpoints") / f"{name}.md").is_file()
 
 
-def test_adapters_are_tied_to_these_weights():
-    assert ntjax.load_pretrained("mini").source == {"weights": mini.weights_id()}
+@pytest.mark.parametrize("name", mini.NAMES)
+def test_adapters_are_tied_to_these_weights(name):
+    assert ntjax.load_pretrained(name).source == {"weights": mini.weights_id(name)}
+
+
+def test_the_human_one_knows_more_of_unseen_sequence_than_how_frequent_kmers_are():
+    human = json.loads(mini.weights_file(mini.HUMAN).with_suffix(".json").read_text())
+    [found] = human["sets"].values()
+    assert found["difference"]["unigram"]["high"] < 0
+    assert mini.weights_id(mini.HUMAN) != mini.weights_id()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
