@@ -19,12 +19,12 @@ from ntjax.genomes.store import Genome
 from ntjax.genomes.substitutions import Substitutions
 from ntjax.genomes.windows import Region, read_windows
 from ntjax.leakage.shared_sequence import kmer_occurrences
-from ntjax.metrics.bootstrap import estimates, resampled, too_few_units
+from ntjax.metrics.bootstrap import LEAST_UNITS, estimates, resampled, too_few_units
 from ntjax.metrics.paired import difference
 
 BINS = ((0.0, 0.01), (0.01, 0.05), (0.05, 0.10), (0.10, 0.50))
-"""Frequencies of the rarer allele, the lower bound left out; a variant that no sample of the file
-carries is rare too."""
+"""Frequencies of the rarer allele, the lower bound left out. A site at which the samples of the
+file do not vary counts as rare."""
 
 BLOCK = 50_000
 """Variants of so many bases are drawn together by the bootstrap."""
@@ -67,8 +67,7 @@ def minor_frequency(counts: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     >>> minor_frequency(np.array([1, 450]), np.array([600, 600])).round(4).tolist()
     [0.0017, 0.25]
     """
-    share = counts / numbers
-    return np.minimum(share, 1 - share)
+    return np.minimum(counts, numbers - counts) / numbers
 
 
 def drawn_by_bin(sites: Sites, most: int, seed: int) -> np.ndarray:
@@ -112,23 +111,38 @@ def by_frequency(
         `bins`: for each its bounds, `n`, `groups` (blocks), and as values with intervals
         `loss_reference`, `loss_alternative` (nats a k-mer; their exponentials are perplexities) and
         `alternative_share`, the mean of P(ALT) / (P(REF) + P(ALT)); `rare_minus_common`: the same
-        three, first bin minus last one; `left_out`: sites without a weight.
+        three, first bin minus last one, with their own `n` and `groups`; `left_out`: sites without
+        a weight or a likelihood.
     """
+    known = np.isfinite(likelihoods).all(axis=1)
+    likelihoods, sites = likelihoods[known], sites.take(np.flatnonzero(known))
     bins, blocks = sites.bin, sites.given.places // BLOCK
     weights = category_weights(sites.category, bins)
     ratio = likelihoods[:, 1] - likelihoods[:, 0]
     values = np.column_stack([-likelihoods, 1 / (1 + np.exp(-ratio))])
+    used = np.unique(sites.category[weights > 0])
+    shares = {one: weights[(sites.category == one) & (bins == 0)].sum() for one in used}
 
     def means(drawn: NDArray[np.float64]) -> dict[tuple[int, str], NDArray[np.float64]]:
+        """Average within each category of a resample, then over categories by fixed shares."""
         found = {}
         for number in range(len(BINS)):
-            own = drawn * np.where(bins == number, weights, 0)
-            total = own.sum(axis=1)
-            for column, name in enumerate(MEASURES):
-                sums = own @ values[:, column]
-                found[number, name] = np.divide(
-                    sums, total, out=np.full(len(total), np.nan), where=total > 0
+            sums, total = np.zeros((len(drawn), len(MEASURES))), np.zeros((len(drawn), 1))
+            for one, share in shares.items():
+                rows = np.flatnonzero((bins == number) & (sites.category == one))
+                count = drawn[:, rows].sum(axis=1, keepdims=True)
+                there = count > 0  # a category that a resample lacks is left out of its mean
+                mean = np.divide(
+                    drawn[:, rows] @ values[rows],
+                    count,
+                    out=np.zeros_like(sums),
+                    where=there,
                 )
+                sums += share * mean
+                total += share * there
+            average = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
+            for column, name in enumerate(MEASURES):
+                found[number, name] = average[:, column]
         return found
 
     def rare_minus_common(drawn: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
@@ -146,10 +160,21 @@ def by_frequency(
                 metric.update(low=None, high=None, interval=reason)
         counts = {"n": int(own.sum()), "groups": len(np.unique(blocks[own]))}
         table.append({"bounds": list(bounds), **counts, **metrics})
+    ends = np.flatnonzero(np.isin(bins, (0, len(BINS) - 1)) & (weights > 0))
+    between = estimates(rare_minus_common, len(values), **how)
+    fewest = min(table[0]["groups"], table[-1]["groups"])
+    for difference_of in between.values():
+        if fewest < LEAST_UNITS:
+            reason = f"it needs {LEAST_UNITS} blocks of either and there are {fewest}"
+            difference_of.update(low=None, high=None, interval=reason)
     return {
         "bins": table,
-        "rare_minus_common": estimates(rare_minus_common, len(values), **how),
-        "left_out": int((weights == 0).sum()),
+        "rare_minus_common": {
+            **between,
+            "n": len(ends),
+            "groups": len(np.unique(blocks[ends])),
+        },
+        "left_out": int((weights == 0).sum() + (~known).sum()),
         "n": int((weights > 0).sum()),
         "groups": len(np.unique(blocks[weights > 0])),
     }
@@ -158,7 +183,7 @@ def by_frequency(
 def paired_losses(
     first: np.ndarray, second: np.ndarray, sites: Sites, *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
-    """Subtract one model's mean loss of the reference from another's, over all sites.
+    """Subtract one model's mean loss of the reference from another's, all sites weighing alike.
 
     Arguments:
         first: log-likelihoods of one model, float64 [sites, 2].

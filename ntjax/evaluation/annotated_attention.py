@@ -8,7 +8,8 @@ Neighbouring tokens receive similar attention, and elements are long: tokens are
 trials. The null shifts the whole annotation along the genome, by the same distances for all heads;
 the largest standardised deviation over layers, heads and classes gives p-values that hold for all
 of them together (Westfall & Young 1993). The paper's own statistic, as far as it is known, counts
-weights above 0.3 on elements and tests them as independent trials; it is given for comparison.
+weights above 0.3 on elements and tests them as independent trials; it is given for comparison, of
+the same weights before they are scaled.
 """
 
 from collections.abc import Mapping
@@ -132,8 +133,8 @@ def _received(
     sums, counts = [], []
     for layer in layers:
         weights = outputs[f"attention_{layer}"][:, :, 1:, 1:].astype(jnp.float32)
-        counts.append((weights > STRONG).sum(axis=2))
         others = weights * (1 - jnp.eye(weights.shape[-1]))
+        counts.append((others > STRONG).sum(axis=2))
         total = others.sum(axis=-1, keepdims=True)
         sums.append((others / jnp.maximum(total, 1e-30)).sum(axis=2))
     return jnp.stack(sums, axis=1), jnp.stack(counts, axis=1).astype(jnp.float32)
@@ -161,8 +162,8 @@ def element_attention(
         and `binomial_p` (Bonferroni over all of them); `shifts`, `tokens`.
 
     Raises:
-        UserError: too few shifts, or a genome too short for them.
-        ValueError: a class covers no token, or all of them.
+        UserError: too few shifts, a genome too short for them, or a class that covers no token or
+            all of them.
     """
     tokens, least = len(attention.starts), -(-LEAST_SHIFT // attention.k)
     if shifts < 1000:
@@ -180,7 +181,10 @@ def element_attention(
     }
     for name, cover in covers.items():
         if not cover.any() or cover.all():
-            raise ValueError(f"{name}: covers none or all of {tokens} tokens")
+            raise UserError(
+                f"{name}: its elements cover none or all of the {tokens:,} tokens that were read: "
+                "read more of the genome, or leave the class out"
+            )
     ratios = {name: _ratios(attention.received, cover, drawn) for name, cover in covers.items()}
     scores = {name: _standardised(*found) for name, found in ratios.items()}
     largest = np.max([np.abs(null).max(axis=(0, 1)) for _, null in scores.values()], axis=0)
@@ -209,7 +213,7 @@ def _ratios(
     tokens = received.shape[-1]
     total = received.sum(axis=-1, dtype=np.float64)
     expected = total * cover.mean()
-    found = received @ cover.astype(np.float32)
+    found = received[..., cover].sum(axis=-1, dtype=np.float64)
     # Correlations with all shifts at once: the cover is repeated so that it goes round.
     size = next_fast_len(2 * tokens, real=True)
     turned = np.conj(rfft(cover.astype(np.float64), size))

@@ -1,8 +1,9 @@
 """The most severe consequence that an annotator wrote for an allele (INFO fields CSQ and ANN).
 
 Names and order are those of Ensembl's Variant Effect Predictor
-(https://www.ensembl.org/info/genome/variation/prediction/predicted_data.html), which SnpEff's ANN
-shares for the most part. The paper compares scores over 17 of such categories.
+(https://www.ensembl.org/info/genome/variation/prediction/predicted_data.html), with names of
+SnpEff's own (https://pcingola.github.io/SnpEff/snpeff/inputoutput/) beside their like. The paper
+compares scores over 17 of such categories.
 """
 
 import re
@@ -14,6 +15,7 @@ SEVERITY = (
     "transcript_ablation",
     "splice_acceptor_variant",
     "splice_donor_variant",
+    "exon_loss_variant",
     "stop_gained",
     "frameshift_variant",
     "stop_lost",
@@ -22,8 +24,14 @@ SEVERITY = (
     "feature_elongation",
     "feature_truncation",
     "inframe_insertion",
+    "disruptive_inframe_insertion",
+    "conservative_inframe_insertion",
     "inframe_deletion",
+    "disruptive_inframe_deletion",
+    "conservative_inframe_deletion",
     "missense_variant",
+    "rare_amino_acid_variant",
+    "initiator_codon_variant",
     "protein_altering_variant",
     "splice_donor_5th_base_variant",
     "splice_region_variant",
@@ -35,6 +43,7 @@ SEVERITY = (
     "synonymous_variant",
     "coding_sequence_variant",
     "mature_miRNA_variant",
+    "5_prime_UTR_premature_start_codon_gain_variant",
     "5_prime_UTR_variant",
     "3_prime_UTR_variant",
     "non_coding_transcript_exon_variant",
@@ -50,7 +59,9 @@ SEVERITY = (
     "regulatory_region_ablation",
     "regulatory_region_amplification",
     "regulatory_region_variant",
+    "conserved_intergenic_variant",
     "intergenic_variant",
+    "intergenic_region",
     "sequence_variant",
 )
 """Consequences, the most severe first."""
@@ -83,28 +94,31 @@ def column_numbers(description: str, field: str) -> tuple[int, int]:
 
 
 def most_severe(
-    entries: str, reference: str, alternative: str, columns: tuple[int, int], *, only: bool = False
+    entries: str, reference: str, alternatives: Sequence[str], number: int, columns: tuple[int, int]
 ) -> str:
     """Return the most severe consequence of an allele; "" where nothing is said of it.
 
-    >>> most_severe("T|intron_variant,T|missense_variant&splice_region_variant", "C", "T", (0, 1))
+    >>> entries = "T|intron_variant,T|missense_variant&splice_region_variant"
+    >>> most_severe(entries, "C", ["T"], 0, (0, 1))
     'missense_variant'
 
     Arguments:
         entries: the field's text, entries with commas between.
         reference: REF.
-        alternative: the allele, as in ALT.
+        alternatives: all alleles of the record, as in ALT.
+        number: index of the allele.
         columns: as of `column_numbers`.
-        only: whether the record has no other alternative: then every entry is of this one.
     """
     of_allele, of_consequence = columns
-    wanted, found = _allele_names(reference, alternative), []
-    for entry in entries.split(","):
-        cells = entry.split("|")
-        if len(cells) <= max(columns):
-            continue
-        if only or cells[of_allele] in wanted:
-            found += [name.strip() for name in cells[of_consequence].split("&")]
+    cells = [cells for entry in entries.split(",") if len(cells := entry.split("|")) > max(columns)]
+    named = {one[of_allele] for one in cells}
+    for name in _allele_names(reference, alternatives, number):
+        if name in named:
+            chosen = [one for one in cells if one[of_allele] == name]
+            break
+    else:  # a single allele, whatever it is called
+        chosen = cells if len(alternatives) == 1 else []
+    found = [name.strip() for one in chosen for name in one[of_consequence].split("&")]
     return min(filter(None, found), key=_severity, default="")
 
 
@@ -112,9 +126,11 @@ def _severity(name: str) -> tuple[int, str]:
     return _RANK.get(name, len(SEVERITY)), name
 
 
-def _allele_names(reference: str, alternative: str) -> Sequence[str]:
-    """Return how annotators write an allele: as in ALT, or without the shared first base."""
-    shortened = alternative
-    if reference[:1] == alternative[:1] and len(reference) != len(alternative):
-        shortened = alternative[1:] or "-"
-    return (alternative, shortened)
+def _allele_names(reference: str, alternatives: Sequence[str], number: int) -> list[str]:
+    """List what annotators call an allele: as in ALT, or without a first base that all share."""
+    alternative = alternatives[number]
+    names = [alternative]
+    lengths = {len(reference), *map(len, alternatives)}
+    if len(lengths) > 1 and {reference[:1]} == {one[:1] for one in alternatives}:
+        names.append(alternative[1:] or "-")
+    return names

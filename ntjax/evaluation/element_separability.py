@@ -15,8 +15,6 @@ from ntjax.metrics.bootstrap import estimates
 Parts = Mapping[str, np.ndarray]
 """Rows of `train`, `validation` and `test`, int64 [rows]."""
 
-_INVERSE_PENALTY = 0.01
-
 
 def block_parts(groups: np.ndarray, shares: tuple[float, float], seed: int) -> dict[str, Any]:
     """Draw blocks for validation and test; the rest is for training.
@@ -33,15 +31,21 @@ def block_parts(groups: np.ndarray, shares: tuple[float, float], seed: int) -> d
 
 
 def predicted_classes(
-    features: np.ndarray | sparray, labels: np.ndarray, parts: Parts
+    features: np.ndarray | sparray, labels: np.ndarray, parts: Parts, penalty: float = 0.01
 ) -> dict[str, np.ndarray]:
     """Fit logistic regression on training rows, classes weighing alike, and predict the others.
+
+    Arguments:
+        features: [rows, dim].
+        labels: [rows].
+        parts: rows of each part.
+        penalty: the inverse L2 penalty C.
 
     Returns:
         Classes of the rows of `validation` and `test`.
     """
     scale = MaxAbsScaler() if issparse(features) else StandardScaler()
-    probe = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", max_iter=3_000)
+    probe = LogisticRegression(C=penalty, class_weight="balanced", max_iter=3_000)
     model = make_pipeline(scale, probe).fit(features[parts["train"]], labels[parts["train"]])
     return {part: model.predict(features[parts[part]]) for part in ("validation", "test")}
 

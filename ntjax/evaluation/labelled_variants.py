@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ntjax.errors import UserError
-from ntjax.io.delimited import header_of, read_cells, suffix_of
+from ntjax.io.delimited import filled_rows, header_of, read_cells, suffix_of
 from ntjax.io.formats import opened_parquet
 from ntjax.io.variant_file import VariantFile
 
@@ -58,8 +58,12 @@ def read_labelled_table(
     frame = _frame(path)
     if "variant_id" in frame and not set(_SITE) <= set(frame):
         parts = frame["variant_id"].astype(str).str.split("_", expand=True)
-        if parts.shape[1] < 4:
-            raise UserError(f"{path}: variant_id should be CONTIG_POSITION_REF_ALT")
+        short = np.flatnonzero(parts[3].isna()) if parts.shape[1] > 3 else np.zeros(1, int)
+        if len(short):
+            raise UserError(
+                f"{path}: row {short[0] + 1:,}: variant_id {frame['variant_id'].iloc[short[0]]!r} "
+                "should be CONTIG_POSITION_REF_ALT"
+            )
         frame = frame.assign(**dict(zip(_SITE, (parts[n] for n in range(4)), strict=True)))
     missing = [name for name in (*_SITE, label.lower()) if name not in frame]
     if missing:
@@ -69,6 +73,11 @@ def read_labelled_table(
         )
     values = _numbers(path, frame, label.lower())
     positions = _numbers(path, frame, "pos")
+    if (wrong := np.flatnonzero((positions < 1) | (positions % 1 > 0))).size:
+        raise UserError(
+            f"{path}: row {wrong[0] + 1:,}: pos {frame['pos'].iloc[wrong[0]]!r} is no position: "
+            "the first base of a contig is 1"
+        )
     clear = (values >= above) | (values <= below)
     rows = np.flatnonzero(clear)
     variants = [
@@ -91,7 +100,7 @@ def _frame(path: str | os.PathLike) -> Any:
     else:
         names = header_of(path, "chrom", "variant_id").names
         [cells] = read_cells(path, "chrom,pos,ref,alt,label", columns=len(names))
-        frame = cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
+        frame = filled_rows(cells.iloc[1:])[0].set_axis(names, axis=1).reset_index(drop=True)
     return frame.rename(columns={name: str(name).strip().lower() for name in frame.columns})
 
 

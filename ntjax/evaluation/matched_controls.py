@@ -116,7 +116,8 @@ def match_controls(candidates: Candidates, how: Matching | None = None) -> Match
             "controls, or wider limits"
         )
     order = np.argsort(matched)
-    return Matched(np.array(matched)[order], np.array(controls)[order], np.sort(unmatched))
+    left = np.sort(np.array(unmatched, np.int64))
+    return Matched(np.array(matched)[order], np.array(controls)[order], left)
 
 
 def _near_positives(candidates: Candidates, apart: int) -> np.ndarray:
@@ -136,12 +137,12 @@ def _near_positives(candidates: Candidates, apart: int) -> np.ndarray:
 
 
 def balance(candidates: Candidates, matched: Matched) -> list[dict[str, Any]]:
-    """Compare positives with all candidates and with their controls.
+    """Compare all positives with all candidates, and matched positives with their controls.
 
     Returns:
-        For distance (as log10) and frequency: means of `positives`, `candidates` and `controls`,
-        and the standardised difference from each, `before` and `after` matching. An absolute value
-        below 0.1 is usually called balanced (Austin 2011).
+        For distance (as log10) and frequency: means of matched `positives`, of `candidates` and
+        `controls`, and the standardised difference from each, `before` and `after` matching. An
+        absolute value below 0.1 is usually called balanced (Austin 2011).
     """
     columns = {
         "log10 distance to a start site": np.log10(1 + candidates.distance),
@@ -150,6 +151,7 @@ def balance(candidates: Candidates, matched: Matched) -> list[dict[str, Any]]:
     table = []
     for name, values in columns.items():
         positives, others = values[matched.positives], values[~candidates.positive]
+        every = values[candidates.positive]
         controls = values[matched.controls.reshape(-1)]
         spread = np.sqrt((positives.var() + others.var()) / 2) or 1.0
         table.append(
@@ -158,7 +160,7 @@ def balance(candidates: Candidates, matched: Matched) -> list[dict[str, Any]]:
                 "positives": float(positives.mean()),
                 "candidates": float(others.mean()),
                 "controls": float(controls.mean()),
-                "before": float((positives.mean() - others.mean()) / spread),
+                "before": float((every.mean() - others.mean()) / spread),
                 "after": float((positives.mean() - controls.mean()) / spread),
             }
         )

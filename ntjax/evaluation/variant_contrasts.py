@@ -120,6 +120,7 @@ def gain_over_baseline(
     groups: np.ndarray,
     *,
     splits: int = 5,
+    resamples: int = 5000,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Ask what scores add to what is known without a model, in predicting a label.
@@ -134,6 +135,7 @@ def gain_over_baseline(
         folds: int [n], long blocks that stay in one fold.
         groups: int [n], blocks that the bootstrap draws together.
         splits: number of folds.
+        resamples: of blocks; few of them set a lowest p-value that no correction survives.
         seed: of the bootstrap.
 
     Returns:
@@ -159,7 +161,7 @@ def gain_over_baseline(
     reason = too_few_for_a_difference([labels == 1, labels == 0], groups)
     for name, values in scores.items():
         both = _predicted(np.column_stack([baseline, values[usable]]), labels, parts)
-        found["gain"][name] = _gain(labels, alone, both, groups, reason, seed)
+        found["gain"][name] = _gain(labels, alone, both, groups, reason, (resamples, seed))
     return found
 
 
@@ -178,7 +180,7 @@ def _gain(
     both: np.ndarray,
     groups: np.ndarray,
     reason: str,
-    seed: int,
+    drawing: tuple[int, int],
 ) -> dict[str, Any]:
     orders = [_weighted_area(labels == 1, values) for values in (alone, both)]
 
@@ -186,7 +188,9 @@ def _gain(
         return {"gain": orders[1](weights) - orders[0](weights)}
 
     value = float(areas(np.ones((1, len(labels))))["gain"][0])
-    drawn = resampled(areas, len(labels), resamples=500, seed=seed, groups=groups)["gain"]
+    drawn = resampled(areas, len(labels), resamples=drawing[0], seed=drawing[1], groups=groups)[
+        "gain"
+    ]
     found = difference(value, drawn, reason)
     return found | {"detectable": float(_POWER * drawn.std()) if len(drawn) else None}
 

@@ -69,11 +69,16 @@ def _folded(genome: Genome, given: Substitutions) -> tuple[np.ndarray, ...]:
 
 
 def matched_substitutions(
-    genome: Genome, given: Substitutions, block: int, margin: int, seed: int
+    genome: Genome,
+    given: Substitutions,
+    block: int,
+    margin: int,
+    seed: int,
+    avoided: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw another position of the same block, trinucleotide and strand for each substitution.
 
-    Positions of the given substitutions are not drawn, nor is one twice for the same alternative.
+    No position is drawn twice, and none of the given substitutions or of those to be avoided.
 
     Arguments:
         genome: of the substitutions.
@@ -81,12 +86,13 @@ def matched_substitutions(
         block: bases of a block, counted from the store's first base.
         margin: bases on both sides that must be known.
         seed: of the draw.
+        avoided: int64 [m], other positions that are not drawn, such as all known variants.
 
     Returns:
-        int64 [n], positions; -1 where the block has no other one.
+        int64 [n], positions; -1 where the block has no other one, and at the store's ends.
     """
     random, found = np.random.default_rng(seed), np.full(len(given.places), -1, np.int64)
-    listed = set(given.places.tolist())
+    listed = {*given.places.tolist(), *([] if avoided is None else avoided.tolist())}
     blocks = given.places // block
     for number in np.unique(blocks):
         first = int(number) * block
@@ -95,6 +101,8 @@ def matched_substitutions(
         codes = (text[:-2] * 5 + text[1:-1]) * 5 + text[2:]
         for row in random.permutation(np.flatnonzero(blocks == number)):
             at = given.places[row] - low
+            if not 0 <= at < len(codes):
+                continue
             same = low + np.flatnonzero(codes == codes[at])
             for place in random.permutation(same).tolist():
                 if place not in listed and _known(genome, place, margin):

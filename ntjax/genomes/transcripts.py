@@ -26,7 +26,7 @@ CATEGORIES = (SPLICE_SITE, EXON, INTRON, TRANSCRIPT, NOT_ANNOTATED)
 """Those that come first win where several apply."""
 
 REACH = 10
-"""Bases on both sides of a splice site that count as near it."""
+"""Bases from an intron's first or last base that count as near its splice site."""
 
 LONGEST_EXON = 300
 """Longest gap between two listed introns that is taken for an exon, in bp."""
@@ -45,11 +45,6 @@ class ListedTranscripts:
     introns: Intervals
     transcript: np.ndarray
     spans: np.ndarray
-
-    @property
-    def splice_sites(self) -> np.ndarray:
-        """Borders between exons and introns: the first base of each, int64 [2 * introns]."""
-        return np.concatenate([self.introns.starts, self.introns.ends])
 
     @property
     def guessed_exons(self) -> np.ndarray:
@@ -110,12 +105,12 @@ def categories(transcripts: ListedTranscripts, places: np.ndarray) -> np.ndarray
     Returns:
         Names of `CATEGORIES`, object [n].
     """
-    borders = transcripts.splice_sites
     found = np.full(len(places), NOT_ANNOTATED, object)
     found[covered(transcripts.spans, places)] = TRANSCRIPT
     found[covered(transcripts.introns.bounds, places)] = INTRON
     found[covered(transcripts.guessed_exons, places)] = EXON
-    near = np.stack([borders - REACH, borders + REACH], axis=1)
+    ends = np.concatenate([transcripts.introns.starts, transcripts.introns.ends - 1])
+    near = np.stack([ends - REACH, ends + REACH + 1], axis=1)
     found[covered(near, places)] = SPLICE_SITE
     return found
 

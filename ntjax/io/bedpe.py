@@ -63,6 +63,8 @@ def _intron(path: str | os.PathLike, number: int, cells: list[str]) -> Intron:
     _, end = interval_bounds(path, number, cells[4], cells[5], first=0)
     if end <= start:
         refuse(path, number, f"the intron ends at {end:,}, before it begins at {start:,}")
+    if cells[6] in ("", "."):
+        refuse(path, number, "the name, column 7, is empty: it tells the transcript of the intron")
     strand = strand_sign(path, number, cells[8])
     if not strand:
         refuse(path, number, "the strand should be + or -: it tells the donor from the acceptor")

@@ -93,12 +93,13 @@ def all_cases(device: str) -> Iterator[Case]:
             for adapter in ("ia3", "lora"):
                 yield Case(mode, adapter, rows, tokens)
         yield Case("train", "lora", rows, tokens, dropout=0.1)
+        yield Case("embed", "", rows, tokens)
 
 
 def describe(case: Case) -> str:
     """A row's name, which --only looks at."""
     dropout = f", dropout {case.dropout:g}" if case.dropout else ""
-    return f"{case.rows} x {case.tokens} {case.mode} {case.adapter}{dropout}"
+    return f"{case.rows} x {case.tokens} {case.mode} {case.adapter}{dropout}".rstrip()
 
 
 def prepare(size: Size, folder: Path) -> dict[str, Path]:
@@ -201,8 +202,8 @@ def row(result: dict[str, Any]) -> list[str]:
     dropout = f", dropout {case.dropout:g}" if case.dropout else ""
     return [
         f"{case.rows} x {case.tokens}",
-        "train step" if case.mode == "train" else "inference",
-        f"{'IA³' if case.adapter == 'ia3' else f'LoRA{dropout}'}",
+        {"train": "train step", "inference": "inference", "embed": "embedding"}[case.mode],
+        {"ia3": "IA³", "lora": f"LoRA{dropout}", "": "–"}[case.adapter],
         *(with_spread(result["step_seconds"][name]) for name in NAMES),
         f"{case.rows * case.tokens / medians['ntjax']:,.0f}",
         f"**{ratio(result, 'step_seconds'):.2f}**",
@@ -262,7 +263,9 @@ def introduction(about: dict[str, Any]) -> list[str]:
         f"named; IA³ on key, value and feed-forward, LoRA of rank 8 on query and value, each with "
         "the head (dense, tanh, dense) and AdamW, gradient norm clipped at 1; inference to the "
         "classifier's logits, adapter not merged. PEFT: `EsmForSequenceClassification` with "
-        '`attn_implementation="sdpa"`, fused AdamW. Both are fed host batches, without padding.',
+        '`attn_implementation="sdpa"`, fused AdamW. Both are fed host batches, without padding. '
+        "Embedding: the mean of the last layer over the tokens of bases, without an adapter; ntjax "
+        "is given text, transformers token ids.",
         "",
         f"Interleaved: {about['rounds']} rounds of {about['steps']} steps a side; medians and, in "
         f"brackets, quartiles over rounds. Start: from the start of the process to the end of its "

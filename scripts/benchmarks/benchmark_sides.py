@@ -39,7 +39,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: `mode` is 'train' or 'inference', `adapter` 'ia3' or 'lora'."""
+    """What is timed: `mode` is 'train', 'inference' or 'embed', `adapter` 'ia3', 'lora' or ''."""
 
     mode: str
     adapter: str
@@ -136,8 +136,8 @@ class NtjaxSide:
         if folder is None:
             model, self.params = random_weights(size)
         else:
-            loaded = load_pretrained(folder, size.dtype, sharding=replicated_sharding())
-            model, self.params = loaded.config, loaded.params
+            self.loaded = load_pretrained(folder, size.dtype, sharding=replicated_sharding())
+            model, self.params = self.loaded.config, self.loaded.params
         adapter = IA3() if case.adapter == "ia3" else LoRA(LORA_RANK, LORA_ALPHA)
         attention = attention or local_attention(model, size.dtype)
         self.config = StepConfig(
@@ -175,6 +175,10 @@ class NtjaxSide:
         devices = self.jax.local_device_count()
         tokens = batch.tokens.reshape(devices, -1, batch.tokens.shape[1])
         return self.predict(self.params, self.member.trainable, tokens)
+
+    def embed(self, batch: Batch) -> Any:
+        """Mean of the last layer over the tokens of bases, from text, as a user asks for it."""
+        return self.loaded.embed(self.loaded.tokenizer.decode(batch.tokens[:, 1:]))
 
     def wait(self, result: Any) -> float:
         """Wait for a result; return its first number."""
@@ -229,6 +233,14 @@ class PeftSide:
         with self.torch.inference_mode():
             return self.model(**self._inputs(batch)).logits
 
+    def embed(self, batch: Batch) -> Any:
+        """Mean of the last layer over the tokens of bases, from token ids."""
+        inputs = self._inputs(batch)
+        with self.torch.inference_mode():
+            states = self.model.esm(**inputs).last_hidden_state[:, 1:]
+            mask = inputs["attention_mask"][:, 1:, None].to(states.dtype)
+            return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
     def wait(self, result: Any) -> float:
         """Wait for a result; return its first number."""
         return float(result.reshape(-1)[0])
@@ -238,6 +250,8 @@ def _with_adapter(model: Any, case: Case) -> Any:
     """PEFT's IA³ or LoRA where ntjax puts them; the classifier is trained too."""
     import peft
 
+    if not case.adapter:
+        return model
     if case.adapter == "ia3":
         output = r"esm\.encoder\.layer\.\d+\.output\.dense"
         config = peft.IA3Config(
@@ -326,13 +340,14 @@ def serve(name: str, size: Size, case: Case, folder: Path) -> None:
     """Take the first step, then obey: a number of steps to time, 'peak' or the end of input."""
     batches, side = rows_of(size, case), SIDES[name](size, case, folder)
     number = 0
+    without_training = side.embed if case.mode == "embed" else side.infer
 
     def run(steps: int) -> float:
         nonlocal number
         began = time.perf_counter()
         for _ in range(steps):
             batch = batches.batch(number)
-            result = side.train(number, batch) if case.mode == "train" else side.infer(batch)
+            result = side.train(number, batch) if case.mode == "train" else without_training(batch)
             number += 1
             if number % LOG_EVERY == 0:
                 side.wait(result)

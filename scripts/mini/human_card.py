@@ -32,7 +32,7 @@ class Script:
     machine: str = "one core of an AMD EPYC without AVX-512, with other work beside it"
     """What the model was trained on."""
     date: str = datetime.date.today().isoformat()
-    """When it was trained."""
+    """When it was trained, as today."""
 
 
 def main() -> None:

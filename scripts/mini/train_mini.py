@@ -6,7 +6,7 @@
 
 The genomes are read from NTJAX_DATA_DIR/genomes, chromosome 20 from NTJAX_DATA_DIR/human. An arm
 that is stopped goes on where it was. On one CPU core `mini` and `twin` take about 70 minutes each,
-`human` 40, the grid 20.
+`human` 60, the grid 20.
 """
 
 import gzip

@@ -29,7 +29,7 @@ def test_received_attention_of_each_window(tmp_path):
     found = tiled_attention(model, genome, 96)
     starts = [*range(0, 672, 96), 709, 805]
     assert found.starts.reshape(-1, 16)[:, 0].tolist() == starts
-    for number, start in enumerate(starts):
+    for number, start in list(enumerate(starts))[::4]:
         ids = model.tokenizer.encode(base_texts(genome.letters[None, start : start + 96]))
         outputs = forward(
             model.config, model.dtype, model.params, ids, None, logits=False,
@@ -38,11 +38,11 @@ def test_received_attention_of_each_window(tmp_path):
         own = slice(16 * number, 16 * number + 16)
         for layer in range(model.config.num_layers):
             weights = np.array(outputs[f"attention_{layer + 1}"][0], np.float64)[:, 1:, 1:]
+            for head in weights:
+                np.fill_diagonal(head, 0)
             np.testing.assert_allclose(
                 found.strong[layer, :, own], (weights > STRONG).sum(axis=1), atol=1
             )
-            for head in weights:
-                np.fill_diagonal(head, 0)
             weights /= weights.sum(axis=-1, keepdims=True)
             np.testing.assert_allclose(
                 found.received[layer, :, own], weights.sum(axis=1), rtol=2e-3

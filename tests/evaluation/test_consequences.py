@@ -28,17 +28,34 @@ def test_the_most_severe_of_each_allele(tmp_path):
         [field] = file.info(["CSQ"])
         columns = column_numbers(file.header.info["CSQ"].description, "CSQ")
         for record in file.records():
-            for number, alternative in enumerate(record.alternatives):
+            for number in range(len(record.alternatives)):
                 entries = field.of(record, number) or ""
-                found.append(most_severe(entries, record.reference, alternative, columns))
+                alleles = record.reference, record.alternatives
+                found.append(most_severe(entries, *alleles, number, columns))
     assert found == ["stop_gained", "synonymous_variant", "inframe_deletion", ""]
 
 
 def test_names_that_are_not_known_are_the_least_severe():
-    assert most_severe("T|made_up&intergenic_variant", "C", "T", (0, 1)) == "intergenic_variant"
-    assert most_severe("T|made_up", "C", "T", (0, 1)) == "made_up"
-    assert most_severe("other|missense_variant", "C", "T", (0, 1), only=True) == "missense_variant"
+    assert most_severe("T|made_up&intergenic_variant", "C", ["T"], 0, (0, 1)) == SEVERITY[-3]
+    assert most_severe("T|made_up", "C", ["T"], 0, (0, 1)) == "made_up"
+    assert most_severe("other|missense_variant", "C", ["T"], 0, (0, 1)) == "missense_variant"
     assert len(set(SEVERITY)) == len(SEVERITY)
+
+
+@pytest.mark.parametrize(
+    ("reference", "alternatives", "entries", "expected"),
+    [
+        ("CAT", ["C"], "-|disruptive_inframe_deletion,-|upstream_gene_variant", ["disruptive"]),
+        ("G", ["GA", "A"], "GA|frameshift_variant,A|intron_variant", ["frameshift", "intron"]),
+        ("CA", ["C", "CT"], "-|frameshift_variant,T|missense_variant", ["frameshift", "missense"]),
+        ("C", ["T", "G"], "A|stop_gained", ["", ""]),
+    ],
+)
+def test_names_of_alleles(reference, alternatives, entries, expected):
+    for number, beginning in enumerate(expected):
+        found = most_severe(entries, reference, alternatives, number, (0, 1))
+        assert found.startswith(beginning)
+        assert bool(found) == bool(beginning)
 
 
 def test_a_field_without_such_columns():

@@ -21,7 +21,7 @@ def test_a_table_with_probabilities(tmp_path):
 
 def test_names_as_gtex_writes_them(tmp_path):
     path = tmp_path / "eqtl.csv"
-    path.write_text("variant_id,label\nchr1_12_A_G_b38,1\nchr2_13_C_T_b38,0\n")
+    path.write_text("variant_id,label\nchr1_12_A_G_b38,1\nchr2_13_C_T_b38,0\n\n")
     found = read_labelled_table(path, "label")
     assert found.variants == [("chr1", 12, "A", "G"), ("chr2", 13, "C", "T")]
     assert found.labels.tolist() == [1, 0]
@@ -33,7 +33,12 @@ def test_names_as_gtex_writes_them(tmp_path):
         ("chrom,pos,ref,alt\n20,1,A,C\n", "has no column 'label'"),
         ("chrom,pos,ref,alt,label\n20,1,A,C,yes\n", "row 1: label 'yes' is no number"),
         ("chrom,pos,ref,alt,label\n20,x,A,C,1\n", "row 1: pos 'x' is no number"),
-        ("variant_id,label\nrs7,1\n", "variant_id should be CONTIG_POSITION_REF_ALT"),
+        ("variant_id,label\nrs7,1\n", "row 1: variant_id 'rs7' should be CONTIG_POSITION_REF"),
+        (
+            "variant_id,label\n1_5_A_G,1\n1_5_A,1\n",
+            "row 2: variant_id '1_5_A' should be CONTIG_POSITION_REF_ALT",
+        ),
+        ("chrom,pos,ref,alt,label\n20,12.7,A,C,1\n", "row 1: pos '12.7' is no position"),
     ],
 )
 def test_bad_tables(tmp_path, text, problem):

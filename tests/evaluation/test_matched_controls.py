@@ -28,6 +28,7 @@ def test_controls_are_alike_and_used_once():
     matched = match_controls(candidates, Matching(controls=2))
     assert len(matched.positives) + len(matched.unmatched) == candidates.positive.sum()
     assert len(np.unique(matched.controls)) == matched.controls.size
+    assert matched.unmatched.dtype == np.int64
     assert not candidates.positive[matched.controls].any()
     of_positives = candidates.position[candidates.positive]
     for row, own in zip(matched.positives, matched.controls, strict=True):

@@ -25,6 +25,7 @@ def test_first_and_last_base_span_the_intron(tmp_path):
         (LINE.replace("chr2\t199", "chr3\t199"), "line 1: an intron from"),
         (LINE.replace("\t199\t200", "\t19\t20"), "line 1: the intron ends at 20"),
         (LINE.replace("\t-\t-", "\t.\t."), "line 1: the strand should be"),
+        (LINE.replace("chr2:50-900|T1|GENE|protein_coding", "."), "line 1: the name, column 7"),
         ("\n", "holds no intron"),
     ],
 )
