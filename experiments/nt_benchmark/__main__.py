@@ -1,4 +1,4 @@
-"""The Nucleotide Transformer's evaluations: tasks, storage, probes and the deck's claims.
+"""The Nucleotide Transformer's evaluations, on data at hand and with the bundled models.
 
     python -m experiments.nt_benchmark
     python -m experiments.nt_benchmark --sections storage
@@ -13,7 +13,18 @@ from typing import Any, Protocol
 
 import tyro
 
-from experiments.nt_benchmark import deck, probing, storage, task_table
+from experiments.nt_benchmark import (
+    alleles,
+    attention,
+    deck,
+    elements,
+    ledger,
+    probing,
+    storage,
+    task_table,
+    variants,
+)
+from experiments.nt_benchmark.resplits import section as resplits
 from ntjax.errors import UserError
 from ntjax.io.json import read_json, write_json
 from ntjax.reports import command_line
@@ -35,7 +46,21 @@ class Section(Protocol):
         ...
 
 
-SECTIONS: dict[str, Section] = {one.NAME: one for one in (task_table, storage, probing, deck)}
+SECTIONS: dict[str, Section] = {
+    one.NAME: one
+    for one in (
+        task_table,
+        resplits,
+        probing,
+        variants,
+        alleles,
+        attention,
+        elements,
+        storage,
+        deck,
+        ledger,
+    )
+}
 _HERE = Path(__file__).parent
 
 
@@ -44,7 +69,8 @@ class Options:
     """Options of `python -m experiments.nt_benchmark`."""
 
     sections: tuple[str, ...] = tuple(SECTIONS)
-    """Which to run: tasks, storage, probing, deck."""
+    """Which to run: tasks, resplits, probing, variants, alleles, attention, elements, storage,
+    deck, ledger."""
     again: bool = False
     """Compute sections whose results are there."""
     runs: Path = Path("runs/nt_benchmark")
@@ -77,12 +103,17 @@ def run(options: Options) -> None:
 def markdown(folder: Path) -> str:
     """Lay out the sections that have results."""
     parts = ["# Results", "Made by `python -m experiments.nt_benchmark`."]
-    for name, section in SECTIONS.items():
+    for name, section in _in_order():
         path = folder / f"{name}.json"
         if path.exists():
             parts.append(f"## {section.TITLE}")
             parts += [as_markdown(block) for block in section.blocks(read_json(path))]
     return "\n\n".join(parts) + "\n"
+
+
+def _in_order() -> list[tuple[str, Section]]:
+    """Return the sections as they are read: what was found first."""
+    return sorted(SECTIONS.items(), key=lambda one: one[0] != ledger.NAME)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_no_committed_metric_without_rows_groups_and_interval_or_reason():
         assert whole != bool(metric.get("interval"))
 
 
-@pytest.mark.parametrize("name", ["tasks", "deck"])
+@pytest.mark.parametrize("name", ["tasks", "deck", "ledger"])
 def test_committed_numbers_are_what_is_computed(name):
     assert json.loads(json.dumps(SECTIONS[name].run(RESULTS, RESULTS))) == committed(name)
 
