@@ -6,11 +6,12 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from experiments.nt_benchmark.chr20 import Chromosome, open_chromosome
-from experiments.nt_benchmark.models import MODELS, in_pieces, named_by
+from experiments.nt_benchmark.chr20 import Chromosome, open_chromosome, scored_in_pieces
+from experiments.nt_benchmark.models import MODELS, OF_MODEL
 from ntjax.baselines.markov import MarkovModel
 from ntjax.evaluation.allele_frequency import (
     BINS,
+    MEASURES,
     Sites,
     by_frequency,
     drawn_by_bin,
@@ -19,22 +20,18 @@ from ntjax.evaluation.allele_frequency import (
     share_of_repeats,
     trinucleotide_likelihoods,
 )
-from ntjax.evaluation.variant_effects import VariantScorer
 from ntjax.evaluation.variant_options import EffectOptions
-from ntjax.genomes.alleles import AlleleReader
-from ntjax.genomes.intervals import ContigNames
 from ntjax.genomes.regions import whole_genome
-from ntjax.genomes.substitutions import as_variants, is_cpg_transition
-from ntjax.reports.cells import interval_cell, signed_cell
+from ntjax.genomes.substitutions import is_cpg_transition
+from ntjax.reports.cells import counts_cell, interval_cell, signed_cell
 from ntjax.reports.page import Block, Figure, Table, Text
 
 NAME, TITLE = "alleles", "Perplexity over variants by allele frequency"
 PICTURE = "alleles.png"
 PER_BIN, WINDOW, PHASES, ORDER = 500, 768, 6, 5
 MARKOV, NEIGHBOURS = f"Markov, order {ORDER}", "neighbours alone"
-_PIECE, _SEED = 200, 0
-# Blue, orange, green and grey are told apart by the colour-blind (Okabe & Ito).
-_COLOURS = {"mini": "#0072B2", "mini_human": "#E69F00", "untrained": "#009E73", MARKOV: "#666666"}
+_SEED = 0
+_COLOURS = {**OF_MODEL, MARKOV: "#666666"}
 
 
 def run(folder: Path, runs: Path) -> dict[str, Any]:
@@ -45,11 +42,12 @@ def run(folder: Path, runs: Path) -> dict[str, Any]:
     markov = MarkovModel.fit([data.learned_from], ORDER)
     found[MARKOV] = markov_likelihoods(markov, data.genome, sites.given)
     neighbours = trinucleotide_likelihoods([data.learned_from], data.genome, sites.given)
+    cpg = is_cpg_transition(data.genome, sites.given)
     repeats = share_of_repeats(data.genome, sites.given, [whole_genome(data.genome)])
     rows = {
         "all": np.arange(len(sites.frequency)),
-        "CpG transitions": np.flatnonzero(is_cpg_transition(data.genome, sites.given)),
-        "all others": np.flatnonzero(~is_cpg_transition(data.genome, sites.given)),
+        "CpG transitions": np.flatnonzero(cpg),
+        "all others": np.flatnonzero(~cpg),
         "unique sequence": np.flatnonzero(repeats == 0),
     }
     record = {
@@ -86,19 +84,16 @@ def run(folder: Path, runs: Path) -> dict[str, Any]:
 
 
 def likelihoods(name: str, data: Chromosome, sites: Sites, folder: Path) -> np.ndarray:
-    """Log p of the k-mers with REF and with ALT, float64 [sites, 2], kept in pieces."""
-    reader = AlleleReader(ContigNames(data.genome, "the variants"), WINDOW)
-    alleles = [reader.place(*variant) for variant in as_variants(data.genome, sites.given)]
-    made: list[VariantScorer] = []
-
-    def compute(rows: np.ndarray) -> dict[str, np.ndarray]:
-        if not made:
-            options = EffectOptions(WINDOW, PHASES, both_strands=False, shams=0)
-            made.append(VariantScorer(MODELS[name](), data.genome, options))
-        return {"log_p": made[0].log_likelihoods([alleles[row] for row in rows])}
-
-    key = named_by(name, WINDOW, PHASES, sites.given.places, sites.given.alternative)
-    return in_pieces(folder / key, len(alleles), _PIECE, compute)["log_p"]
+    """Log p of the k-mers with REF and with ALT, float64 [sites, 2]."""
+    found = scored_in_pieces(
+        name,
+        data.genome,
+        sites.given,
+        EffectOptions(WINDOW, PHASES, both_strands=False, shams=0),
+        folder,
+        lambda scorer, alleles: {"log_p": scorer.log_likelihoods(alleles)},
+    )
+    return found["log_p"]
 
 
 def draw(record: dict[str, Any], path: Path) -> None:
@@ -140,19 +135,17 @@ def blocks(record: dict[str, Any]) -> tuple[Block, ...]:
     rows = []
     for name, found in record["of"]["all"].items():
         for one in found["bins"]:
-            measures = ["loss_reference", "loss_alternative", "alternative_share"]
-            cells = [interval_cell(one[measure]) for measure in measures]
-            counts = f"{one['n']} ({one['groups']})"
-            rows.append((name, bin_name(*one["bounds"]), counts, *cells))
+            cells = [interval_cell(one[measure]) for measure in MEASURES]
+            rows.append((name, bin_name(*one["bounds"]), counts_cell(one), *cells))
         between = found["rare_minus_common"]
-        ends = (signed_cell(between[m]) for m in measures)
-        rows.append((name, "rarest − commonest", f"{between['n']} ({between['groups']})", *ends))
+        ends = (signed_cell(between[measure]) for measure in MEASURES)
+        rows.append((name, "rarest − commonest", counts_cell(between), *ends))
     heads = ("model", "frequency", "sites (blocks)", "loss, REF", "loss, ALT", "share of ALT")
     apart = [
         (
             which,
             name,
-            f"{found['rare_minus_common']['n']} ({found['rare_minus_common']['groups']})",
+            counts_cell(found["rare_minus_common"]),
             signed_cell(found["rare_minus_common"]["loss_reference"]),
             signed_cell(found["rare_minus_common"]["alternative_share"]),
         )
@@ -160,10 +153,7 @@ def blocks(record: dict[str, Any]) -> tuple[Block, ...]:
         if which != "all"
         for name, found in models.items()
     ]
-    pairs = [
-        (pair, signed_cell(one), f"{one['n']} ({one['groups']})")
-        for pair, one in record["against"].items()
-    ]
+    pairs = [(pair, signed_cell(one), counts_cell(one)) for pair, one in record["against"].items()]
     return (
         Text(_method(record)),
         Figure(f"results/{PICTURE}", "With 95% intervals; points are shifted sideways."),

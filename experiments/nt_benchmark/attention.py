@@ -1,14 +1,14 @@
 """Which annotated elements of *E. coli* K-12 attention goes to, layer by layer and head by head."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from experiments.nt_benchmark.chr20 import data_folder
 from experiments.nt_benchmark.models import MODELS, kept, named_by
-from ntjax.errors import UserError
+from experiments.promoters.data.genome_files import K12, find_annotation
 from ntjax.evaluation.annotated_attention import TokenAttention, element_attention, tiled_attention
 from ntjax.genomes.elements import BETWEEN_GENES, read_elements
 from ntjax.genomes.indexing import open_genome
@@ -37,11 +37,9 @@ def open_k12() -> tuple[Genome, dict[str, Intervals]]:
     Raises:
         UserError: NTJAX_DATA_DIR is not set, or a file is missing.
     """
-    if "NTJAX_DATA_DIR" not in os.environ:
-        raise UserError("set NTJAX_DATA_DIR to the folder that holds genomes/")
-    stem = Path(os.environ["NTJAX_DATA_DIR"]) / "genomes" / "ecoli_k12_mg1655"
-    genome = open_genome(stem.with_suffix(".fna.gz"))
-    return genome, read_elements(genome, stem.with_suffix(".gff.gz"), KINDS)
+    path = data_folder() / K12
+    genome = open_genome(path)
+    return genome, read_elements(genome, find_annotation(path), KINDS)
 
 
 def run(folder: Path, runs: Path) -> dict[str, Any]:
@@ -159,14 +157,8 @@ def conclusion(record: dict[str, Any]) -> str:
         name: [one for one, values in found.items() if np.min(values["p"]) < LEVEL]
         for name, found in record["models"].items()
     }
-    heads = {
-        name: sum(int((np.array(values["p"]) < LEVEL).sum()) for values in found.values())
-        for name, found in record["models"].items()
-    }
-    binomial = {
-        name: sum(int((np.array(values["binomial_p"]) < LEVEL).sum()) for values in found.values())
-        for name, found in record["models"].items()
-    }
+    heads = {name: cells_below(found, "p") for name, found in record["models"].items()}
+    binomial = {name: cells_below(found, "binomial_p") for name, found in record["models"].items()}
     trained, untrained = COMPARED
     ranges = {name: _range_of_told(found) for name, found in record["models"].items()}
     return (
@@ -181,6 +173,11 @@ def conclusion(record: dict[str, Any]) -> str:
         f"ever above 0.3. ({BETWEEN_GENES[0].upper()}{BETWEEN_GENES[1:]} is what the annotation "
         "leaves between two genes.)"
     )
+
+
+def cells_below(found: dict[str, Any], p: str) -> int:
+    """Count the cells of layer, head and class of a model whose p-value is below the level."""
+    return sum(int((np.array(values[p]) < LEVEL).sum()) for values in found.values())
 
 
 def _range_of_told(found: dict[str, Any]) -> str:

@@ -7,13 +7,15 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.metrics import balanced_accuracy_score
 
 from experiments.nt_benchmark.attention import open_k12
 from experiments.nt_benchmark.chr20 import Chromosome, open_chromosome
-from experiments.nt_benchmark.models import MODELS, kept, named_by
+from experiments.nt_benchmark.models import MODELS, OF_MODEL, kept, named_by
 from ntjax.adapters import Adapter, Full
 from ntjax.baselines.markov import MarkovModel, UnigramModel
-from ntjax.datasets.masked_windows import cut_starts, cut_windows, masked_windows
+from ntjax.checkpoints import mini
+from ntjax.datasets.masked_windows import GROUP_LETTERS, cut_starts, masked_windows
 from ntjax.errors import UserError
 from ntjax.evaluation.element_separability import (
     balanced_accuracy,
@@ -33,9 +35,10 @@ from ntjax.inference.pretrained import PretrainedModel, place_parameters
 from ntjax.leakage.kmer_groups import shared_kmer_groups
 from ntjax.leakage.shared_sequence import windows_seen_in_training
 from ntjax.metrics.masked import masked_metrics
-from ntjax.reports.cells import interval_cell
+from ntjax.reports.cells import counts_cell, interval_cell
 from ntjax.reports.page import Block, Figure, Table, Text
 from ntjax.sequences.alphabet import base_texts, gc_content, reverse_complement_codes
+from ntjax.sequences.kmers import kmer_codes
 
 NAME, TITLE = "elements", "What embeddings and masked tokens know of elements"
 DEPTH, CLOUD = "elements_depth.png", "elements_cloud.png"
@@ -47,11 +50,9 @@ MARKOV = f"Markov, order {MARKOV_ORDER}"
 SHOWN_ONLY = "rRNA"
 ONE_OF_A_FAMILY = ("tRNA", "other RNA", "mobile element")
 _SEED, _WINDOW_TOKENS, _LEAST_TOKENS, _LEAST_ROWS = 0, 128, 50, 10
-_WINDOW = 6 * (_WINDOW_TOKENS - 1)
 _MASKED_WINDOWS = 1_500
 # Bases of chromosome 20 that `mini_human` never saw.
 PART = (1_000_000, 4_000_000)
-_COLOURS = {"mini": "#0072B2", "mini_human": "#E69F00", "untrained": "#009E73"}
 _CLASS_COLOURS = ("#0072B2", "#D55E00", "#999999", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
@@ -75,14 +76,8 @@ def run(folder: Path, runs: Path) -> dict[str, Any]:
     record |= separability(codes, labels, places, layers)
     record["masked"] = masked_tokens(open_chromosome(), runs)
     draw_depth(record, folder / DEPTH)
-    last = str(load("mini").config.num_layers)
-    draw_cloud(layers["mini"][last], labels, folder / CLOUD)
+    draw_cloud(layers["mini"][str(mini.CONFIG.num_layers)], labels, folder / CLOUD)
     return record
-
-
-def load(name: str) -> PretrainedModel:
-    """Load one of the compared models."""
-    return MODELS[name]()
 
 
 def windows(
@@ -138,7 +133,7 @@ def _cut(
 
 
 def _embedded(name: str, codes: np.ndarray) -> dict[str, np.ndarray]:
-    model = load(name)
+    model = MODELS[name]()
     found = embed(model, base_texts(codes), range(model.config.num_layers + 1))
     return {str(layer): values for layer, values in found.items()}
 
@@ -187,43 +182,40 @@ def _baselines(codes: np.ndarray) -> dict[str, Any]:
 
 
 def _kmer_counts(codes: np.ndarray, k: int) -> np.ndarray:
-    shape = (codes.shape[1] - k + 1, k)
-    index = np.arange(shape[0])[:, None] + np.arange(k)
-    numbers = codes[:, index].astype(np.int64) @ 4 ** np.arange(k)[::-1]
-    return np.stack([np.bincount(row, minlength=4**k) for row in numbers]).astype(np.float32)
+    counts = [np.bincount(kmer_codes(row, k).astype(np.int64), minlength=4**k) for row in codes]
+    return np.stack(counts).astype(np.float32)
 
 
 def _scores(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, parts: dict[str, Any]
 ) -> dict[str, Any]:
-    best: dict[str, Any] = {"validation": -1.0}
-    for penalty in PENALTIES:
-        predicted = predicted_classes(features, labels, parts, penalty)
-        of = {
-            part: balanced_accuracy(labels[parts[part]], predicted[part], groups[parts[part]])
-            for part in ("validation", "test")
-        }
-        if of["validation"]["value"] > best["validation"]:
-            best = {"validation": of["validation"]["value"], "test": of["test"], "C": penalty}
-    return best
+    truth = {part: labels[parts[part]] for part in ("validation", "test")}
+    fits = {one: predicted_classes(features, labels, parts, one) for one in PENALTIES}
+    found = {
+        one: float(balanced_accuracy_score(truth["validation"], predicted["validation"]))
+        for one, predicted in fits.items()
+    }
+    best = max(found, key=lambda one: found[one])
+    test = balanced_accuracy(truth["test"], fits[best]["test"], groups[parts["test"]])
+    return {"validation": found[best], "test": test, "C": best}
 
 
 def masked_tokens(data: Chromosome, runs: Path) -> dict[str, dict[str, Any]]:
     """Score masked tokens of the variants' part of chromosome 20 by class, beside Markov."""
-    model = load("mini")
-    k, tokens = model.config.k_for_kmers, _WINDOW_TOKENS
-    low, high = PART
-    region = Region(data.genome, intersection(data.genome.stretches, np.array([[low, high]])))
-    letters, group = cut_windows([region], k * (tokens - 1), _MASKED_WINDOWS, _SEED)
-    starts = cut_starts([region], k * (tokens - 1), _MASKED_WINDOWS, _SEED)
+    tokenizer = MODELS["mini"]().tokenizer
+    k = tokenizer.k
+    region = Region(data.genome, intersection(data.genome.stretches, np.array([PART])))
+    starts = cut_starts([region], k * (_WINDOW_TOKENS - 1), _MASKED_WINDOWS, _SEED)
+    letters = read_windows(data.genome, starts, k * (_WINDOW_TOKENS - 1))
     unseen = ~windows_seen_in_training(letters, [data.learned_from])
-    rows = masked_windows(letters[unseen], group[unseen], model.tokenizer, _SEED)
-    middle = starts[unseen, None] + k * (rows.positions - 1) + k // 2
+    starts, letters = starts[unseen], letters[unseen]
+    rows = masked_windows(letters, starts // GROUP_LETTERS, tokenizer, _SEED)
+    middle = starts[:, None] + k * (rows.positions - 1) + k // 2
     found: dict[str, Any] = {}
     for name in MODELS:
         arrays = kept(
             runs / NAME / f"{named_by(name, rows.tokens)}.npz",
-            lambda name=name: _guessed(load(name), rows),
+            lambda name=name: _guessed(MODELS[name](), rows),
         )
         found[name] = arrays["losses"], arrays["correct"]
     markov = MarkovModel.fit([data.learned_from], MARKOV_ORDER)
@@ -266,7 +258,7 @@ def draw_depth(record: dict[str, Any], path: Path) -> None:
             [int(layer) for layer in layers],
             [one["value"] for one in values],
             "o-",
-            color=_COLOURS[name],
+            color=OF_MODEL[name],
             label=name,
         )
         if values[0]["low"] is not None:
@@ -274,7 +266,7 @@ def draw_depth(record: dict[str, Any], path: Path) -> None:
                 [int(layer) for layer in layers],
                 [one["low"] for one in values],
                 [one["high"] for one in values],
-                color=_COLOURS[name],
+                color=OF_MODEL[name],
                 alpha=0.12,
                 linewidth=0,
             )
@@ -316,7 +308,7 @@ def blocks(record: dict[str, Any]) -> tuple[Block, ...]:
         (
             one,
             name,
-            f"{metrics['n']:,} ({metrics['groups']})",
+            counts_cell(metrics),
             interval_cell(metrics["bits_per_nucleotide"]),
             interval_cell(metrics["accuracy"]),
         )

@@ -6,14 +6,12 @@ The verdicts are of models of 3.4 million numbers, and of the tasks that the dat
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from experiments.nt_benchmark.alleles import MARKOV
+from experiments.nt_benchmark.attention import cells_below
 from experiments.nt_benchmark.deck import Claim
-from experiments.nt_benchmark.resplits.section import PAIRS
 from ntjax.errors import UserError
 from ntjax.io.json import read_json
-from ntjax.reports.cells import LEVEL, interval_cell, signed_cell
+from ntjax.reports.cells import interval_cell, signed_cell, told
 from ntjax.reports.page import Block, Table, Text
 
 NAME, TITLE = "ledger", "What the deck says, and what was found"
@@ -78,8 +76,7 @@ def claims(of: dict[str, Any]) -> list[Claim]:
         ),
         Claim(
             "embedding distances alone tell variant categories",
-            f"{_told(of['variants'], 'mini_human')} of {_tested(of['variants'], 'mini_human')} "
-            "cells",
+            _distances_told(of["variants"], "mini_human"),
             "not shown",
             "human `mini` against matched substitutions; of the paper's 17 categories only "
             "introns and their borders can be drawn from these data",
@@ -100,8 +97,12 @@ def claims(of: dict[str, Any]) -> list[Claim]:
         ),
         Claim(
             "attention detects elements",
-            f"{_heads(of['attention'], 'mini')} cells, untrained "
-            f"{_heads(of['attention'], 'untrained')}",
+            "{} cells, untrained {}".format(
+                *(
+                    cells_below(of["attention"]["models"][name], "p")
+                    for name in ("mini", "untrained")
+                )
+            ),
             "holds in part",
             "random weights do it too, by composition; the ratios of `mini` reach farther",
         ),
@@ -129,32 +130,18 @@ def claims(of: dict[str, Any]) -> list[Claim]:
     ]
 
 
-def _cells(variants: dict[str, Any], model: str) -> list[dict[str, Any]]:
+def _distances_told(variants: dict[str, Any], model: str) -> str:
     found = variants["models"][model]["categories"].values()
     distances = ("l2", "cosine_similarity", "local_l2")
     cells = [scores[name] for scores in found for name in distances]
-    return [one for one in cells if one["corrected"] is not None]
-
-
-def _told(variants: dict[str, Any], model: str) -> int:
-    return sum(one["corrected"] < LEVEL for one in _cells(variants, model))
-
-
-def _tested(variants: dict[str, Any], model: str) -> int:
-    return len(_cells(variants, model))
+    tested = [one for one in cells if one["corrected"] is not None]
+    return f"{sum(map(told, tested))} of {len(tested)} cells"
 
 
 def _pairs(resplits: dict[str, Any], title: str) -> str:
     gaps = [resplits["tasks"][name]["pairs"][title] for name in HUMAN]
-    assert title in PAIRS
-    told = [gap for gap in gaps if gap["corrected"] is not None and gap["corrected"] < LEVEL]
     values = ", ".join(f"{gap['value']:+.3f}" for gap in gaps)
-    return f"{values}; {len(told)} of {len(gaps)} told apart"
-
-
-def _heads(attention: dict[str, Any], model: str) -> int:
-    found = attention["models"][model].values()
-    return int(sum((np.array(one["p"]) < LEVEL).sum() for one in found))
+    return f"{values}; {sum(map(told, gaps))} of {len(gaps)} told apart"
 
 
 def blocks(record: dict[str, Any]) -> tuple[Block, ...]:

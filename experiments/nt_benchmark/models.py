@@ -9,6 +9,7 @@ import numpy as np
 from ntjax import PretrainedModel, load_pretrained
 from ntjax.checkpoints import mini
 from ntjax.inference.untrained import untrained_like
+from ntjax.reports.colours import COLOURS
 
 MODELS: dict[str, Callable[[], PretrainedModel]] = {
     "mini": lambda: load_pretrained("mini"),
@@ -16,6 +17,10 @@ MODELS: dict[str, Callable[[], PretrainedModel]] = {
     "untrained": lambda: untrained_like(load_pretrained("mini")),
 }
 """A bacterial and a human model of one size, and the null: the same network with random weights."""
+
+
+OF_MODEL = dict(zip(MODELS, COLOURS, strict=False))
+"""The colour of each model in all figures."""
 
 
 def named_by(model: str, *inputs: object) -> str:

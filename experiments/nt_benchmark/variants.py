@@ -6,8 +6,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from experiments.nt_benchmark.chr20 import Chromosome, open_chromosome
-from experiments.nt_benchmark.models import MODELS, in_pieces, named_by
+from experiments.nt_benchmark.chr20 import Chromosome, open_chromosome, scored_in_pieces
+from experiments.nt_benchmark.models import MODELS, OF_MODEL
 from ntjax.evaluation.allele_frequency import BLOCK, drawn_by_bin
 from ntjax.evaluation.variant_contrasts import (
     LEAST_OF_A_CATEGORY,
@@ -17,12 +17,10 @@ from ntjax.evaluation.variant_contrasts import (
 )
 from ntjax.evaluation.variant_effects import VariantScorer
 from ntjax.evaluation.variant_options import EffectOptions
-from ntjax.genomes.alleles import AlleleReader
-from ntjax.genomes.intervals import ContigNames
+from ntjax.genomes.alleles import Allele
 from ntjax.genomes.substitutions import (
     CLASSES,
     Substitutions,
-    as_variants,
     is_cpg_transition,
     matched_substitutions,
     substitution_class,
@@ -30,7 +28,7 @@ from ntjax.genomes.substitutions import (
 from ntjax.genomes.transcripts import CATEGORIES, categories
 from ntjax.genomes.windows import read_windows
 from ntjax.metrics.significance import correct
-from ntjax.reports.cells import LEVEL, interval_cell, signed_cell
+from ntjax.reports.cells import counts_cell, interval_cell, marked_cell, signed_cell, told
 from ntjax.reports.page import Block, Figure, Table, Text
 from ntjax.sequences.alphabet import BASES
 
@@ -39,24 +37,21 @@ PICTURE = "variants.png"
 PER_CATEGORY, PER_BIN, WINDOW, PHASES = 200, 500, 384, 6
 SCORES = ("l2", "cosine_similarity", "local_l2", "log_likelihood_ratio")
 FOLD = 250_000
-_PIECE, _SEED, _GC_REACH = 200, 0, 50
-_COLOURS = {"mini": "#0072B2", "mini_human": "#E69F00", "untrained": "#009E73"}
+_SEED, _GC_REACH = 0, 50
 
 
 def run(folder: Path, runs: Path) -> dict[str, Any]:
     """Score drawn variants and matched substitutions, and compare them."""
     data = open_chromosome()
-    names, drawn, matched = by_category(data)
+    of_site = categories(data.transcripts, data.sites.given.places)
+    names, drawn, matched = by_category(data, of_site)
     rare_or_common = _rare_or_common(data)
     given = _joined(drawn, matched, rare_or_common)
     ends = np.cumsum([len(names), len(names)])
     record: dict[str, Any] = {
         "window": WINDOW,
         "phases": PHASES,
-        "counts": {
-            name: int((categories(data.transcripts, data.sites.given.places) == name).sum())
-            for name in CATEGORIES
-        },
+        "counts": {name: int((of_site == name).sum()) for name in CATEGORIES},
         "models": {},
     }
     for model in MODELS:
@@ -90,14 +85,19 @@ def run(folder: Path, runs: Path) -> dict[str, Any]:
     return record
 
 
-def by_category(data: Chromosome) -> tuple[np.ndarray, Substitutions, Substitutions]:
+def by_category(
+    data: Chromosome, of_site: np.ndarray
+) -> tuple[np.ndarray, Substitutions, Substitutions]:
     """Draw variants of each category, and a matched substitution for each.
+
+    Arguments:
+        data: the chromosome.
+        of_site: category of each of its sites.
 
     Returns:
         The category of each variant, the variants, and the matched ones.
     """
     random = np.random.default_rng(_SEED)
-    of_site = categories(data.transcripts, data.sites.given.places)
     rows = np.concatenate(
         [random.permutation(np.flatnonzero(of_site == n))[:PER_CATEGORY] for n in CATEGORIES]
     )
@@ -123,21 +123,14 @@ def _joined(*several: Substitutions) -> Substitutions:
 def scored(
     model: str, data: Chromosome, given: Substitutions, folder: Path
 ) -> dict[str, np.ndarray]:
-    """Score substitutions with a model, kept in pieces: float64 [n] by score."""
-    reader = AlleleReader(ContigNames(data.genome, "the variants"), WINDOW)
-    alleles = [reader.place(*variant) for variant in as_variants(data.genome, given)]
-    assert {allele.status for allele in alleles} == {"scored"}
-    made: list[VariantScorer] = []
+    """Score substitutions with a model: float64 [n] by score."""
 
-    def compute(rows: np.ndarray) -> dict[str, np.ndarray]:
-        if not made:
-            options = EffectOptions(WINDOW, PHASES, both_strands=False, shams=0)
-            made.append(VariantScorer(MODELS[model](), data.genome, options))
-        found = made[0].scores([alleles[row] for row in rows])
+    def scores(scorer: VariantScorer, alleles: list[Allele]) -> dict[str, np.ndarray]:
+        found = scorer.scores(alleles)
         return {name: found[name] for name in SCORES}
 
-    key = named_by(model, WINDOW, PHASES, given.places, given.alternative)
-    return in_pieces(folder / key, len(alleles), _PIECE, compute)
+    options = EffectOptions(WINDOW, PHASES, both_strands=False, shams=0)
+    return scored_in_pieces(model, data.genome, given, options, folder, scores)
 
 
 def _rare(
@@ -163,7 +156,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
         1, len(SCORES), figsize=(11, 3.6), sharey=True, layout="constrained"
     )
     for axis, score in zip(axes, SCORES, strict=True):
-        for shift, (model, colour) in enumerate(_COLOURS.items()):
+        for shift, (model, colour) in enumerate(OF_MODEL.items()):
             for row, name in enumerate(CATEGORIES):
                 one = record["models"][model]["categories"][name][score]
                 place = row + 0.2 * (shift - 1)
@@ -189,9 +182,8 @@ def blocks(record: dict[str, Any]) -> tuple[Block, ...]:
     rows = []
     for model, found in record["models"].items():
         for name, scores in found["categories"].items():
-            cells = [_cell(scores[score]) for score in SCORES]
-            counts = f"{scores['l2']['n']} ({scores['l2']['groups']})"
-            rows.append((model, name, counts, *cells))
+            cells = [marked_cell(scores[score]) for score in SCORES]
+            rows.append((model, name, counts_cell(scores["l2"]), *cells))
     rare = []
     for model, found in record["models"].items():
         own = found["rare_or_common"]
@@ -200,9 +192,9 @@ def blocks(record: dict[str, Any]) -> tuple[Block, ...]:
                 (
                     model,
                     score,
-                    f"{own['n']} ({own['groups']})",
+                    counts_cell(own),
                     interval_cell(own["baseline"]),
-                    _cell(gain),
+                    marked_cell(gain),
                     "–" if gain["detectable"] is None else f"{gain['detectable']:.3f}",
                 )
             )
@@ -232,16 +224,6 @@ def blocks(record: dict[str, Any]) -> tuple[Block, ...]:
     )
 
 
-def _cell(one: dict[str, Any]) -> str:
-    if one["value"] is None:
-        return "–"
-    return signed_cell(one) + (" *" if _told(one) else "")
-
-
-def _told(one: dict[str, Any]) -> bool:
-    return one["corrected"] is not None and one["corrected"] < LEVEL
-
-
 def _method(record: dict[str, Any]) -> str:
     counts = "; ".join(f"{name} {count:,}" for name, count in record["counts"].items())
     return (
@@ -261,22 +243,23 @@ def _method(record: dict[str, Any]) -> str:
 
 def conclusion(record: dict[str, Any]) -> str:
     """Say what is told from chance."""
-    told: dict[str, list[str]] = {}
+    cells_told: dict[str, list[str]] = {}
     for model, found in record["models"].items():
-        told[model] = [
+        cells_told[model] = [
             f"{name} ({score.replace('_', ' ')})"
             for name, scores in found["categories"].items()
             for score, one in scores.items()
-            if _told(one)
+            if told(one)
         ]
     said = "; ".join(
-        f"{model}: {', '.join(cells) if cells else 'nothing'}" for model, cells in told.items()
+        f"{model}: {', '.join(cells) if cells else 'nothing'}"
+        for model, cells in cells_told.items()
     )
     gains = [
         f"{model} {signed_cell(gain)} ({score.replace('_', ' ')})"
         for model, found in record["models"].items()
         for score, gain in found["rare_or_common"]["gain"].items()
-        if _told(gain) and gain["value"] > 0
+        if told(gain) and gain["value"] > 0
     ]
     rare = f"a gain is told for {', '.join(gains)}" if gains else "no score adds what can be told"
     return (

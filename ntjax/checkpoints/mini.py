@@ -17,6 +17,9 @@ from ntjax.models.config import TransformerConfig
 NAME, HUMAN = "mini", "mini_human"
 NAMES = (NAME, HUMAN)
 """Models of `CONFIG` whose weights are in the package."""
+HUMAN_UNSEEN = (990_000, 4_010_000)
+"""Bases of chromosome 20 (GRCh37), [start, end), that `mini_human` never saw: the variants of 1000
+Genomes at 1 to 4 Mb, with room for a window that holds one of them."""
 WEIGHTS_FILE = Path(__file__).with_name("mini.safetensors")
 
 CONFIG = TransformerConfig(

@@ -7,7 +7,7 @@ CpG transitions, and sequence differs along the chromosome. So bins are weighted
 of trinucleotides and alternative bases, and intervals are over blocks of the chromosome.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ from ntjax.genomes.store import Genome
 from ntjax.genomes.substitutions import Substitutions
 from ntjax.genomes.windows import Region, read_windows
 from ntjax.leakage.shared_sequence import kmer_occurrences
-from ntjax.metrics.bootstrap import LEAST_UNITS, estimates, resampled, too_few_units
-from ntjax.metrics.paired import difference
+from ntjax.metrics.bootstrap import LEAST_UNITS, estimates, too_few_units
+from ntjax.metrics.paired import mean_difference
 
 BINS = ((0.0, 0.01), (0.01, 0.05), (0.05, 0.10), (0.10, 0.50))
 """Frequencies of the rarer allele, the lower bound left out. A site at which the samples of the
@@ -30,6 +30,8 @@ BLOCK = 50_000
 """Variants of so many bases are drawn together by the bootstrap."""
 
 MEASURES = ("loss_reference", "loss_alternative", "alternative_share")
+
+_COMMONEST, _GAP = len(BINS) - 1, -1  # the last bin, and the first one minus it
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,12 @@ def by_frequency(
                 found[number, name] = average[:, column]
         return found
 
-    def rare_minus_common(drawn: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+    def statistic(drawn: NDArray[np.float64]) -> dict[tuple[int, str], NDArray[np.float64]]:
         found = means(drawn)
-        return {name: found[0, name] - found[len(BINS) - 1, name] for name in MEASURES}
+        gaps = {(_GAP, name): found[0, name] - found[_COMMONEST, name] for name in MEASURES}
+        return found | gaps
 
-    how: dict[str, Any] = {"resamples": resamples, "seed": seed, "groups": blocks}
-    found = estimates(means, len(values), **how)
+    found = estimates(statistic, len(values), resamples=resamples, seed=seed, groups=blocks)
     table = []
     for number, bounds in enumerate(BINS):
         own = (bins == number) & (weights > 0)
@@ -160,8 +162,8 @@ def by_frequency(
                 metric.update(low=None, high=None, interval=reason)
         counts = {"n": int(own.sum()), "groups": len(np.unique(blocks[own]))}
         table.append({"bounds": list(bounds), **counts, **metrics})
-    ends = np.flatnonzero(np.isin(bins, (0, len(BINS) - 1)) & (weights > 0))
-    between = estimates(rare_minus_common, len(values), **how)
+    ends = np.flatnonzero(np.isin(bins, (0, _COMMONEST)) & (weights > 0))
+    between = {name: found[_GAP, name] for name in MEASURES}
     fewest = min(table[0]["groups"], table[-1]["groups"])
     for difference_of in between.values():
         if fewest < LEAST_UNITS:
@@ -193,16 +195,8 @@ def paired_losses(
     Returns:
         `value`, `low`, `high`, `p`: nats a k-mer, below 0 where the first is better; `n`, `groups`.
     """
-    loss = second[:, 0] - first[:, 0]
-    blocks = sites.given.places // BLOCK
-
-    def mean(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {"loss": weights @ loss / weights.sum(axis=1)}
-
-    drawn = resampled(mean, len(loss), resamples=resamples, seed=seed, groups=blocks)["loss"]
-    reason = too_few_units(len(loss), blocks)
-    counts = {"n": len(loss), "groups": len(np.unique(blocks))}
-    return difference(float(loss.mean()), drawn, reason) | counts
+    gaps = second[:, 0] - first[:, 0]
+    return mean_difference(gaps, sites.given.places // BLOCK, resamples=resamples, seed=seed)
 
 
 def markov_likelihoods(

@@ -26,9 +26,11 @@ from scipy.stats import binom
 from ntjax.adapters import Adapter
 from ntjax.adapters.apply import forward
 from ntjax.datasets.batching import TokenisedSet
+from ntjax.datasets.masked_windows import cut_starts
 from ntjax.errors import UserError
 from ntjax.genomes.elements import token_cover
 from ntjax.genomes.intervals import Intervals
+from ntjax.genomes.regions import whole_genome
 from ntjax.genomes.store import Genome
 from ntjax.genomes.windows import encode, read_windows
 from ntjax.inference.backbones import Adapted, backbone_of
@@ -87,7 +89,7 @@ def tiled_attention(
     k, config = base.config.k_for_kmers, base.config
     if window < 2 * k or window % k:
         raise UserError(f"window {window}: should be a multiple of {k}", field="window")
-    places = _tiles(genome, window)[:most]
+    places = cut_starts([whole_genome(genome)], window)[:most]
     if not len(places):
         raise UserError(f"{genome.path}: holds no window of {window:,} bp without N")
     letters = read_windows(genome, places, window)
@@ -109,12 +111,6 @@ def tiled_attention(
     starts = (places[:, None] + k * np.arange(tokens - 1)).reshape(-1)
     flat = (*shape[:2], -1)
     return TokenAttention(received.reshape(flat), strong.reshape(flat), starts, k)
-
-
-def _tiles(genome: Genome, window: int) -> np.ndarray:
-    """First bases of windows that lie end to end in runs without N."""
-    parts = [np.arange(start, end - window + 1, window) for start, end in genome.stretches.tolist()]
-    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 @lru_cache(maxsize=16)

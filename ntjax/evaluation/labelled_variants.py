@@ -55,29 +55,14 @@ def read_labelled_table(
     Raises:
         UserError: a column is missing, or a value is no number, with its row.
     """
-    frame = _frame(path)
-    if "variant_id" in frame and not set(_SITE) <= set(frame):
-        parts = frame["variant_id"].astype(str).str.split("_", expand=True)
-        short = np.flatnonzero(parts[3].isna()) if parts.shape[1] > 3 else np.zeros(1, int)
-        if len(short):
-            raise UserError(
-                f"{path}: row {short[0] + 1:,}: variant_id {frame['variant_id'].iloc[short[0]]!r} "
-                "should be CONTIG_POSITION_REF_ALT"
-            )
-        frame = frame.assign(**dict(zip(_SITE, (parts[n] for n in range(4)), strict=True)))
+    frame = _with_sites(path, _frame(path))
     missing = [name for name in (*_SITE, label.lower()) if name not in frame]
     if missing:
         raise UserError(
             f"{path}: has no column {missing[0]!r}: it needs chrom, pos, ref, alt (or variant_id) "
             f"and {label}"
         )
-    values = _numbers(path, frame, label.lower())
-    positions = _numbers(path, frame, "pos")
-    if (wrong := np.flatnonzero((positions < 1) | (positions % 1 > 0))).size:
-        raise UserError(
-            f"{path}: row {wrong[0] + 1:,}: pos {frame['pos'].iloc[wrong[0]]!r} is no position: "
-            "the first base of a contig is 1"
-        )
+    values, positions = _numbers(path, frame, label.lower()), _positions(path, frame)
     clear = (values >= above) | (values <= below)
     rows = np.flatnonzero(clear)
     variants = [
@@ -102,6 +87,30 @@ def _frame(path: str | os.PathLike) -> Any:
         [cells] = read_cells(path, "chrom,pos,ref,alt,label", columns=len(names))
         frame = filled_rows(cells.iloc[1:])[0].set_axis(names, axis=1).reset_index(drop=True)
     return frame.rename(columns={name: str(name).strip().lower() for name in frame.columns})
+
+
+def _with_sites(path: str | os.PathLike, frame: Any) -> Any:
+    """Take the site out of `variant_id` where it has no columns of its own."""
+    if "variant_id" not in frame or set(_SITE) <= set(frame):
+        return frame
+    parts = frame["variant_id"].astype(str).str.split("_", expand=True)
+    short = np.flatnonzero(parts[3].isna()) if parts.shape[1] > 3 else np.zeros(1, int)
+    if len(short):
+        raise UserError(
+            f"{path}: row {short[0] + 1:,}: variant_id {frame['variant_id'].iloc[short[0]]!r} "
+            "should be CONTIG_POSITION_REF_ALT"
+        )
+    return frame.assign(**dict(zip(_SITE, (parts[n] for n in range(4)), strict=True)))
+
+
+def _positions(path: str | os.PathLike, frame: Any) -> np.ndarray:
+    positions = _numbers(path, frame, "pos")
+    if (wrong := np.flatnonzero((positions < 1) | (positions % 1 > 0))).size:
+        raise UserError(
+            f"{path}: row {wrong[0] + 1:,}: pos {frame['pos'].iloc[wrong[0]]!r} is no position: "
+            "the first base of a contig is 1"
+        )
+    return positions
 
 
 def _alleles(frame: Any, row: int) -> tuple[str, str]:

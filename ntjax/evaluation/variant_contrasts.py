@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ntjax.errors import UserError
-from ntjax.metrics.bootstrap import resampled, too_few_units
+from ntjax.metrics.bootstrap import resampled
 from ntjax.metrics.least_counts import LEAST, as_estimate
-from ntjax.metrics.paired import difference, too_few_for_a_difference
+from ntjax.metrics.paired import difference, mean_difference, too_few_for_a_difference
+from ntjax.metrics.ranking import Ranking
 from ntjax.metrics.ranking_intervals import auroc_interval
 
 SEVERITY = {
@@ -55,20 +56,13 @@ def against_matched(
     """
     usable = np.isfinite(scores) & np.isfinite(matched)
     gaps, blocks = (scores - matched)[usable], blocks[usable]
-    counts = {"n": int(usable.sum()), "groups": len(np.unique(blocks))}
-    nothing = {"value": None, "low": None, "high": None, "p": None}
     if len(gaps) < LEAST_OF_A_CATEGORY:
         reason = f"it needs {LEAST_OF_A_CATEGORY} variants and there are {len(gaps)}"
-        return nothing | {"interval": reason, "larger": None} | counts
-    spread = matched[usable].std() or 1.0
-
-    def mean(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {"gap": weights @ gaps / weights.sum(axis=1) / spread}
-
-    drawn = resampled(mean, len(gaps), resamples=2000, seed=seed, groups=blocks)["gap"]
-    reason = too_few_units(len(gaps), blocks)
-    found = difference(float(gaps.mean() / spread), drawn, reason)
-    return found | {"larger": float((gaps > 0).mean() + (gaps == 0).mean() / 2)} | counts
+        nothing = {"value": None, "low": None, "high": None, "p": None, "interval": reason}
+        counts = {"n": len(gaps), "groups": len(np.unique(blocks))}
+        return nothing | {"larger": None} | counts
+    found = mean_difference(gaps / (matched[usable].std() or 1.0), blocks, seed=seed)
+    return found | {"larger": float((gaps > 0).mean() + (gaps == 0).mean() / 2)}
 
 
 def separation(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
@@ -161,7 +155,7 @@ def gain_over_baseline(
     reason = too_few_for_a_difference([labels == 1, labels == 0], groups)
     for name, values in scores.items():
         both = _predicted(np.column_stack([baseline, values[usable]]), labels, parts)
-        found["gain"][name] = _gain(labels, alone, both, groups, reason, (resamples, seed))
+        found["gain"][name] = _gain(labels, alone, both, groups, reason, resamples, seed)
     return found
 
 
@@ -180,37 +174,15 @@ def _gain(
     both: np.ndarray,
     groups: np.ndarray,
     reason: str,
-    drawing: tuple[int, int],
+    resamples: int,
+    seed: int,
 ) -> dict[str, Any]:
-    orders = [_weighted_area(labels == 1, values) for values in (alone, both)]
+    without, with_score = (Ranking.of(labels == 1, logits) for logits in (alone, both))
 
     def areas(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {"gain": orders[1](weights) - orders[0](weights)}
+        return {"gain": with_score.areas(weights)[0] - without.areas(weights)[0]}
 
     value = float(areas(np.ones((1, len(labels))))["gain"][0])
-    drawn = resampled(areas, len(labels), resamples=drawing[0], seed=drawing[1], groups=groups)[
-        "gain"
-    ]
+    drawn = resampled(areas, len(labels), resamples=resamples, seed=seed, groups=groups)["gain"]
     found = difference(value, drawn, reason)
     return found | {"detectable": float(_POWER * drawn.std()) if len(drawn) else None}
-
-
-def _weighted_area(positive: np.ndarray, scores: np.ndarray) -> Any:
-    """Return the area under the ROC curve as a function of weights [resamples, n]."""
-    order = np.argsort(scores, kind="stable")
-    # Ties share their mean rank.
-    _, tied = np.unique(scores[order], return_inverse=True)
-    first = np.concatenate([[True], tied[1:] != tied[:-1]])
-    starts = np.flatnonzero(first)
-    sorted_positive = positive[order]
-
-    def area(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        own = weights[:, order]
-        negatives = np.add.reduceat(own * ~sorted_positive, starts, axis=1)
-        positives = np.add.reduceat(own * sorted_positive, starts, axis=1)
-        below = np.cumsum(negatives, axis=1) - negatives / 2
-        total = positives.sum(axis=1) * negatives.sum(axis=1)
-        sums = (positives * below).sum(axis=1)
-        return np.divide(sums, total, out=np.full(len(total), np.nan), where=total > 0)
-
-    return area

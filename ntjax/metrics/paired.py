@@ -16,6 +16,7 @@ from ntjax.metrics.bootstrap import (
     estimate,
     numbered_groups,
     resampled,
+    too_few_units,
 )
 
 LEAST_OF_A_DIFFERENCE = 50
@@ -87,6 +88,34 @@ def difference(value: float, drawn: NDArray[np.float64], reason: str) -> dict[st
     """Put a difference beside the interval of its resamples and the p-value of none."""
     p = None if reason else bootstrap_p_value(drawn)
     return estimate(value, drawn, reason=reason) | {"p": p}
+
+
+def mean_difference(
+    gaps: NDArray[np.float64], groups: ArrayLike, *, resamples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Average the differences of pairs, with an interval over groups of pairs.
+
+    >>> found = mean_difference(np.tile([0.5, 1.5], 20), np.arange(40))
+    >>> found["value"], found["low"] > 0, found["n"], found["groups"]
+    (1.0, True, 40, 40)
+
+    Arguments:
+        gaps: `[n]`, the first minus the second of each pair.
+        groups: `[n]`; pairs that share a value are drawn together.
+        resamples: their number.
+        seed: of the resampling.
+
+    Returns:
+        As of `difference`, with `n` and `groups`; `interval` is the reason where there are too few
+        groups for one.
+    """
+
+    def mean(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        return {"gap": weights @ gaps / weights.sum(axis=1)}
+
+    drawn = resampled(mean, len(gaps), resamples=resamples, seed=seed, groups=groups)["gap"]
+    found = difference(float(gaps.mean()), drawn, too_few_units(len(gaps), groups))
+    return found | {"n": len(gaps), "groups": len(np.unique(groups))}
 
 
 LEAST_WRONG = 10

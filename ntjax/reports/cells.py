@@ -39,6 +39,23 @@ def compared(difference: Metric, p: float) -> str:
     return "is above" if difference["value"] > 0 else "is below"
 
 
+def told(difference: Metric) -> bool:
+    """Whether a difference is told from chance, by its corrected p-value if it has one."""
+    return difference["corrected"] is not None and difference["corrected"] < LEVEL
+
+
+def marked_cell(difference: Metric) -> str:
+    """A signed difference, with an asterisk where it is told from chance; `–` without a value."""
+    if difference["value"] is None:
+        return "–"
+    return signed_cell(difference) + (" *" if told(difference) else "")
+
+
+def counts_cell(one: dict[str, Any]) -> str:
+    """`1,200 (60)`: rows, and the groups that they are in."""
+    return f"{one['n']:,} ({one['groups']:,})"
+
+
 def counted(number: int, what: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{number:,} {what}{'s' if number != 1 else ''}"

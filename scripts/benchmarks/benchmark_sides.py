@@ -340,14 +340,18 @@ def serve(name: str, size: Size, case: Case, folder: Path) -> None:
     """Take the first step, then obey: a number of steps to time, 'peak' or the end of input."""
     batches, side = rows_of(size, case), SIDES[name](size, case, folder)
     number = 0
-    without_training = side.embed if case.mode == "embed" else side.infer
+    steps_of = {
+        "train": lambda batch: side.train(number, batch),
+        "inference": side.infer,
+        "embed": side.embed,
+    }
+    step = steps_of[case.mode]
 
     def run(steps: int) -> float:
         nonlocal number
         began = time.perf_counter()
         for _ in range(steps):
-            batch = batches.batch(number)
-            result = side.train(number, batch) if case.mode == "train" else without_training(batch)
+            result = step(batches.batch(number))
             number += 1
             if number % LOG_EVERY == 0:
                 side.wait(result)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import tyro
 from mini_card import bundled, difference_cells, minutes, recipe, sets_table, table
-from train_mini import UNSEEN
 
 from ntjax.checkpoints import mini, safetensors
 from ntjax.io.json import read_json, write_json
@@ -74,7 +73,7 @@ def card(record: dict[str, Any]) -> str:
     """Lay the model card out as Markdown."""
     own = record["settings"]
     tokens = own["steps"] * own["tokens_per_update"]
-    first, end = (place / 1e6 for place in (UNSEEN.start, UNSEEN.stop))
+    first, end = (place / 1e6 for place in mini.HUMAN_UNSEEN)
     lines = [
         "# `mini_human`: the same small network for human DNA",
         "",

@@ -9,7 +9,6 @@ that is stopped goes on where it was. On one CPU core `mini` and `twin` take abo
 `human` 60, the grid 20.
 """
 
-import gzip
 import json
 import os
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ import tyro
 
 from ntjax.checkpoints import mini
 from ntjax.errors import UserError
+from ntjax.io.fasta import read_fasta
 from ntjax.io.files import write_bytes
 from ntjax.models.config import TransformerConfig
 from ntjax.pretrain import Options, pretrain
@@ -48,9 +48,6 @@ SIZES: dict[str, TransformerConfig] = {
 STEPS, HUMAN_STEPS, GRID_STEPS = 7_000, 4_000, 400
 
 HUMAN = "human_chr20"
-# Bases of chromosome 20 that `human` never sees: the variants of 1000 Genomes at 1 to 4 Mb, with
-# room for a window that holds one of them.
-UNSEEN = slice(990_000, 4_010_000)
 
 
 @dataclass(frozen=True)
@@ -137,10 +134,9 @@ def genome_file(name: str, runs: Path) -> Path:
 
 def without_unseen(fasta: Path) -> bytes:
     """Cut a chromosome in two records, before and after what must stay unseen."""
-    with gzip.open(fasta) as lines:
-        next(lines)
-        bases = b"".join(line.rstrip() for line in lines)
-    return b">before\n%b\n>after\n%b\n" % (bases[: UNSEEN.start], bases[UNSEEN.stop :])
+    [record] = read_fasta(fasta)
+    first, end = mini.HUMAN_UNSEEN
+    return f">before\n{record.sequence[:first]}\n>after\n{record.sequence[end:]}\n".encode()
 
 
 def hyperparameters_file(size: str, runs: Path) -> Path:

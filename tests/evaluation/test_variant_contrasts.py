@@ -5,12 +5,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ntjax.evaluation.variant_contrasts import (
-    _weighted_area,
     against_matched,
     gain_over_baseline,
     separation,
     two_sided_separation,
 )
+from ntjax.metrics.ranking import Ranking
 
 
 def test_no_difference_is_told_too_often_and_a_real_one_is():
@@ -50,7 +50,7 @@ def test_areas_with_weights_are_those_of_repeated_rows():
     labels = random.random(80) < 0.4
     scores = random.integers(0, 12, 80) + labels  # with ties
     weights = random.integers(0, 4, (5, 80)).astype(float)
-    found = _weighted_area(labels, scores.astype(float))(weights)
+    found = Ranking.of(labels, scores.astype(float)).areas(weights)[0]
     for row, area in zip(weights.astype(int), found, strict=True):
         rows = np.repeat(np.arange(80), row)
         assert area == pytest.approx(roc_auc_score(labels[rows], scores[rows]))

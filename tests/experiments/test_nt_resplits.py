@@ -11,8 +11,6 @@ from experiments.nt_benchmark.resplits.contest import (
     ARMS,
     _junctions,
     _matrix,
-    digest_of,
-    labels_of,
 )
 from experiments.nt_benchmark.resplits.rows import (
     MARKS,
@@ -23,6 +21,7 @@ from experiments.nt_benchmark.resplits.rows import (
     chromosome_of,
 )
 from experiments.nt_benchmark.resplits.section import SCORES, compared
+from experiments.promoters.data.rows import labels_of
 from ntjax.io.tables import SequenceTable
 from ntjax.leakage.kmer_groups import rows_sharing_kmers
 
@@ -112,7 +111,7 @@ def resplit(plant, length):
 
 def areas(arm, rows):
     truth = labels_of(rows.test)
-    return [roc_auc_score(truth, one.test()) for one in arm(rows, 0, None)]
+    return [roc_auc_score(truth, one.test()) for one in arm(rows, 0)]
 
 
 def test_a_matrix_reads_steps_around_the_site():
@@ -141,7 +140,7 @@ def test_committed_scores_are_of_these_rows_and_make_the_committed_numbers():
         rows = read()
         folder = SCORES / name.replace(",", "").replace(" ", "_")
         for path in folder.rglob("*.json"):
-            assert json.loads(path.read_text())["rows"] == digest_of(rows), path
+            assert json.loads(path.read_text())["rows"] == rows.digest, path
         found, committed = compared(rows), record["tasks"][name]
         assert set(found["arms"]) == set(committed["arms"]) <= set(ARMS)
         for arm, one in committed["arms"].items():

@@ -4,8 +4,6 @@ Each arm chooses among its configurations by the AUROC of validation rows; test 
 once, by the chosen one. What an arm scored is kept in `scores/`, so that a run goes on from there.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 from experiments.nt_benchmark.models import MODELS
 from experiments.nt_benchmark.resplits.rows import Resplit
+from experiments.promoters.data.rows import labels_of
+from experiments.promoters.passes.arms import score_path
 from ntjax import PretrainedModel, fine_tune
 from ntjax.adapters import ADAPTERS
 from ntjax.baselines.cnn import CNNConfig, fit_cnn
@@ -33,7 +33,6 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 STEPS, BATCH = 300, 32
 _MOST_TOKENS = 64
 _DIGITS = 5
-Predict = Callable[[tuple[str, ...]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,24 +50,23 @@ class Candidate:
     test: Callable[[], np.ndarray]
 
 
+Candidates = Callable[[Resplit, int], Iterator[Candidate]]
+"""Of rows and a seed: fits configurations, one after the other."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """One side of the contest.
 
     Attributes:
-        candidates: fits the configurations, one after the other.
+        candidates: fits its configurations.
         seeds: whose results differ; 1 for an arm without chance.
         only: names of tasks begin with it; "" for all.
     """
 
-    candidates: Callable[[Resplit, int, Path], Iterator[Candidate]]
+    candidates: Candidates
     seeds: int = 1
     only: str = ""
-
-
-def labels_of(table: Any) -> np.ndarray:
-    """Labels 0 and 1 of a table's rows."""
-    return np.array(table.labels).astype(int)
 
 
 def _logistic(
@@ -87,12 +85,12 @@ def _logistic(
             yield Candidate(f"{name}, C {penalty:g}", model.predict_proba(validation)[:, 1], test)
 
 
-def _sequences(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
+def _sequences(rows: Resplit, seed: int) -> Iterator[Candidate]:
     length = max(map(len, rows.train.sequences))
     yield from _logistic(rows, {"bases and 3-mers": lambda texts: sequence_features(texts, length)})
 
 
-def _boosting(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
+def _boosting(rows: Resplit, seed: int) -> Iterator[Candidate]:
     train, validation = (
         (table.sequences, labels_of(table)) for table in (rows.train, rows.validation)
     )
@@ -104,7 +102,7 @@ def _boosting(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
     )
 
 
-def _cnn(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
+def _cnn(rows: Resplit, seed: int) -> Iterator[Candidate]:
     train, validation = (
         (table.sequences, labels_of(table)) for table in (rows.train, rows.validation)
     )
@@ -118,7 +116,7 @@ def _cnn(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
         )
 
 
-def _matrix(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
+def _matrix(rows: Resplit, seed: int) -> Iterator[Candidate]:
     """Log-odds of a first-order position-weight matrix (weight array, Zhang & Marr 1993)."""
     texts, labels = np.array(rows.train.sequences), labels_of(rows.train)
     sites, decoys = (_steps(texts[labels == label].tolist()) for label in (1, 0))
@@ -151,7 +149,7 @@ def _steps(texts: list[str]) -> np.ndarray:
     return np.log(given / given.sum(axis=2, keepdims=True)).reshape(-1, 16)
 
 
-def _junctions(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
+def _junctions(rows: Resplit, seed: int) -> Iterator[Candidate]:
     """Only the pairs of bases where published negatives were put together: every 15 bases."""
     length = len(rows.train.sequences[0])
     borders = np.arange(15, length, 15) - 1
@@ -162,10 +160,10 @@ def _junctions(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
     yield from _logistic(rows, {"pairs at junctions": features})
 
 
-def _frozen(name: str) -> Callable[[Resplit, int, Path], Iterator[Candidate]]:
+def _frozen(name: str) -> Candidates:
     """The head alone on a frozen network: each layer, mean, or tokens side by side if they fit."""
 
-    def candidates(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
+    def candidates(rows: Resplit, seed: int) -> Iterator[Candidate]:
         model = MODELS[name]()
         layers = range(model.config.num_layers + 1)
         tables = {"train": rows.train, "validation": rows.validation, "test": rows.test}
@@ -200,10 +198,10 @@ def _embedded(
     return found
 
 
-def _adapted(name: str, adapter: str) -> Callable[[Resplit, int, Path], Iterator[Candidate]]:
+def _adapted(name: str, adapter: str) -> Candidates:
     """Fine-tune a network with an adapter, at its rate for small models and at a third of it."""
 
-    def candidates(rows: Resplit, seed: int, folder: Path) -> Iterator[Candidate]:
+    def candidates(rows: Resplit, seed: int) -> Iterator[Candidate]:
         model, rate = MODELS[name](), ADAPTERS[adapter].learning_rate_for_mini
         for share in (1.0, 1 / 3):
             run = fine_tune(
@@ -248,31 +246,25 @@ ARMS: dict[str, Arm] = {
 """Every arm by name."""
 
 
-def score_file(folder: Path, task: str, arm: str, seed: int) -> Path:
-    """Where the scores of an arm and seed are kept."""
-    names = [n.replace("³", "3").replace(",", "").replace(" ", "_") for n in (task, arm)]
-    return folder / names[0] / names[1] / f"{seed}.json"
-
-
-def scored(rows: Resplit, arm: str, seed: int, scores: Path, runs: Path) -> dict[str, Any]:
+def scored(rows: Resplit, arm: str, seed: int, scores: Path) -> dict[str, Any]:
     """Fit an arm and score the test rows with its chosen configuration; what is there is read.
 
     Raises:
         UserError: what is there was made of other rows.
     """
-    path, digest = score_file(scores, rows.name, arm, seed), digest_of(rows)
+    path = score_path(scores, rows.name, arm, seed)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"rows": digest, **_chosen(rows, ARMS[arm], seed, runs)})
+        write_json(path, {"rows": rows.digest, **_chosen(rows, ARMS[arm], seed)})
     saved = read_json(path)
-    if saved["rows"] != digest:
+    if saved["rows"] != rows.digest:
         raise UserError(f"{path}: made of other rows: remove the file to fit this arm again")
     return saved
 
 
-def _chosen(rows: Resplit, arm: Arm, seed: int, runs: Path) -> dict[str, Any]:
+def _chosen(rows: Resplit, arm: Arm, seed: int) -> dict[str, Any]:
     truth, best, found, tried = labels_of(rows.validation), None, -1.0, 0
-    for candidate in arm.candidates(rows, seed, runs):
+    for candidate in arm.candidates(rows, seed):
         tried += 1
         value = float(roc_auc_score(truth, candidate.validation))
         if value > found:
@@ -284,10 +276,3 @@ def _chosen(rows: Resplit, arm: Arm, seed: int, runs: Path) -> dict[str, Any]:
         "validation": found,
         "test": np.round(best.test().astype(float), _DIGITS).tolist(),
     }
-
-
-def digest_of(rows: Resplit) -> str:
-    """SHA-256 of the rows of all parts and their labels."""
-    tables = (rows.train, rows.validation, rows.test)
-    text = json.dumps([[table.sequences, table.labels] for table in tables])
-    return hashlib.sha256(text.encode()).hexdigest()

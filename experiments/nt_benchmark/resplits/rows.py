@@ -4,23 +4,22 @@ Training and validation rows that share 31 bases with a test row are left out, a
 that share them with a validation row: their number stands in `left_out`.
 """
 
-import os
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
 
 import numpy as np
 
-from experiments.nt_benchmark.chr20 import GENOME, INTRONS
+from experiments.nt_benchmark.chr20 import GENOME, INTRONS, data_folder
 from ntjax.datasets.splits import grouped_split
-from ntjax.errors import UserError
 from ntjax.genomes.indexing import open_genome
 from ntjax.genomes.store import Genome
 from ntjax.genomes.transcripts import ListedTranscripts, read_transcripts
 from ntjax.genomes.windows import read_windows
-from ntjax.io.fasta import read_fasta, split_label
+from ntjax.io.fasta import read_fasta
 from ntjax.io.tables import SequenceTable, read_table
 from ntjax.leakage.kmer_groups import rows_sharing_kmers
 from ntjax.sequences.alphabet import (
@@ -63,16 +62,12 @@ class Resplit:
     left_out: int
     source: str
 
-
-def data_folder() -> Path:
-    """Return NTJAX_DATA_DIR.
-
-    Raises:
-        UserError: it is not set.
-    """
-    if "NTJAX_DATA_DIR" not in os.environ:
-        raise UserError("set NTJAX_DATA_DIR to the folder that holds histone/, human/ and others")
-    return Path(os.environ["NTJAX_DATA_DIR"])
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the rows of all parts and their labels."""
+        tables = (self.train, self.validation, self.test)
+        text = json.dumps([[table.sequences, table.labels] for table in tables])
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def chromosome_of(header: str) -> str | None:
@@ -87,17 +82,8 @@ def chromosome_of(header: str) -> str | None:
 
 def histone(mark: str) -> Resplit:
     """Split the published test rows of a yeast mark by chromosome."""
-    path = data_folder() / "histone" / f"{mark}.fna.gz"
-    records = list(read_fasta(path))
-    names, labels = zip(*(split_label(record.name) for record in records), strict=True)
-    table = SequenceTable(
-        tuple(names),
-        tuple(record.sequence.upper() for record in records),
-        tuple(labels),
-        str(path),
-        tuple(record.row for record in records),
-    )
-    chromosomes = np.array([chromosome_of(name) or "" for name in names])
+    table = read_table(data_folder() / "histone" / f"{mark}.fna.gz")
+    chromosomes = np.array([chromosome_of(name) or "" for name in table.names])
     parts = {
         "test": np.flatnonzero(np.isin(chromosomes, _TEST)),
         "validation": np.flatnonzero(np.isin(chromosomes, _VALIDATION)),
@@ -106,7 +92,7 @@ def histone(mark: str) -> Resplit:
         ),
     }
     # Neighbouring windows of one chromosome are no independent rows.
-    places = [int(name.rpartition("_")[2]) // 20_000 for name in names]
+    places = [int(name.rpartition("_")[2]) // 20_000 for name in table.names]
     groups = np.array([f"{c}:{p}" for c, p in zip(chromosomes, places, strict=True)])
     source = "test file of the original set, split by chromosome: test IV and XIII, validation XV"
     return _without_shared(f"yeast {mark}", table, parts, groups, source)

@@ -6,20 +6,20 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from experiments.nt_benchmark.models import OF_MODEL
 from experiments.nt_benchmark.resplits.contest import (
     ARMS,
     STEPS,
-    digest_of,
-    labels_of,
-    score_file,
     scored,
 )
 from experiments.nt_benchmark.resplits.rows import SHARED, TASKS, Resplit
+from experiments.promoters.data.rows import labels_of
+from experiments.promoters.passes.arms import score_path
 from ntjax.errors import UserError
 from ntjax.io.json import read_json
 from ntjax.metrics.seeds import seed_means
 from ntjax.metrics.significance import correct
-from ntjax.reports.cells import LEVEL, interval_cell, signed_cell
+from ntjax.reports.cells import interval_cell, marked_cell, told
 from ntjax.reports.page import Block, Figure, Table, Text
 
 NAME, TITLE = "resplits", "Tasks that can be split anew here"
@@ -45,9 +45,7 @@ _POWER = (1.96 + 0.84) / (2 * 1.96)  # of the width of a 95% interval
 _SHOWN = {
     "gradient boosting": "#999999",
     "CNN": "#D55E00",
-    "untrained, head alone": "#009E73",
-    "mini, head alone": "#0072B2",
-    "mini_human, head alone": "#E69F00",
+    **{f"{name}, head alone": OF_MODEL[name] for name in ("untrained", "mini", "mini_human")},
 }
 
 
@@ -59,11 +57,9 @@ def run(folder: Path, runs: Path) -> dict[str, Any]:
         for arm in FITTED:
             if name.startswith(ARMS[arm].only):
                 for seed in range(ARMS[arm].seeds):
-                    scored(rows, arm, seed, SCORES, runs / NAME)
+                    scored(rows, arm, seed, SCORES)
         record["tasks"][name] = compared(rows)
-    correct(
-        [one for task in record["tasks"].values() for one in task["pairs"].values()],
-    )
+    correct([one for task in record["tasks"].values() for one in task["pairs"].values()])
     draw(record, folder / PICTURE)
     return record
 
@@ -77,10 +73,10 @@ def compared(rows: Resplit) -> dict[str, Any]:
     found: dict[str, list[dict[str, Any]]] = {}
     for arm in ARMS:
         for seed in range(ARMS[arm].seeds):
-            path = score_file(SCORES, rows.name, arm, seed)
+            path = score_path(SCORES, rows.name, arm, seed)
             if path.exists():
                 found.setdefault(arm, []).append(read_json(path))
-    if any(one["rows"] != digest_of(rows) for own in found.values() for one in own):
+    if any(one["rows"] != rows.digest for own in found.values() for one in own):
         raise UserError(f"{SCORES}: {rows.name} has scores of other rows: remove them")
     of_test = {arm: np.array([one["test"] for one in own]) for arm, own in found.items()}
     truth, counts = labels_of(rows.test), {"n": len(rows.test)}
@@ -164,9 +160,8 @@ def blocks(record: dict[str, Any]) -> tuple[Block, ...]:
                 )
             )
         for title, gap in task["pairs"].items():
-            told = gap["corrected"] is not None and gap["corrected"] < LEVEL
             smallest = "–" if gap["detectable"] is None else f"{gap['detectable']:.3f}"
-            pairs.append((name, title, signed_cell(gap) + (" *" if told else ""), smallest))
+            pairs.append((name, title, marked_cell(gap), smallest))
     return (
         Text(_METHOD),
         Figure(f"results/{PICTURE}", "Test AUROC with 95% intervals over groups of test rows."),
@@ -209,11 +204,11 @@ def conclusion(record: dict[str, Any]) -> str:
     counts = []
     for title in PAIRS:
         gaps = [task["pairs"][title] for task in record["tasks"].values() if title in task["pairs"]]
-        told = [g for g in gaps if g["corrected"] is not None and g["corrected"] < LEVEL]
-        above = sum(gap["value"] > 0 for gap in told)
+        apart = [gap for gap in gaps if told(gap)]
+        above = sum(gap["value"] > 0 for gap in apart)
         counts.append(
-            f"{title}: {above} of {len(gaps)} tasks above, {len(told) - above} below, "
-            f"{len(gaps) - len(told)} not told apart"
+            f"{title}: {above} of {len(gaps)} tasks above, {len(apart) - above} below, "
+            f"{len(gaps) - len(apart)} not told apart"
         )
     best = [
         f"{name} {max(task['arms'], key=lambda arm: task['arms'][arm]['validation'])}"

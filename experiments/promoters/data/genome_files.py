@@ -6,7 +6,7 @@ from pathlib import Path
 from ntjax.datasets.remote_files import DATA_FOLDER_VARIABLE
 from ntjax.errors import UserError
 
-_GENOME = "genomes/ecoli_k12_mg1655.fna.gz"
+K12 = "genomes/ecoli_k12_mg1655.fna.gz"
 
 
 def find_genome(path: Path | None) -> Path:
@@ -18,7 +18,7 @@ def find_genome(path: Path | None) -> Path:
     if path:
         return path
     if folder := os.environ.get(DATA_FOLDER_VARIABLE):
-        return Path(folder) / _GENOME
+        return Path(folder) / K12
     raise UserError(
         f"give --genome FILE: E. coli K-12 (NC_000913.3), or set {DATA_FOLDER_VARIABLE}"
     )

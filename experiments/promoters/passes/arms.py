@@ -108,8 +108,13 @@ class Plan:
 
 def score_file(name: str, task: str, seed: int, plan: Plan) -> Path:
     """Where the scores of an arm and seed are kept."""
-    folder = name.replace("³", "3").replace(",", "").replace(" ", "_")
-    return plan.scores / task.replace(" ", "_") / folder / f"{seed}.json"
+    return score_path(plan.scores, task, name, seed)
+
+
+def score_path(folder: Path, task: str, arm: str, seed: int) -> Path:
+    """Name the file of an arm's scores on a task after both of them."""
+    names = [text.replace("³", "3").replace(",", "").replace(" ", "_") for text in (task, arm)]
+    return folder / names[0] / names[1] / f"{seed}.json"
 
 
 def scored(name: str, task: Task, seed: int, plan: Plan) -> Scored:
