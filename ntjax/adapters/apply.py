@@ -26,6 +26,7 @@ def forward(
     embeddings_layers: tuple[int, ...] = (),
     attention_layers: tuple[int, ...] = (),
     positions: jax.Array | None = None,
+    first_tokens: int | None = None,
     rematerialise: bool = False,
     attention: Attention = "plain",
 ) -> dict[str, jax.Array]:
@@ -46,6 +47,7 @@ def forward(
             embeddings_layers,
             attention_layers,
             positions,
+            first_tokens,
         )
 
     return hk.transform(run).apply(params, None, tokens)

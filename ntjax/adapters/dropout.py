@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.random import threefry2x32_p
 
+from ntjax.models.layers import saved_for_backward
+
 
 class Dropout(NamedTuple):
     """What is dropped in a training step. Rates are traced: members of a population may differ.
@@ -34,7 +36,7 @@ def drop(
         place: number of the place in the model; places draw independently.
     """
     draws = _sixteen_bits(keys, place, x.shape[1:])
-    kept = draws >= jnp.round(rate * 2.0**16).astype(jnp.uint32)
+    kept = saved_for_backward(draws >= jnp.round(rate * 2.0**16).astype(jnp.uint32))
     return jnp.where(kept, x / (1.0 - rate), 0.0).astype(x.dtype)
 
 

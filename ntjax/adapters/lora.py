@@ -15,6 +15,7 @@ from ntjax.adapters.base import AdapterConfig, Binding
 from ntjax.adapters.dropout import Dropout, drop
 from ntjax.errors import UserError
 from ntjax.models.config import ROOT, TransformerConfig, parameter_shapes
+from ntjax.models.layers import saved_for_backward
 from ntjax.models.transformer import recomputed
 
 PROJECTIONS = ("query", "key", "value", "mha_output", "fc1", "fc2")
@@ -130,8 +131,8 @@ def make_hook(config: LoRA, rate: jax.Array | float | None, keys: jax.Array | No
             assert keys is not None
             place = layer["number"] * len(PROJECTIONS) + PROJECTIONS.index(name)
             dropped = drop(x, rate, keys, place)
-        low_rank = _product(_product(dropped, branch["a"]), branch["b"])
-        return linear(x) + (config.alpha / config.rank) * low_rank
+        inner = saved_for_backward(_product(dropped, branch["a"]))
+        return linear(x) + (config.alpha / config.rank) * _product(inner, branch["b"])
 
     return hook
 

@@ -57,8 +57,13 @@ def head_outputs(
     """Return the head's outputs [rows, outputs] for token ids [rows, tokens]."""
     if config.head is None:
         raise ValueError("this configuration has no head: read the logits")
-    embeddings = last_embeddings(config, params, trainable.adapter, tokens, dropout)
+    first = None if _weights_are_trained(trainable.adapter) else config.head.first_tokens
+    embeddings = last_embeddings(config, params, trainable.adapter, tokens, dropout, first)
     return config.head.apply(trainable.head, embeddings, tokens)
+
+
+def _weights_are_trained(adapter: Adapter) -> bool:
+    return adapter.config.trains_backbone and bool(adapter.parameters)
 
 
 def last_embeddings(
@@ -67,8 +72,12 @@ def last_embeddings(
     adapter: Adapter | None,
     tokens: jax.Array,
     dropout: Dropout | None = None,
+    first_tokens: int | None = None,
 ) -> jax.Array:
-    """Return the last layer's embeddings [rows, tokens, dim], after the final layer norm."""
+    """Return the last layer's embeddings [rows, tokens, dim], after the final layer norm.
+
+    With `first_tokens` those of so many first tokens alone, [rows, first_tokens, dim].
+    """
     last = config.model.num_layers
     outputs = forward(
         config.model,
@@ -79,6 +88,7 @@ def last_embeddings(
         dropout,
         logits=False,
         embeddings_layers=(last,),
+        first_tokens=first_tokens,
         rematerialise=config.rematerialise,
         attention=config.attention,
     )

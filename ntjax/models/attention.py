@@ -26,6 +26,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from ntjax.models.layers import saved_for_backward
+
 LEAST = jnp.finfo(jnp.float32).min
 # Scores in a block: 4 MiB in float32. Four times fewer or more were not faster.
 _BLOCK = 1 << 20
@@ -36,6 +38,9 @@ Attention = Literal["plain", "cudnn"]
 # What cuDNN's kernel takes on every GPU it knows: head sizes of a multiple of 8 up to 128, from
 # NVIDIA's compute capability 8 (Ampere) on.
 _CUDNN_MULTIPLE, _CUDNN_WIDEST, _CUDNN_CAPABILITY = 8, 128, 8
+
+# In shorter rows cuDNN's kernel, whose tiles are longer, is the slower form.
+CUDNN_TOKENS = 32
 
 
 def precision_of(dtype: jnp.dtype) -> jax.lax.Precision | None:
@@ -137,6 +142,7 @@ def _forward(query: Heads, key: Heads, value: Heads, mask: jax.Array) -> tuple[H
     context, sums = _for_platform(mask, _forward_in_blocks, _forward_at_once)(
         query, key, value, mask
     )
+    context, sums = jax.tree.map(saved_for_backward, (context, sums))
     return context.astype(query.dtype), (query, key, value, mask, context, sums)
 
 

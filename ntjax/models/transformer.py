@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntjax.models.attention import (
+    CUDNN_TOKENS,
     Attention,
     attend,
     attention_context,
@@ -25,6 +26,7 @@ from ntjax.models.attention import (
     precision_of,
 )
 from ntjax.models.config import ROOT, TransformerConfig, ffn_width
+from ntjax.models.layers import saved_for_backward, scanned, with_last
 from ntjax.sequences.tokenizer import Tokenizer
 
 PAD_ID, MASK_ID = Tokenizer.pad_id, Tokenizer.mask_id
@@ -152,6 +154,7 @@ class NucleotideTransformer(hk.Module):
         embeddings_layers: tuple[int, ...] = (),
         attention_layers: tuple[int, ...] = (),
         positions: jax.Array | None = None,
+        first_tokens: int | None = None,
     ) -> dict[str, jax.Array]:
         """Run the model.
 
@@ -166,6 +169,9 @@ class NucleotideTransformer(hk.Module):
             attention_layers: layers, counted from 1, whose attention maps are wanted.
             positions: int32 [batch, chosen], places in a row at which logits are wanted; at others
                 none are computed, and `logits` are [batch, chosen, vocabulary].
+            first_tokens: compute of the last layer only the output of so many first tokens; logits
+                and the last embeddings are [batch, first_tokens, ...]. Takes no `attention_layers`,
+                and is not for weights that are trained.
 
         Returns:
             float32 `logits` [batch, tokens, vocabulary] (0 at `<pad>`), `embeddings_L`
@@ -176,7 +182,12 @@ class NucleotideTransformer(hk.Module):
             attention_mask = (tokens != PAD_ID)[:, None, None, :]
         first = x = self._embed(tokens)
         x, saved = self._layers(
-            x, attention_mask, per_layer, tuple(embeddings_layers), tuple(attention_layers)
+            x,
+            attention_mask,
+            per_layer,
+            tuple(embeddings_layers),
+            tuple(attention_layers),
+            first_tokens,
         )
         # The last layer's embeddings are taken after the head's first norm, as ESM does.
         last = _LayerNorm(config.layer_norm_eps, "emb_layer_norm_after")(x)
@@ -189,7 +200,7 @@ class NucleotideTransformer(hk.Module):
             last = jnp.take_along_axis(last, positions[..., None], axis=1)
             tokens = jnp.take_along_axis(tokens, positions, axis=1)
         if logits:
-            outputs["logits"] = self._language_model_head(last, tokens)
+            outputs["logits"] = self._language_model_head(last, tokens[:, : last.shape[1]])
         return outputs
 
     @hk.transparent
@@ -219,6 +230,7 @@ class NucleotideTransformer(hk.Module):
         per_layer: Any,
         embeddings_layers: tuple[int, ...],
         attention_layers: tuple[int, ...],
+        first_tokens: int | None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         batch, tokens, _ = x.shape
         heads = self.config.attention_heads
@@ -238,10 +250,18 @@ class NucleotideTransformer(hk.Module):
             kept = {name: _keep(kept[name], new[name], number, wanted[name]) for name in kept}
             return (x, kept), None
 
-        numbers = jnp.arange(1, self.config.num_layers + 1)
-        body = hk.remat(layer) if self.rematerialise else layer
-        stack = hk.layer_stack(self.config.num_layers, with_per_layer_inputs=True, name="layers")
-        (x, kept), _ = stack(body)((x, kept), numbers, per_layer)
+        def last(carry: Any, number: jax.Array, inputs: Any) -> tuple[Any, None]:
+            del number  # what leaves the last layer is not kept here
+            mask = attention_mask[..., :first_tokens, :]
+            x, _ = self._layer(carry[0], mask, inputs, False, first_tokens)
+            return (x, carry[1]), None
+
+        count, carry = self.config.num_layers, (x, kept)
+        again = hk.remat if self.rematerialise else lambda layer: layer
+        if first_tokens is None:
+            x, kept = scanned(count, again(layer), carry, per_layer)
+        else:
+            x, kept = with_last(count, again(layer), again(last), carry, per_layer)
         saved = {
             f"{name}_{number}": kept[name][slot]
             for name, numbers in wanted.items()
@@ -251,29 +271,42 @@ class NucleotideTransformer(hk.Module):
 
     @hk.transparent
     def _layer(
-        self, x: jax.Array, attention_mask: jax.Array, inputs: Any, keep_weights: bool
+        self,
+        x: jax.Array,
+        attention_mask: jax.Array,
+        inputs: Any,
+        keep_weights: bool,
+        first_tokens: int | None = None,
     ) -> tuple[jax.Array, jax.Array | None]:
         config = self.config
 
         def linear(name: str, size: int, x: jax.Array, bias: bool = True) -> jax.Array:
-            return self.hook(inputs, name, _Linear(size, name, bias), x)
+            layer = _Linear(size, name, bias)
+            return self.hook(inputs, name, lambda x: saved_for_backward(layer(x)), x)
 
         normed = _LayerNorm(config.layer_norm_eps, "self_attention_layer_norm")(x)
-        split = (*x.shape[:2], config.attention_heads, config.key_dim)
+        split = (config.attention_heads, config.key_dim)
         size = config.attention_heads * config.key_dim
         query, key, value = (
-            linear(name, size, normed).reshape(split) for name in ("query", "key", "value")
+            linear(name, size, of).reshape(*of.shape[:2], *split)
+            for name, of in (
+                ("query", normed[:, :first_tokens]),
+                ("key", normed),
+                ("value", normed),
+            )
         )
+        x = x[:, :first_tokens]
         if config.use_rotary_embedding:
             query, key = rotate(query), rotate(key)
         weights = None
-        if keep_weights:
+        if keep_weights or first_tokens is not None:  # few queries: few scores
             context, weights = attend(query, key, value, attention_mask)
-        elif self.attention == "cudnn":
+        elif self.attention == "cudnn" and x.shape[1] >= CUDNN_TOKENS:
             context = cudnn_context(query, key, value, attention_mask)
         else:
             context = attention_context(query, key, value, attention_mask)
         x = x + linear("mha_output", config.embed_dim, context.reshape(*x.shape[:2], size))
+        x = saved_for_backward(x)
 
         normed = _LayerNorm(config.layer_norm_eps, "final_layer_norm")(x)
         inner = linear("fc1", ffn_width(config), normed, config.add_bias_ffn)

@@ -2,12 +2,12 @@
 
     python scripts/benchmarks/on_gpu.py                 # about ten minutes on an H100
     python scripts/benchmarks/on_gpu.py --tiny          # the same sections, small, on a CPU
-    python scripts/benchmarks/on_gpu.py --only plain
+    python scripts/benchmarks/on_gpu.py --only attention
 
 Needs torch, transformers and peft beside ntjax; no network and no weights: random weights are drawn
 on the device. Sections run in order of worth, each in a process of its own under a time limit. One
 that fails or runs out of time is written down as such, and the next one runs. Results are written
-after every section, to on_gpu.json and on_gpu.md beside this script.
+after every section, to JSON and Markdown beside this script, named for the card: on_gpu_h200.md.
 """
 
 import argparse
@@ -51,12 +51,12 @@ SECTIONS = (
     Section("start", 60, "versions, the card, one tiny step with each form of attention"),
     Section("ntjax", 150, "speed"),
     Section("peft", 90, "speed"),
-    Section("parity", 120, "golden files, and cuDNN's attention against the plain form"),
+    Section("attention", 60, "cuDNN's attention against the plain form, by tokens"),
     Section("population", 120, "nine members against nine runs"),
+    Section("parity", 150, "golden files, and cuDNN's attention against the plain form"),
     Section("default", 150, "python -m ntjax.finetune"),
     Section("more-ntjax", 90, "speed, other batches"),
     Section("more-peft", 60, "speed, other batches"),
-    Section("plain", 90, "speed without cuDNN's attention"),
     Section("rematerialised", 60, "speed with activations recomputed"),
 )
 
@@ -92,7 +92,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="without suffix; default: on_gpu beside this")
     options = parser.parse_args()
     if options.out is None:
-        options.out = HERE / ("on_gpu_tiny" if options.tiny else "on_gpu")
+        known = [name.lower() for name in PEAKS if name in card()]
+        options.out = HERE / f"on_gpu_{'tiny' if options.tiny else (known or ['other'])[0]}"
     return options
 
 
@@ -159,13 +160,15 @@ def as_markdown(record: dict[str, Any]) -> list[str]:
         "on query and value, each with the head (dense, tanh, dense) and AdamW. PEFT: "
         '`EsmForSequenceClassification` with `attn_implementation="sdpa"` and fused AdamW, in '
         "bfloat16. Medians over rounds and, in brackets, quartiles. MFU: 4 N operations a token in "
-        "training (frozen weights have no gradient) and 2 N in inference, N the matrices of the "
-        "layers, over the peak of the card's data sheet; neither attention's products nor "
-        "recomputation are counted. Memory: the largest that the framework held on the device; "
-        "ntjax's is the largest of all rows so far.",
+        "training (frozen weights have no gradient) and 2 N in inference, N the matrices that a "
+        "head on `<cls>` needs (of the last layer key and value alone), over the peak of the "
+        "card's data sheet; neither attention's products nor recomputation are counted. Memory: "
+        "the largest that the framework held on the device; ntjax's is the largest of all rows so "
+        "far.",
         "",
         *_speed_table(rows, card),
         "",
+        *_kernel_table(rows),
         f"Aims: {AIMS}.",
         "",
     ]
@@ -196,9 +199,7 @@ def _speed_row(
     if other and row["side"] != "PEFT":
         ratio = f"{statistics.median(other['seconds']) / middle:.2f}"
     return [
-        row["model"],
-        f"{row['rows']} × {row['tokens']:,}",
-        f"{row['mode']}, {'IA³' if row['adapter'] == 'ia3' else 'LoRA'}",
+        *_case(row),
         row["side"],
         f"{1e3 * middle:.1f} ({1e3 * low:.1f}-{1e3 * high:.1f})",
         f"{tokens:,.0f}",
@@ -210,8 +211,35 @@ def _speed_row(
 
 
 def layer_weights(size: Size) -> int:
-    """The matrices of all layers: query, key, value, output, and two of the feed-forward."""
-    return size.layers * (4 * size.width**2 + 2 * size.width * size.ffn)
+    """The matrices that are multiplied with every token; of the last layer key and value alone."""
+    layer = 4 * size.width**2 + 2 * size.width * size.ffn
+    return (size.layers - 1) * layer + 2 * size.width**2
+
+
+def _kernel_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Where the GPU's time goes, of the rows that were profiled."""
+    profiled = [row for row in rows if "kernels_ms" in row]
+    if not profiled:
+        return []
+    kinds = list(profiled[0]["kernels_ms"])
+    table = markdown_table(
+        ["model", "batch", "what", *(f"{kind}, ms" for kind in kinds)],
+        ([*_case(row), *(f"{row['kernels_ms'][kind]:.1f}" for kind in kinds)] for row in profiled),
+    )
+    about = (
+        "Where ntjax's time on the GPU goes, by JAX's profiler. Other: layer norm, GELU, what an "
+        "adapter adds, and the sums over rows of IA³'s gradients. Copies and zeros: what a scan "
+        "over layers costs, which keeps activations in arrays of all layers."
+    )
+    return [about, "", *table, ""]
+
+
+def _case(row: dict[str, Any]) -> list[str]:
+    return [
+        row["model"],
+        f"{row['rows']} × {row['tokens']:,}",
+        f"{row['mode']}, {'IA³' if row['adapter'] == 'ia3' else 'LoRA'}",
+    ]
 
 
 def _other_rows(sections: list[dict[str, Any]]) -> list[str]:

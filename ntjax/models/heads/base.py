@@ -27,10 +27,12 @@ class HeadConfig(ABC):
         kind: the head's name, as in `--head`.
         outputs: how many there are.
         in_coordinates: whether it is trained in coordinates in which embeddings are white.
+        first_tokens: how many of a row's first tokens it reads; None for all of them.
     """
 
     kind: ClassVar[str]
     in_coordinates: ClassVar[bool] = False
+    first_tokens: ClassVar[int | None] = None
     outputs: int = 2
 
     def unreadable(self, bases: int, tokens: int) -> str:
@@ -68,8 +70,8 @@ class HeadConfig(ABC):
 
         Arguments:
             head: the parameters.
-            embeddings: of the last layer, [batch, tokens, dim].
-            tokens: their ids, [batch, tokens].
+            embeddings: of the last layer, [batch, tokens, dim], or of the first tokens alone.
+            tokens: ids of the whole rows, [batch, tokens].
         """
 
     def folded(self, head: Parameters) -> Parameters:

@@ -41,6 +41,7 @@ class Cls(_Pooled):
     """Reads the `<cls>` position."""
 
     kind: ClassVar[str] = "cls"
+    first_tokens: ClassVar[int | None] = 1
 
     @staticmethod
     def pooled(embeddings: jax.Array, tokens: jax.Array) -> jax.Array:
