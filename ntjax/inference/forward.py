@@ -32,7 +32,8 @@ class ForwardConfig:
         head: its kind and outputs; None where the language model's own head is read.
         dtype: type of the computation.
         rematerialise: recompute activations in the backward pass.
-        attention: the form of it, as `attention_on` chooses it for the devices.
+        attention: the form of it, as `attention_on` chooses it for the devices; rows shorter than
+            `CUDNN_TOKENS` take the plain one.
     """
 
     model: TransformerConfig
@@ -57,7 +58,9 @@ def head_outputs(
     """Return the head's outputs [rows, outputs] for token ids [rows, tokens]."""
     if config.head is None:
         raise ValueError("this configuration has no head: read the logits")
-    first = None if _weights_are_trained(trainable.adapter) else config.head.first_tokens
+    # What is recomputed on the way back is computed in whole layers.
+    whole = config.rematerialise or _weights_are_trained(trainable.adapter)
+    first = None if whole else config.head.first_tokens
     embeddings = last_embeddings(config, params, trainable.adapter, tokens, dropout, first)
     return config.head.apply(trainable.head, embeddings, tokens)
 

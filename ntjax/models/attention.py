@@ -16,7 +16,8 @@ Which of these forms is compiled is decided by the platform a program is lowered
 without an accelerator compiles the accelerator's.
 
 NVIDIA GPUs have a third form, cuDNN's fused kernel, which holds no scores either. cuDNN must be
-present when the program is traced, so `attention_on` chooses it when a program is built.
+present when the program is traced, so `attention_on` chooses it when a program is built. Rows
+shorter than `CUDNN_TOKENS` take the plain form there too.
 """
 
 from collections.abc import Callable
@@ -39,7 +40,8 @@ Attention = Literal["plain", "cudnn"]
 # NVIDIA's compute capability 8 (Ampere) on.
 _CUDNN_MULTIPLE, _CUDNN_WIDEST, _CUDNN_CAPABILITY = 8, 128, 8
 
-# In shorter rows cuDNN's kernel, whose tiles are longer, is the slower form.
+# Of rows of 17 tokens cuDNN's kernel, whose tiles are longer, was the slower form on an H200. Where
+# it becomes the faster one has not been measured (`scripts/benchmarks/on_gpu.py --only attention`).
 CUDNN_TOKENS = 32
 
 
@@ -109,11 +111,14 @@ def cudnn_context(
     key, value = (jnp.where(real[..., None, None], heads, 0) for heads in (key, value))
     # Tokens to an even number, which JAX asks of cuDNN where gradients are taken.
     widths = [(0, 0), (0, tokens % 2), (0, 0), (0, _padded_size(key_dim) - key_dim)]
+    # A row without any token, such as an empty slot of a batch, looks at its first padding.
+    lengths = jnp.maximum(real.sum(axis=-1, dtype=jnp.int32), 1)
     context = jax.nn.dot_product_attention(
         *(jnp.pad(heads, widths) for heads in (query, key, value)),
         scale=key_dim**-0.5,
-        # A row without any token, such as an empty slot of a batch, looks at its first padding.
-        key_value_seq_lengths=jnp.maximum(real.sum(axis=-1, dtype=jnp.int32), 1),
+        # All queries. As a constant, which JAX would put here, it lacks the axis of a population.
+        query_seq_lengths=lengths * 0 + tokens + tokens % 2,
+        key_value_seq_lengths=lengths,
         implementation=implementation,
     )
     return context[:, :tokens, :, :key_dim]

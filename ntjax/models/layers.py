@@ -2,7 +2,7 @@
 
 A head that reads the first token alone needs of the last layer that token's output alone, from the
 keys and values of all tokens: `with_last` applies another form of the layer there. What it keeps of
-the others for the way back are the arrays marked `saved_for_backward`.
+the others for the way back are the arrays marked `saved_for_backward`, and cuDNN's results.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-NAME = "layers"  # of the stacked weights in the tree of parameters
+STACK = "layers"  # the stacked weights in the tree of parameters
 
 _SAVED = "saved"
 _CUDNN = "dot_product_attention"  # part of the names of the operations by which JAX calls cuDNN
@@ -45,7 +45,7 @@ def scanned(count: int, layer: Layer, carry: Any, per_layer: Any) -> Any:
     Returns:
         What leaves the last.
     """
-    stack = hk.layer_stack(count, with_per_layer_inputs=True, name=NAME)
+    stack = hk.layer_stack(count, with_per_layer_inputs=True, name=STACK)
     return stack(layer)(carry, jnp.arange(1, count + 1), per_layer)[0]
 
 
@@ -55,8 +55,13 @@ def with_last(count: int, layer: Layer, last: Layer, carry: Any, per_layer: Any)
     The other layers are not scanned over a shorter stack, which would be a copy of nearly all
     weights: each takes its own from the whole stack, and takes them again on the way back. Made for
     weights that are not trained: their gradient would be summed over whole stacks.
+
+    Raises:
+        ValueError: there are no weights yet.
     """
-    weights = hk.lift(lambda: {}, name=NAME)()
+    weights = hk.lift(lambda: {}, name=STACK)()  # those that are at hand: nothing is drawn
+    if not weights:
+        raise ValueError("weights are drawn with all tokens of the last layer")
     numbers = jnp.arange(1, count + 1)
 
     @partial(jax.checkpoint, prevent_cse=False, policy=_is_saved)

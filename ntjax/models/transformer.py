@@ -170,14 +170,23 @@ class NucleotideTransformer(hk.Module):
             positions: int32 [batch, chosen], places in a row at which logits are wanted; at others
                 none are computed, and `logits` are [batch, chosen, vocabulary].
             first_tokens: compute of the last layer only the output of so many first tokens; logits
-                and the last embeddings are [batch, first_tokens, ...]. Takes no `attention_layers`,
-                and is not for weights that are trained.
+                and the last embeddings are [batch, first_tokens, ...]. Not for weights that are
+                trained.
 
         Returns:
             float32 `logits` [batch, tokens, vocabulary] (0 at `<pad>`), `embeddings_L`
             [batch, tokens, dim], `attention_L` [batch, heads, tokens, tokens].
+
+        Raises:
+            ValueError: `first_tokens` beside `attention_layers`, `positions` or recomputation.
         """
         config = self.config
+        if first_tokens is not None and (
+            attention_layers or positions is not None or self.rematerialise
+        ):
+            raise ValueError(
+                "first_tokens goes with neither attention_layers nor positions nor rematerialise"
+            )
         if attention_mask is None:
             attention_mask = (tokens != PAD_ID)[:, None, None, :]
         first = x = self._embed(tokens)
@@ -257,11 +266,11 @@ class NucleotideTransformer(hk.Module):
             return (x, carry[1]), None
 
         count, carry = self.config.num_layers, (x, kept)
-        again = hk.remat if self.rematerialise else lambda layer: layer
         if first_tokens is None:
-            x, kept = scanned(count, again(layer), carry, per_layer)
+            body = hk.remat(layer) if self.rematerialise else layer
+            x, kept = scanned(count, body, carry, per_layer)
         else:
-            x, kept = with_last(count, again(layer), again(last), carry, per_layer)
+            x, kept = with_last(count, layer, last, carry, per_layer)
         saved = {
             f"{name}_{number}": kept[name][slot]
             for name, numbers in wanted.items()

@@ -89,7 +89,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="small models, to try it on a CPU")
     names = [section.name for section in SECTIONS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="these sections")
-    parser.add_argument("--out", type=Path, help="without suffix; default: on_gpu beside this")
+    parser.add_argument("--out", type=Path, help="without suffix; default: beside this")
     options = parser.parse_args()
     if options.out is None:
         known = [name.lower() for name in PEAKS if name in card()]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 from reference_transformer import random_parameters, reference_forward
 from tiers import first_by_default
 from tiny import MODEL, batch_of, parameters, problem, step_config, trainable
@@ -37,9 +38,9 @@ def test_embeddings_and_logits_equal_the_numpy_reference(positions, layers, firs
         np.testing.assert_allclose(got["embeddings_1"], want["embeddings_1"], rtol=1e-4, atol=1e-5)
 
 
-def value_and_gradients(kind, dropped, monkeypatch, first, model=DEEP, rematerialise=False):
+def value_and_gradients(kind, dropped, monkeypatch, first, model=DEEP):
     monkeypatch.setattr(Cls, "first_tokens", first)
-    config = step_config(model, rematerialise=rematerialise).forward
+    config = step_config(model).forward
     params = parameters(model)
     keys = jax.random.split(jax.random.key(3), len(TOKENS))
 
@@ -51,15 +52,11 @@ def value_and_gradients(kind, dropped, monkeypatch, first, model=DEEP, remateria
 
 
 @pytest.mark.parametrize(
-    ("kind", "dropped", "rematerialise"),
-    first_by_default(
-        [("lora", True, False), ("ia3", False, False), ("ia3", True, True), ("head", False, False)]
-    ),
+    ("kind", "dropped"), first_by_default([("lora", True), ("ia3", False), ("head", False)])
 )
-def test_gradients_are_those_of_all_tokens(kind, dropped, rematerialise, monkeypatch):
+def test_gradients_are_those_of_all_tokens(kind, dropped, monkeypatch):
     ours, theirs = (
-        value_and_gradients(kind, dropped, monkeypatch, first, rematerialise=rematerialise)
-        for first in (Cls.first_tokens, None)
+        value_and_gradients(kind, dropped, monkeypatch, first) for first in (Cls.first_tokens, None)
     )
     for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
         largest = np.abs(other).max()
@@ -97,15 +94,68 @@ def test_no_layer_keeps_its_weights_for_the_way_back(kind, monkeypatch):
     assert compiled.memory_analysis().temp_size_in_bytes < 0.5 * weights
 
 
-def test_trained_weights_take_all_tokens():
-    """Their gradient would be summed over whole stacks, once for each layer."""
-    config, params = step_config().forward, parameters()
+def scans_of(kind, dropped=False, **options):
+    """The scans of a step there and back."""
+    config, params = step_config(**options).forward, parameters()
     tokens = batch_of(problem(), 0).tokens[0, 0]
+    keys = jax.random.split(jax.random.key(3), len(tokens))
 
-    def scans(kind):
-        state = trainable(kind, params)
-        value = jax.make_jaxpr(partial(head_outputs, config, params))(state, tokens)
-        return [e.params["length"] for e in value.eqns if e.primitive.name == "scan"]
+    def value(state):
+        dropout = Dropout(0.2, keys, 0.2) if dropped else None
+        return head_outputs(config, params, state, tokens, dropout).sum()
 
-    assert scans("full") == [MODEL.num_layers]
-    assert scans("ia3") == [MODEL.num_layers - 1]
+    traced = jax.make_jaxpr(jax.grad(value))(trainable(kind, params))
+    return [equation for equation in traced.eqns if equation.primitive.name == "scan"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "layers"),
+    [
+        # The gradient of weights would be summed over whole stacks, once for each layer.
+        ("full", {}, MODEL.num_layers),
+        ("ia3", {"rematerialise": True}, MODEL.num_layers),
+        ("ia3", {}, MODEL.num_layers - 1),
+    ],
+)
+def test_trained_weights_and_recomputed_layers_take_all_tokens(kind, options, layers):
+    assert {scan.params["length"] for scan in scans_of(kind, **options)} == {layers}
+
+
+def test_recomputed_layers_keep_what_enters_them_alone():
+    there = scans_of("ia3", rematerialise=True)[0]
+    kept = there.outvars[there.params["num_carry"] :]
+    arrays = [array.aval for array in kept if array.aval.size > 1000]
+    assert {array.shape[3:] for array in arrays} == {(MODEL.embed_dim,)}
+    assert len(arrays) == 1
+
+
+def primitives(jaxpr):
+    """Names of all operations, those of inner programs too."""
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for inner in jaxprs_in_params(equation.params):
+            yield from primitives(inner)
+
+
+@pytest.mark.parametrize("kind", ["ia3", "lora"])
+def test_the_way_back_repeats_no_product_and_draws_nothing(kind, monkeypatch):
+    def products(first):
+        monkeypatch.setattr(Cls, "first_tokens", first)
+        back = scans_of(kind, dropped=True)[-1]
+        names = list(primitives(back.params["jaxpr"].jaxpr))
+        return names.count("dot_general"), names.count("threefry2x32")
+
+    (ours, drawn), (theirs, _) = products(1), products(None)
+    assert theirs > 6
+    # LoRA's two branches multiply what they keep, of low rank, into the full width again.
+    assert ours <= theirs + (2 if kind == "lora" else 0)
+    assert drawn == 0
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{"attention_layers": (2,)}, {"positions": np.zeros((2, 1), int)}, {"rematerialise": True}],
+)
+def test_what_needs_all_tokens_is_refused(others):
+    with pytest.raises(ValueError, match="first_tokens goes with neither"):
+        forward(MODEL, "float32", parameters(), TOKENS, first_tokens=1, **others)
