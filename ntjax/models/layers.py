@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-STACK = "layers"  # the stacked weights in the tree of parameters
+_STACK = "layers"  # the stacked weights in the tree of parameters
 
 _SAVED = "saved"
 _CUDNN = "dot_product_attention"  # part of the names of the operations by which JAX calls cuDNN
@@ -45,7 +45,7 @@ def scanned(count: int, layer: Layer, carry: Any, per_layer: Any) -> Any:
     Returns:
         What leaves the last.
     """
-    stack = hk.layer_stack(count, with_per_layer_inputs=True, name=STACK)
+    stack = hk.layer_stack(count, with_per_layer_inputs=True, name=_STACK)
     return stack(layer)(carry, jnp.arange(1, count + 1), per_layer)[0]
 
 
@@ -59,7 +59,7 @@ def with_last(count: int, layer: Layer, last: Layer, carry: Any, per_layer: Any)
     Raises:
         ValueError: there are no weights yet.
     """
-    weights = hk.lift(lambda: {}, name=STACK)()  # those that are at hand: nothing is drawn
+    weights = hk.lift(lambda: {}, name=_STACK)()  # those that are at hand: nothing is drawn
     if not weights:
         raise ValueError("weights are drawn with all tokens of the last layer")
     numbers = jnp.arange(1, count + 1)
@@ -67,14 +67,12 @@ def with_last(count: int, layer: Layer, last: Layer, carry: Any, per_layer: Any)
     @partial(jax.checkpoint, prevent_cse=False, policy=_is_saved)
     def one(carry: Any, inputs: Any) -> tuple[Any, None]:
         number, given = inputs
-        own = jax.tree.map(lambda stack: _slice(stack, number - 1), weights)
+        own = jax.tree.map(
+            lambda stack: jax.lax.dynamic_index_in_dim(stack, number - 1, keepdims=False), weights
+        )
         return hk.transform(layer).apply(own, None, carry, number, given)
 
     shorter = jax.tree.map(lambda leaf: leaf[:-1], (numbers, per_layer))
     carry, _ = jax.lax.scan(one, carry, shorter)
     own, number, given = jax.tree.map(lambda leaf: leaf[-1], (weights, numbers, per_layer))
     return hk.transform(last).apply(own, None, carry, number, given)[0]
-
-
-def _slice(stack: jax.Array, index: jax.Array) -> jax.Array:
-    return jax.lax.dynamic_index_in_dim(stack, index, keepdims=False)

@@ -294,16 +294,14 @@ class NucleotideTransformer(hk.Module):
             return self.hook(inputs, name, lambda x: saved_for_backward(layer(x)), x)
 
         normed = _LayerNorm(config.layer_norm_eps, "self_attention_layer_norm")(x)
-        split = (config.attention_heads, config.key_dim)
         size = config.attention_heads * config.key_dim
-        query, key, value = (
-            linear(name, size, of).reshape(*of.shape[:2], *split)
-            for name, of in (
-                ("query", normed[:, :first_tokens]),
-                ("key", normed),
-                ("value", normed),
-            )
-        )
+
+        def heads(name: str, x: jax.Array) -> jax.Array:
+            split = (*x.shape[:2], config.attention_heads, config.key_dim)
+            return linear(name, size, x).reshape(split)
+
+        query = heads("query", normed[:, :first_tokens])
+        key, value = heads("key", normed), heads("value", normed)
         x = x[:, :first_tokens]
         if config.use_rotary_embedding:
             query, key = rotate(query), rotate(key)

@@ -52,7 +52,7 @@ SECTIONS = (
     Section("ntjax", 150, "speed"),
     Section("peft", 90, "speed"),
     Section("attention", 60, "cuDNN's attention against the plain form, by tokens"),
-    Section("population", 120, "nine members against nine runs"),
+    Section("population", 180, "nine members against nine runs"),
     Section("parity", 150, "golden files, and cuDNN's attention against the plain form"),
     Section("default", 150, "python -m ntjax.finetune"),
     Section("more-ntjax", 90, "speed, other batches"),
@@ -92,8 +92,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="without suffix; default: beside this")
     options = parser.parse_args()
     if options.out is None:
-        known = [name.lower() for name in PEAKS if name in card()]
-        options.out = HERE / f"on_gpu_{'tiny' if options.tiny else (known or ['other'])[0]}"
+        suffix = "tiny" if options.tiny else (known(card()) or "other").lower()
+        options.out = HERE / f"on_gpu_{suffix}"
     return options
 
 
@@ -137,6 +137,11 @@ def card() -> str:
         return subprocess.check_output(command, text=True).splitlines()[0].strip()
     except (OSError, subprocess.CalledProcessError, IndexError):
         return "no GPU"
+
+
+def known(card: str) -> str:
+    """The card's name among those whose peak is known, or ""."""
+    return next((name for name in PEAKS if name in card), "")
 
 
 def write(record: dict[str, Any], out: Path) -> None:
@@ -192,7 +197,7 @@ def _speed_row(
 ) -> list[str]:
     low, middle, high = statistics.quantiles(row["seconds"], n=4, method="inclusive")
     tokens = row["rows"] * row["tokens"] / middle
-    peak = next((value for name, value in PEAKS.items() if name in card), None)
+    peak = PEAKS.get(known(card))
     operations = (4 if row["mode"] == "train" else 2) * layer_weights(Size(**row["size"]))
     other = theirs.get(_key(row))
     ratio = ""

@@ -38,17 +38,16 @@ def test_embeddings_and_logits_equal_the_numpy_reference(positions, layers, firs
         np.testing.assert_allclose(got["embeddings_1"], want["embeddings_1"], rtol=1e-4, atol=1e-5)
 
 
-def value_and_gradients(kind, dropped, monkeypatch, first, model=DEEP):
+def value_and_gradients(kind, dropped, monkeypatch, first):
     monkeypatch.setattr(Cls, "first_tokens", first)
-    config = step_config(model).forward
-    params = parameters(model)
+    config, params = step_config(DEEP).forward, parameters(DEEP)
     keys = jax.random.split(jax.random.key(3), len(TOKENS))
 
     def value(state):
         dropout = Dropout(0.2, keys, 0.2) if dropped else None
         return jnp.sin(head_outputs(config, params, state, TOKENS, dropout)).sum()
 
-    return jax.jit(jax.value_and_grad(value))(trainable(kind, params, model=model))
+    return jax.jit(jax.value_and_grad(value))(trainable(kind, params, model=DEEP))
 
 
 @pytest.mark.parametrize(
